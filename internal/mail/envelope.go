@@ -1,0 +1,126 @@
+package mail
+
+import (
+	"io"
+	"net/netip"
+	"time"
+)
+
+// Body is the immutable content of a message as it was received: header and
+// body with CRLF line ends, without what we prepend.
+type Body interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Notify is the NOTIFY parameter of RFC 3461 section 4.1; zero means that none
+// was given, which is as FAILURE and DELAY.
+type Notify uint8
+
+// What a sender may want to be told of.
+const (
+	NotifyNever Notify = 1 << iota
+	NotifySuccess
+	NotifyFailure
+	NotifyDelay
+)
+
+// Wants says whether a report of the kind is wanted, RFC 3461 section 4.1.
+func (n Notify) Wants(kind Notify) bool {
+	if n == 0 {
+		return kind&(NotifyFailure|NotifyDelay) != 0
+	}
+	return n&kind != 0
+}
+
+// Recipient is one forward-path with its DSN parameters.
+type Recipient struct {
+	Address  Address `json:"address"`
+	Notify   Notify  `json:"notify,omitempty"`
+	Original string  `json:"original,omitempty"` // ORCPT decoded: "rfc822;bob@example.org"
+}
+
+// BodyKind is the BODY parameter of MAIL, RFC 6152 and 3030.
+type BodyKind string
+
+// The kinds of body; "" is as 7BIT.
+const (
+	Body7Bit   BodyKind = "7BIT"
+	Body8Bit   BodyKind = "8BITMIME"
+	BodyBinary BodyKind = "BINARYMIME"
+)
+
+// Envelope is what one transaction hands over beside the message.
+type Envelope struct {
+	ID         ID          `json:"id"` // the message's identity
+	From       Address     `json:"from"`
+	To         []Recipient `json:"to"`
+	Kind       BodyKind    `json:"kind,omitempty"`
+	UTF8       bool        `json:"utf8,omitempty"` // SMTPUTF8 was given
+	Ret        string      `json:"ret,omitempty"`  // RET: "FULL", "HDRS" or ""
+	EnvelopeID string      `json:"envid,omitempty"`
+	Size       int64       `json:"size,omitempty"` // SIZE declared, 0 for none
+	Received   time.Time   `json:"received"`
+	Origin     Origin      `json:"origin"`
+}
+
+// Origin says who handed a message over, and how.
+type Origin struct {
+	Conn     ID             `json:"conn,omitzero"`
+	Service  string         `json:"service,omitempty"`  // "smtp", "submission", "lmtp", "local"
+	Protocol string         `json:"protocol,omitempty"` // "ESMTPSA"…, RFC 3848
+	Remote   netip.AddrPort `json:"remote,omitzero"`
+	Local    netip.AddrPort `json:"local,omitzero"`
+	Name     string         `json:"name,omitempty"` // confirmed reverse name, "" if none
+	Helo     string         `json:"helo,omitempty"`
+	TLS      string         `json:"tls,omitempty"`     // "" for none, else version and cipher
+	Account  string         `json:"account,omitempty"` // who authenticated, "" if nobody
+}
+
+// HopKind is a way out of the queue; each has one transport.
+type HopKind string
+
+// The kinds of hop.
+const (
+	HopRemote HopKind = "smtp" // to the MX of Host, or to Host itself if Exact
+	HopLMTP   HopKind = "lmtp"
+	HopPipe   HopKind = "pipe"
+)
+
+// Hop is the next place of a recipient that is not on this host.
+type Hop struct {
+	Kind  HopKind `json:"kind"`
+	Host  string  `json:"host"`            // A-label domain or host name, or address literal
+	Port  uint16  `json:"port,omitempty"`  // 0 is the kind's own
+	Exact bool    `json:"exact,omitempty"` // no MX look-up: a relay or smart host
+	Login string  `json:"login,omitempty"` // name of the credentials to use there
+}
+
+// Item is one message on its way to one hop: the unit of the queue. A message
+// for recipients at several hops has one item for each, over the same body.
+type Item struct {
+	ID       ID         `json:"id"`
+	Envelope Envelope   `json:"envelope"` // without recipients: To is below
+	Body     ID         `json:"body"`
+	Prefix   []byte     `json:"prefix,omitempty"` // header lines that we put before the body
+	Size     int64      `json:"size"`             // of prefix and body together
+	Hop      Hop        `json:"hop"`
+	To       []ItemRcpt `json:"to"`
+
+	Attempts int       `json:"attempts"`
+	Due      time.Time `json:"due"`
+	Expires  time.Time `json:"expires"`
+	Hold     bool      `json:"hold,omitempty"`
+	Warned   bool      `json:"warned,omitempty"` // the delay was reported
+	Report   bool      `json:"report,omitempty"` // this is a DSN
+}
+
+// ItemRcpt is a recipient of an Item and what became of it so far.
+type ItemRcpt struct {
+	Recipient
+	Last   Status    `json:"last,omitzero"` // of the last try
+	Host   string    `json:"host,omitempty"`
+	Reason string    `json:"reason,omitempty"` // what only we know, for the journal
+	At     time.Time `json:"at,omitzero"`
+}
