@@ -1,0 +1,35 @@
+# The whole of plic from a fresh machine with Go, git and make.
+export CGO_ENABLED := 0
+GO ?= go
+
+.PHONY: run build test quick crash bench fuzz lint docs
+
+run: ## start a mail server to try, on 127.0.0.1, with nothing to set up
+	$(GO) run ./cmd/plic quickstart $(ARGS)
+
+build: ## build ./plic
+	$(GO) build -trimpath -ldflags '-s -w' -o plic ./cmd/plic
+
+test: ## pass every test, installing what they need where that is allowed
+	sh test/setup.sh
+	$(GO) vet ./...
+	$(GO) test -timeout 25m ./...
+
+quick: ## pass the tests that need nothing but Go
+	$(GO) test -short ./...
+
+crash: ## kill the server again and again, for long
+	PLIC_CRASH_CYCLES=$${CYCLES:-300} $(GO) test -count=1 -timeout 120m -run Crash -v ./test/crash
+
+bench: ## measure beside Postfix and Dovecot, and write docs/performance.md's table
+	sh test/setup.sh
+	$(GO) run ./bench $(ARGS)
+
+fuzz: ## fuzz every parser and live session, FUZZTIME each
+	sh test/fuzz.sh $${FUZZTIME:-30s}
+
+lint: ## formatting, vet and staticcheck
+	sh test/lint.sh
+
+docs: build ## write the generated pages
+	./plic config reference > docs/config.md
