@@ -1,0 +1,130 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Check looks at what the settings say together. It serves a Config that was
+// made in code; Load and Parse have done it.
+func (c *Config) Check() error {
+	if problems := c.check("configuration", nil); len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+// rule is a fault of a setting that shows only beside another one.
+type rule struct {
+	bad     bool
+	setting string
+	text    string
+}
+
+func (c *Config) check(file string, at positions) Problems {
+	var problems Problems
+	for _, r := range c.rules() {
+		if r.bad {
+			problems = append(problems, at.problem(file, r.setting, r.text))
+		}
+	}
+	return append(problems, c.checkListen(file, at)...)
+}
+
+func (c *Config) rules() []rule {
+	q, r := c.Queue, c.Remote
+	order := func(low time.Duration, name string, high time.Duration) string {
+		return fmt.Sprintf("%s is longer than %s, which is %s: make it shorter, or %s longer", FormatDuration(low), name, FormatDuration(high), name)
+	}
+	return []rule{
+		{c.Hostname.IsZero(), "hostname", `is missing: name this host, such as hostname = "mail.example.org"`},
+		{c.DataDir == "", "data_dir", `is empty: name a directory, such as "/var/lib/plic"`},
+		{c.TLS.Cert != "" && c.TLS.Key == "", "tls.cert", "has no key: set tls.key too"},
+		{c.TLS.Key != "" && c.TLS.Cert == "", "tls.key", "has no certificate: set tls.cert too"},
+		{c.SMTP.ErrorsSoft > c.SMTP.ErrorsHard, "smtp.errors_soft", fmt.Sprintf("%d is more than smtp.errors_hard, which is %d: the session would be closed first", c.SMTP.ErrorsSoft, c.SMTP.ErrorsHard)},
+		{c.SMTP.HeaderSize > c.SMTP.MessageSize, "smtp.header_size", "is more than smtp.message_size: a header is part of its message"},
+		{c.SMTP.ConnectionsPerHost > c.SMTP.Connections, "smtp.connections_per_host", "is more than smtp.connections: one host could take them all"},
+		{c.Auth.Delay > c.Auth.DelayMax, "auth.delay", order(c.Auth.Delay, "auth.delay_max", c.Auth.DelayMax)},
+		{c.Auth.PerTenMin > c.Auth.PerDay, "auth.per_ten_minutes", "is more than auth.per_day: ten minutes are part of a day"},
+		{q.BackoffMin > q.BackoffMax, "queue.backoff_min", order(q.BackoffMin, "queue.backoff_max", q.BackoffMax)},
+		{q.BackoffMax > q.ExpireAfter, "queue.backoff_max", order(q.BackoffMax, "queue.expire_after", q.ExpireAfter)},
+		{q.WarnAfter > q.ExpireAfter, "queue.warn_after", order(q.WarnAfter, "queue.expire_after", q.ExpireAfter)},
+		{q.ConcurrencyStart > q.ConcurrencyMax, "queue.concurrency_start", "is more than queue.concurrency_max"},
+		{r.SmartHostUser != "" && r.SmartHost == "", "remote.smart_host_user", "has no smart host: set remote.smart_host too"},
+		{r.SmartHostUser != "" && r.SmartHostPasswordFile == "", "remote.smart_host_user", "has no password: set remote.smart_host_password_file too"},
+		{r.SmartHostPasswordFile != "" && r.SmartHostUser == "", "remote.smart_host_password_file", "has no user: set remote.smart_host_user too"},
+		{r.SmartHostUser != "" && r.TLS == TLSOff, "remote.tls", `is "off", and the smart host's password never goes out without TLS`},
+		{c.DNS.Trusted && len(c.DNS.Servers) == 0, "dns.trusted", "trusts nobody by name: set dns.servers too"},
+		{c.IMAP.Literal > c.IMAP.CommandSize, "imap.literal", "is more than imap.command_size: a literal is part of its command"},
+	}
+}
+
+// checkListen finds services that want the same address.
+func (c *Config) checkListen(file string, at positions) Problems {
+	var problems Problems
+	taken := map[string]string{}
+	for _, s := range c.Sections()[1].Settings {
+		name := "listen." + s.Name
+		for _, a := range *s.value.(list[string]).p {
+			if by, ok := taken[a]; ok {
+				problems = append(problems, at.problem(file, name, fmt.Sprintf("%s is taken by %s already", a, by)))
+			} else if _, port := splitPort(a); port != "0" { // port 0 is any free one
+				taken[a] = name
+			}
+		}
+	}
+	return problems
+}
+
+// paths are the settings that name files, and whether the file must be there.
+func (c *Config) paths() []struct {
+	setting string
+	path    *string
+} {
+	return []struct {
+		setting string
+		path    *string
+	}{
+		{"tls.cert", &c.TLS.Cert},
+		{"tls.key", &c.TLS.Key},
+		{"remote.smart_host_password_file", &c.Remote.SmartHostPasswordFile},
+	}
+}
+
+// resolve lets relative paths start at the directory of the file.
+func (c *Config) resolve(dir string) {
+	join := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	join(&c.DataDir)
+	for _, p := range c.paths() {
+		join(p.path)
+	}
+}
+
+// checkFiles looks for the files that settings name.
+func (c *Config) checkFiles(file string, at positions) Problems {
+	var problems Problems
+	for _, p := range c.paths() {
+		if *p.path == "" {
+			continue
+		}
+		f, err := os.Open(*p.path)
+		if err == nil {
+			f.Close()
+			continue
+		}
+		var pathError *fs.PathError
+		if errors.As(err, &pathError) {
+			err = pathError.Err
+		}
+		problems = append(problems, at.problem(file, p.setting, fmt.Sprintf("cannot read %s: %v", *p.path, err)))
+	}
+	return problems
+}

@@ -1,0 +1,285 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"plic/internal/mail"
+)
+
+// Config is everything that a site may set. Default gives the values that hold
+// where a file says nothing.
+type Config struct {
+	Hostname  mail.Domain
+	DataDir   string
+	StopGrace time.Duration
+
+	Listen     Listen
+	TLS        TLS
+	SMTP       SMTP
+	Submission Submission
+	Auth       Auth
+	Directory  Directory
+	Queue      Queue
+	Remote     Remote
+	DNS        DNS
+	Store      Store
+	IMAP       IMAP
+	POP3       POP3
+	Journal    Journal
+	Log        Log
+}
+
+// Listen says at which addresses each service answers; none switches it off.
+type Listen struct {
+	SMTP        []string
+	Submission  []string
+	Submissions []string
+	LMTP        []string
+	IMAP        []string
+	IMAPS       []string
+	POP3        []string
+	POP3S       []string
+	HTTP        []string
+}
+
+// TLS is the site's certificate.
+type TLS struct {
+	Cert       string
+	Key        string
+	MinVersion TLSVersion
+}
+
+// TLSVersion is a version of TLS as people write it.
+type TLSVersion string
+
+// The versions of TLS that may be asked for, RFC 8996 having buried the rest.
+const (
+	TLS12 TLSVersion = "1.2"
+	TLS13 TLSVersion = "1.3"
+)
+
+// SMTP is what all services that take mail hold to.
+type SMTP struct {
+	MessageSize        int64
+	HeaderSize         int64
+	HeaderLines        int
+	Recipients         int
+	Hops               int
+	LineLength         int
+	BareNewline        BareNewline
+	TrustedNetworks    []netip.Prefix
+	EarlyTalker        bool
+	GreetingDelay      time.Duration
+	Timeout            time.Duration
+	DataTimeout        time.Duration
+	MessageTimeout     time.Duration
+	ErrorsSoft         int
+	ErrorsHard         int
+	ErrorDelay         time.Duration
+	JunkCommands       int
+	Connections        int
+	ConnectionsPerHost int
+}
+
+// BareNewline says what becomes of a CR or LF that stands alone.
+type BareNewline string
+
+// What to do with a bare newline.
+const (
+	RefuseBare    BareNewline = "refuse"
+	NormaliseBare BareNewline = "normalise"
+)
+
+// Submission is what holds for the mail of our own users.
+type Submission struct {
+	RequireTLS  bool
+	CheckSender bool
+	Recipients  int
+}
+
+// Auth slows the guessing of passwords, for all protocols together.
+type Auth struct {
+	Delay       time.Duration
+	DelayMax    time.Duration
+	PerTenMin   int
+	PerDay      int
+	Hashes      int
+	HashMemory  int64
+	HashRounds  int
+	HashThreads int
+}
+
+// Directory says how addresses are read; who exists is kept in the data
+// directory and changed with `plic domain`, `plic account` and `plic alias`.
+type Directory struct {
+	PlusSeparator string
+	Postmaster    mail.Address
+}
+
+// Queue is the patience of the queue.
+type Queue struct {
+	BackoffMin       time.Duration
+	BackoffMax       time.Duration
+	WarnAfter        time.Duration
+	ExpireAfter      time.Duration
+	Active           int
+	ConcurrencyStart int
+	ConcurrencyMax   int
+}
+
+// Remote is how mail goes out to other servers.
+type Remote struct {
+	SmartHost             string
+	SmartHostUser         string
+	SmartHostPasswordFile string
+	TLS                   RemoteTLS
+	Port                  int
+	Family                Family
+	Recipients            int
+	ConnectTimeout        time.Duration
+	CommandTimeout        time.Duration
+	DataTimeout           time.Duration
+}
+
+// RemoteTLS says when outgoing mail is encrypted.
+type RemoteTLS string
+
+// The choices of TLS towards other servers.
+const (
+	TLSOpportunistic RemoteTLS = "opportunistic"
+	TLSRequire       RemoteTLS = "require"
+	TLSOff           RemoteTLS = "off"
+)
+
+// Family says over which versions of IP mail goes out.
+type Family string
+
+// The address families.
+const (
+	AnyFamily Family = "any"
+	IPv4      Family = "ipv4"
+	IPv6      Family = "ipv6"
+)
+
+// DNS is who answers our questions about names.
+type DNS struct {
+	Servers []string
+	Timeout time.Duration
+	Trusted bool
+}
+
+// Store is how mail is kept.
+type Store struct {
+	Cache   int64
+	Reserve int64
+	Grace   time.Duration
+	Segment int64
+}
+
+// IMAP is what an IMAP session may use.
+type IMAP struct {
+	Timeout             time.Duration
+	LoginTimeout        time.Duration
+	LineLength          int
+	Literal             int64
+	CommandSize         int64
+	Connections         int
+	ConnectionsPerLogin int
+}
+
+// POP3 is what a POP3 session may use.
+type POP3 struct {
+	Timeout            time.Duration
+	LoginTimeout       time.Duration
+	Connections        int
+	ConnectionsPerHost int
+}
+
+// Journal is the record of what happened.
+type Journal struct {
+	Keep time.Duration
+}
+
+// Log is what the process says on standard error.
+type Log struct {
+	Level  LogLevel
+	Format LogFormat
+}
+
+// LogLevel is the least important level that is logged.
+type LogLevel string
+
+// The levels of the log.
+const (
+	LogDebug LogLevel = "debug"
+	LogInfo  LogLevel = "info"
+	LogWarn  LogLevel = "warn"
+	LogError LogLevel = "error"
+)
+
+// LogFormat is the form of a log line.
+type LogFormat string
+
+// The forms of the log.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+const (
+	day = 24 * time.Hour
+	kib = int64(1) << 10
+	mib = int64(1) << 20
+	gib = int64(1) << 30
+)
+
+// Default is a working server but for its host name.
+func Default() *Config {
+	return &Config{
+		DataDir:   "plic-data",
+		StopGrace: 30 * time.Second,
+		Listen: Listen{
+			SMTP: []string{":25"}, Submission: []string{":587"}, Submissions: []string{":465"},
+			IMAP: []string{":143"}, IMAPS: []string{":993"},
+			POP3: []string{":110"}, POP3S: []string{":995"},
+			HTTP: []string{"127.0.0.1:8025"},
+		},
+		TLS: TLS{MinVersion: TLS12},
+		SMTP: SMTP{
+			MessageSize: 50 * mib, HeaderSize: mib, HeaderLines: 5000,
+			Recipients: 1000, Hops: 50, LineLength: 4096,
+			BareNewline: RefuseBare, EarlyTalker: true,
+			Timeout: 5 * time.Minute, DataTimeout: 5 * time.Minute, MessageTimeout: time.Hour,
+			ErrorsSoft: 10, ErrorsHard: 20, ErrorDelay: time.Second, JunkCommands: 100,
+			Connections: 1000, ConnectionsPerHost: 30,
+		},
+		Submission: Submission{RequireTLS: true, CheckSender: true, Recipients: 1000},
+		Auth: Auth{
+			Delay: 2 * time.Second, DelayMax: 15 * time.Second, PerTenMin: 10, PerDay: 50,
+			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
+		},
+		Directory: Directory{PlusSeparator: "+"},
+		Queue: Queue{
+			BackoffMin: 5 * time.Minute, BackoffMax: time.Hour, WarnAfter: 4 * time.Hour, ExpireAfter: 5 * day,
+			Active: 20000, ConcurrencyStart: 5, ConcurrencyMax: 20,
+		},
+		Remote: Remote{
+			TLS: TLSOpportunistic, Port: 25, Family: AnyFamily, Recipients: 50,
+			ConnectTimeout: 30 * time.Second, CommandTimeout: 5 * time.Minute, DataTimeout: 10 * time.Minute,
+		},
+		DNS:   DNS{Timeout: 5 * time.Second},
+		Store: Store{Cache: 64 * mib, Reserve: 256 * mib, Grace: 10 * time.Minute, Segment: 256 * mib},
+		IMAP: IMAP{
+			Timeout: 30 * time.Minute, LoginTimeout: 3 * time.Minute,
+			LineLength: int(64 * kib), Literal: 100 * kib, CommandSize: 1000 * kib,
+			Connections: 10000, ConnectionsPerLogin: 20,
+		},
+		POP3: POP3{
+			Timeout: 10 * time.Minute, LoginTimeout: 3 * time.Minute,
+			Connections: 1000, ConnectionsPerHost: 20,
+		},
+		Journal: Journal{Keep: 14 * day},
+		Log:     Log{Level: LogInfo, Format: LogText},
+	}
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"strings"
+)
+
+func splitPort(address string) (host, port string) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, ""
+	}
+	return host, port
+}
+
+// Reference is the documentation of every setting in Markdown: docs/config.md.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(`# Settings
+
+One TOML file holds them: ` + "`plic serve --config plic.toml`" + `. The only one that must be
+there is ` + "`hostname`" + `; every other has the default shown here. ` + "`plic config check`" + ` tests
+a file, and names every fault with its line; ` + "`plic config show`" + ` prints what holds.
+Durations are written "5d", "4h", "90s", "1h30m"; sizes "50MiB", "64KiB". A small
+site may look like this:
+
+` + "```toml" + `
+hostname = "mail.example.org"
+data_dir = "/var/lib/plic"
+
+[tls]
+cert = "/etc/plic/fullchain.pem"
+key = "/etc/plic/privkey.pem"
+
+[smtp]
+message_size = "25MiB"
+` + "```" + `
+
+On SIGHUP a running server reads its file again. A file with a fault changes
+nothing. Settings marked "live" hold for everything that begins from then on; the
+others need a restart, and the log names those that changed.
+
+This page is made by ` + "`plic config reference`" + `.
+`)
+	for _, s := range Default().Sections() {
+		if s.Name == "" {
+			b.WriteString("\n## At the top\n\n")
+		} else {
+			fmt.Fprintf(&b, "\n## [%s]\n\n", s.Name)
+		}
+		fmt.Fprintf(&b, "%s\n\n| setting | default | what may be written | changed by |\n|---|---|---|---|\n", s.Doc)
+		for _, x := range s.Settings {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", x.Name, defaultText(s, x), x.kind(), changedBy(x))
+		}
+		b.WriteString("\n")
+		for _, x := range s.Settings {
+			fmt.Fprintf(&b, "- `%s`: %s\n", x.Name, x.Doc)
+		}
+	}
+	return b.String()
+}
+
+func defaultText(s Section, x Setting) string {
+	if s.Name == "" && x.Name == "hostname" {
+		return "none"
+	}
+	return "`" + x.text() + "`"
+}
+
+func changedBy(x Setting) string {
+	if x.Live {
+		return "reload (live)"
+	}
+	return "restart"
+}
+
+// Sample is a file that names every setting with its default, commented out.
+func Sample(hostname string) string {
+	var b strings.Builder
+	b.WriteString("# Settings of plic. Every line behind a \"#\" shows a default.\n")
+	for _, s := range Default().Sections() {
+		b.WriteString("\n")
+		if s.Name != "" {
+			fmt.Fprintf(&b, "[%s]\n", s.Name)
+		}
+		comment(&b, s.Doc)
+		for _, x := range s.Settings {
+			b.WriteString("\n")
+			comment(&b, x.Doc)
+			if s.Name == "" && x.Name == "hostname" {
+				fmt.Fprintf(&b, "hostname = %s\n", quote(hostname))
+				continue
+			}
+			fmt.Fprintf(&b, "#%s = %s\n", x.Name, x.text())
+		}
+	}
+	return b.String()
+}
+
+// comment writes text as comment lines of a readable width.
+func comment(b *strings.Builder, text string) {
+	line := "#"
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > 80 {
+			b.WriteString(line + "\n")
+			line = "#"
+		}
+		line += " " + word
+	}
+	b.WriteString(line + "\n")
+}
+
+// Show is the whole of what holds, as TOML. There is nothing to hide in it:
+// secrets are in files of their own.
+func (c *Config) Show() string {
+	var b strings.Builder
+	for i, s := range c.Sections() {
+		if i > 0 {
+			fmt.Fprintf(&b, "\n[%s]\n", s.Name)
+		}
+		for _, x := range s.Settings {
+			fmt.Fprintf(&b, "%s = %s\n", x.Name, x.text())
+		}
+	}
+	return b.String()
+}
+
+// Change is a setting that differs between two configurations.
+type Change struct {
+	Setting  string
+	Old, New string
+	Live     bool // a reload applies it
+}
+
+// Changes are the settings that differ, in the order of the file.
+func Changes(old, new *Config) []Change {
+	var changes []Change
+	after := new.Sections()
+	for i, s := range old.Sections() {
+		for j, x := range s.Settings {
+			if y := after[i].Settings[j]; x.text() != y.text() {
+				changes = append(changes, Change{s.full(x.Name), x.text(), y.text(), x.Live})
+			}
+		}
+	}
+	return changes
+}

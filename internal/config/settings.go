@@ -1,0 +1,180 @@
+package config
+
+import (
+	"slices"
+	"time"
+)
+
+// Setting is one documented line of a file, bound to a field of a Config.
+type Setting struct {
+	Name string // "hops"
+	Doc  string // one or two sentences
+	Live bool   // a reload applies it; else it needs a restart
+	value
+}
+
+// Value is the setting's value as TOML.
+func (s Setting) Value() string { return s.text() }
+
+// Kind says what may be written.
+func (s Setting) Kind() string { return s.kind() }
+
+// Section is a table of a file; the first has no name.
+type Section struct {
+	Name     string
+	Doc      string
+	Settings []Setting
+}
+
+// full is the name of a setting with its section.
+func (s Section) full(name string) string {
+	if s.Name == "" {
+		return name
+	}
+	return s.Name + "." + name
+}
+
+const (
+	restart = false
+	live    = true
+)
+
+// Sections binds every field of c to its setting, in the order of a message's
+// journey.
+func (c *Config) Sections() []Section {
+	return slices.Concat(c.inbound(), c.custody(), c.reading())
+}
+
+func (c *Config) inbound() []Section {
+	return []Section{
+		{"", "The site itself.", []Setting{
+			{"hostname", "The name of this host, as the greeting, Received fields and the certificate tell it. The only setting that has no default.", restart, domain{&c.Hostname}},
+			{"data_dir", "Where mail, accounts, queue, journal and the control socket are kept. A relative path starts at the directory of this file.", restart, free{&c.DataDir, "path", nil}},
+			{"stop_grace", "How long a stop waits for running transactions and deliveries before it cuts them off.", live, duration{&c.StopGrace, 0, time.Hour}},
+		}},
+		{"listen", "The addresses where each service answers. An empty list switches the service off; `:port` means every address of the host.", []Setting{
+			{"smtp", "Mail from other servers (RFC 5321).", restart, addresses(&c.Listen.SMTP)},
+			{"submission", "Mail from our users, with STARTTLS (RFC 6409).", restart, addresses(&c.Listen.Submission)},
+			{"submissions", "Mail from our users, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.Submissions)},
+			{"lmtp", "Mail from a trusted relay in front of us (RFC 2033). It knows no AUTH: listen on loopback or a network that nobody else reaches.", restart, addresses(&c.Listen.LMTP)},
+			{"imap", "Reading by IMAP, with STARTTLS (RFC 9051).", restart, addresses(&c.Listen.IMAP)},
+			{"imaps", "Reading by IMAP, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.IMAPS)},
+			{"pop3", "Fetching by POP3, with STLS (RFC 1939, RFC 2595).", restart, addresses(&c.Listen.POP3)},
+			{"pop3s", "Fetching by POP3, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.POP3S)},
+			{"http", "Health (`/health`) and metrics (`/metrics`). It asks nobody who they are: keep it on loopback.", restart, addresses(&c.Listen.HTTP)},
+		}},
+		{"tls", "The certificate that all services show. Without one, plic makes a certificate authority of its own in the data directory: good for trying, and for no stranger.", []Setting{
+			{"cert", "File with the certificate chain, PEM. Set it together with `key`.", live, free{&c.TLS.Cert, "path", nil}},
+			{"key", "File with the private key, PEM.", live, free{&c.TLS.Key, "path", nil}},
+			{"min_version", "The oldest version of TLS that is spoken.", live, choice[TLSVersion]{&c.TLS.MinVersion, []TLSVersion{TLS12, TLS13}}},
+		}},
+		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
+		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
+			{"require_tls", "Offer AUTH only after TLS. Clients on loopback are excepted.", live, switchValue{&c.Submission.RequireTLS}},
+			{"check_sender", "Refuse a sender address that is not the account's own or one of its aliases.", live, switchValue{&c.Submission.CheckSender}},
+			{"recipients", "Recipients of one message; further ones get 452.", live, number{&c.Submission.Recipients, 1, 100000}},
+		}},
+		{"auth", "What slows the guessing of passwords, for all protocols together.", []Setting{
+			{"delay", "How long the first wrong password of an address waits for its answer; each further one waits twice as long.", restart, duration{&c.Auth.Delay, 0, time.Minute}},
+			{"delay_max", "The longest such wait.", restart, duration{&c.Auth.DelayMax, 0, 5 * time.Minute}},
+			{"per_ten_minutes", "Wrong passwords that one address (IPv6: one /64) may give in ten minutes; then it is refused for a while.", restart, number{&c.Auth.PerTenMin, 1, 100000}},
+			{"per_day", "Wrong passwords that one address may give in a day.", restart, number{&c.Auth.PerDay, 1, 1000000}},
+			{"hashes", "Password hashes computed at the same time; each takes `hash_memory`.", restart, number{&c.Auth.Hashes, 1, 1024}},
+			{"hash_memory", "Memory of one argon2id hash. It holds for passwords set from now on.", restart, size{&c.Auth.HashMemory, 8 * mib, gib}},
+			{"hash_rounds", "Passes of argon2id over its memory.", restart, number{&c.Auth.HashRounds, 1, 100}},
+			{"hash_threads", "Threads of one argon2id hash.", restart, number{&c.Auth.HashThreads, 1, 64}},
+		}},
+	}
+}
+
+func (c *Config) smtp() []Setting {
+	return []Setting{
+		{"message_size", "The largest message, in octets; also for IMAP APPEND. Larger ones get 552.", live, size{&c.SMTP.MessageSize, 64 * kib, 2 * gib}},
+		{"header_size", "The largest header of a message.", live, size{&c.SMTP.HeaderSize, 16 * kib, 64 * mib}},
+		{"header_lines", "Lines of a header.", live, number{&c.SMTP.HeaderLines, 100, 1000000}},
+		{"recipients", "Recipients of one message from elsewhere; further ones get 452 (RFC 5321 section 4.5.3.1.8 wants at least 100).", live, number{&c.SMTP.Recipients, 100, 100000}},
+		{"hops", "Received fields of a message; more are a loop and get 554 5.4.6.", live, number{&c.SMTP.Hops, 10, 1000}},
+		{"line_length", "The longest command line in octets, without its end.", live, number{&c.SMTP.LineLength, 1024, 65536}},
+		{"bare_newline", "What becomes of a CR or LF that stands alone, by which mail is smuggled: refuse the message, or make it CRLF. From `trusted_networks` it is always made CRLF.", live, choice[BareNewline]{&c.SMTP.BareNewline, []BareNewline{RefuseBare, NormaliseBare}}},
+		{"trusted_networks", "Networks whose bare newlines are forgiven. They may not relay: nobody may without AUTH.", live, networks(&c.SMTP.TrustedNetworks)},
+		{"early_talker", "Refuse clients that talk before they were greeted.", live, switchValue{&c.SMTP.EarlyTalker}},
+		{"greeting_delay", "How long port 25 waits before it greets, to catch early talkers.", live, duration{&c.SMTP.GreetingDelay, 0, time.Minute}},
+		{"timeout", "How long a session may be silent between commands (RFC 5321 section 4.5.3.2.7 wants 5 minutes).", live, duration{&c.SMTP.Timeout, time.Second, time.Hour}},
+		{"data_timeout", "How long a client may be silent while it sends a message.", live, duration{&c.SMTP.DataTimeout, time.Second, time.Hour}},
+		{"message_timeout", "How long a message may take from its first byte to its last.", live, duration{&c.SMTP.MessageTimeout, time.Minute, day}},
+		{"errors_soft", "Errors in a session after which each answer is delayed.", live, number{&c.SMTP.ErrorsSoft, 1, 1000}},
+		{"errors_hard", "Errors in a session after which it is closed with 421.", live, number{&c.SMTP.ErrorsHard, 1, 1000}},
+		{"error_delay", "How long an answer is delayed after `errors_soft`.", live, duration{&c.SMTP.ErrorDelay, 0, time.Minute}},
+		{"junk_commands", "NOOP, VRFY, RSET and the like between two messages; more close the session.", live, number{&c.SMTP.JunkCommands, 1, 10000}},
+		{"connections", "Connections to SMTP, submission and LMTP together; further ones get 421.", live, number{&c.SMTP.Connections, 1, 1000000}},
+		{"connections_per_host", "Connections from one address (IPv6: one /64); further ones get 421. Loopback is excepted.", live, number{&c.SMTP.ConnectionsPerHost, 1, 1000000}},
+	}
+}
+
+func (c *Config) custody() []Section {
+	return []Section{
+		{"directory", "How addresses are read. Who exists is not written here: see `plic domain`, `plic account` and `plic alias`; a catch-all is the alias `@domain`.", []Setting{
+			{"plus_separator", "What separates a user from a detail, as in user+detail@domain (RFC 5233). Empty: nothing does.", restart, free{&c.Directory.PlusSeparator, "text", separator}},
+			{"postmaster", "Who gets the mail for postmaster@ of our domains where no account or alias has that name (RFC 5321 section 4.5.1). Empty: the first account.", restart, mailbox{&c.Directory.Postmaster}},
+		}},
+		{"queue", "How long and how often mail to other servers is tried.", []Setting{
+			{"backoff_min", "The wait after the first failed try; it doubles with each further one.", restart, duration{&c.Queue.BackoffMin, time.Second, day}},
+			{"backoff_max", "The longest wait between two tries.", restart, duration{&c.Queue.BackoffMax, time.Second, 5 * day}},
+			{"warn_after", "The sender is told of the delay once, after this time.", restart, duration{&c.Queue.WarnAfter, time.Second, 30 * day}},
+			{"expire_after", "What could not be delivered in this time goes back to its sender.", restart, duration{&c.Queue.ExpireAfter, time.Second, 90 * day}},
+			{"active", "Messages in the hand of the scheduler; the rest waits on disk.", restart, number{&c.Queue.Active, 10, 1000000}},
+			{"concurrency_start", "Connections to a destination that has not shown yet what it bears.", restart, number{&c.Queue.ConcurrencyStart, 1, 1000}},
+			{"concurrency_max", "The most connections to one destination.", restart, number{&c.Queue.ConcurrencyMax, 1, 1000}},
+		}},
+		{"remote", "Delivery to other servers.", []Setting{
+			{"smart_host", "`host` or `host:port` that takes all outgoing mail. Empty: mail goes to the MX of each domain.", restart, free{&c.Remote.SmartHost, "host or host:port", smartHost}},
+			{"smart_host_user", "The user that we authenticate as at the smart host, only over TLS. Empty: no AUTH.", restart, free{&c.Remote.SmartHostUser, "text", nil}},
+			{"smart_host_password_file", "File whose first line is that user's password.", restart, free{&c.Remote.SmartHostPasswordFile, "path", nil}},
+			{"tls", "STARTTLS: whenever it is offered, always with a proven certificate, or never.", restart, choice[RemoteTLS]{&c.Remote.TLS, []RemoteTLS{TLSOpportunistic, TLSRequire, TLSOff}}},
+			{"port", "The port of other servers.", restart, number{&c.Remote.Port, 1, 65535}},
+			{"family", "Over which IP mail goes out.", restart, choice[Family]{&c.Remote.Family, []Family{AnyFamily, IPv4, IPv6}}},
+			{"recipients", "Recipients in one transaction.", restart, number{&c.Remote.Recipients, 1, 1000}},
+			{"connect_timeout", "How long a connection may take to come about.", restart, duration{&c.Remote.ConnectTimeout, time.Second, 10 * time.Minute}},
+			{"command_timeout", "How long the answer to a command may take (RFC 5321 section 4.5.3.2).", restart, duration{&c.Remote.CommandTimeout, time.Second, time.Hour}},
+			{"data_timeout", "How long the answer to the whole message may take.", restart, duration{&c.Remote.DataTimeout, time.Second, time.Hour}},
+		}},
+		{"dns", "Questions about names.", []Setting{
+			{"servers", "Name servers to ask. Empty: those of /etc/resolv.conf.", restart, servers(&c.DNS.Servers)},
+			{"timeout", "How long one question may take.", restart, duration{&c.DNS.Timeout, 100 * time.Millisecond, time.Minute}},
+			{"trusted", "The way to these servers is safe and they validate DNSSEC, so that their AD bit counts.", restart, switchValue{&c.DNS.Trusted}},
+		}},
+	}
+}
+
+func (c *Config) reading() []Section {
+	return []Section{
+		{"store", "How mail is kept in the data directory.", []Setting{
+			{"cache", "Memory for records that were read.", restart, size{&c.Store.Cache, mib, 1024 * gib}},
+			{"reserve", "Space on the disk that is left free: below it new mail gets 452, while reading and deleting go on.", restart, size{&c.Store.Reserve, 0, 1024 * gib}},
+			{"grace", "How long a body that nobody owns any more is kept, for those who still read it.", restart, duration{&c.Store.Grace, 0, 30 * day}},
+			{"segment", "Size of the files that bodies are appended to.", restart, size{&c.Store.Segment, mib, 64 * gib}},
+		}},
+		{"imap", "What IMAP sessions hold to.", []Setting{
+			{"timeout", "How long a session may be silent (RFC 9051 section 5.4 wants 30 minutes).", live, duration{&c.IMAP.Timeout, time.Second, day}},
+			{"login_timeout", "How long a session may take to log in.", live, duration{&c.IMAP.LoginTimeout, time.Second, time.Hour}},
+			{"line_length", "The longest command line in octets; before login it is 8192.", live, number{&c.IMAP.LineLength, 8192, 1 << 20}},
+			{"literal", "The largest literal of a command other than APPEND.", live, size{&c.IMAP.Literal, 4 * kib, 64 * mib}},
+			{"command_size", "All of one command with its literals, other than APPEND.", live, size{&c.IMAP.CommandSize, 64 * kib, 256 * mib}},
+			{"connections", "Connections to IMAP; further ones get BYE.", live, number{&c.IMAP.Connections, 1, 1000000}},
+			{"connections_per_login", "Connections of one account from one address.", live, number{&c.IMAP.ConnectionsPerLogin, 1, 10000}},
+		}},
+		{"pop3", "What POP3 sessions hold to.", []Setting{
+			{"timeout", "How long a session may be silent (RFC 1939 section 3 wants 10 minutes).", live, duration{&c.POP3.Timeout, time.Second, day}},
+			{"login_timeout", "How long a session may take to log in.", live, duration{&c.POP3.LoginTimeout, time.Second, time.Hour}},
+			{"connections", "Connections to POP3; further ones get -ERR.", live, number{&c.POP3.Connections, 1, 1000000}},
+			{"connections_per_host", "Connections from one address.", live, number{&c.POP3.ConnectionsPerHost, 1, 10000}},
+		}},
+		{"journal", "The record of what happened to each message, which `plic journal` reads.", []Setting{
+			{"keep", "How long it is kept.", restart, duration{&c.Journal.Keep, time.Hour, 3650 * day}},
+		}},
+		{"log", "What the process writes to standard error.", []Setting{
+			{"level", "The least that is worth a line.", live, choice[LogLevel]{&c.Log.Level, []LogLevel{LogDebug, LogInfo, LogWarn, LogError}}},
+			{"format", "Lines for people, or JSON for programs.", restart, choice[LogFormat]{&c.Log.Format, []LogFormat{LogText, LogJSON}}},
+		}},
+	}
+}
