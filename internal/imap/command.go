@@ -114,7 +114,7 @@ func ReadCommand(src Source, buf []byte, l Limits, utf8 bool) (Command, []byte, 
 		}
 		literals++
 		if literals > l.Literals || lit.Size > int64(l.Literal) || int64(octets)+lit.Size > int64(l.Total) {
-			return Command{Tag: tagOf(buf)}, buf, refuseLiteral(src, lit)
+			return Command{Tag: tagOf(buf)}, buf, RefuseLiteral(src, lit)
 		}
 		buf = append(buf, '\r', '\n')
 		if !lit.NonSync {
@@ -151,9 +151,10 @@ func appendText(text []byte, l Literal) ([]byte, bool) {
 	return text[:at], true
 }
 
-// refuseLiteral gets rid of a literal that is not wanted, and what follows it.
-// A client that waits for a continuation has not sent it.
-func refuseLiteral(src Source, l Literal) error {
+// RefuseLiteral gets rid of a literal that is not wanted, and what follows it.
+// A client that waits for a continuation has not sent it. The error is
+// ErrTooBig when the stream is in step afterwards, else ErrLost or the source's.
+func RefuseLiteral(src Source, l Literal) error {
 	for drained := int64(0); l.NonSync; {
 		if drained += l.Size; drained > MaxDrain {
 			return ErrLost

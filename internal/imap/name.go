@@ -16,7 +16,7 @@ const Delimiter = '/'
 // The limits of a mailbox name, in octets of UTF-8 and in levels.
 const (
 	MaxName   = 1000
-	MaxLevels = 50
+	MaxLevels = 32
 )
 
 // ValidMailboxName says whether a mailbox may be made under the name (UTF-8,
@@ -69,9 +69,10 @@ func validLevel(level string) error {
 // IsInbox says whether a name is INBOX, whose case does not matter.
 func IsInbox(name string) bool { return equalFold(name, "INBOX") }
 
-// CanonicalName gives the one spelling of a name: INBOX, also as first level,
-// in upper case; all else as it is.
+// CanonicalName gives the one spelling of a name: in Unicode normalization form
+// C as RFC 5198 has it, INBOX, also as first level, in upper case.
 func CanonicalName(name string) string {
+	name = norm.NFC.String(name)
 	first, rest, found := strings.Cut(name, string(Delimiter))
 	if !equalFold(first, "INBOX") {
 		return name

@@ -116,6 +116,9 @@ func isTagChar(c byte) bool     { return isAStringChar(c) && c != '+' }
 func isSetChar(c byte) bool {
 	return '0' <= c && c <= '9' || c == ':' || c == ',' || c == '*' || c == '$'
 }
+func isWordChar(c byte) bool {
+	return 'a' <= lower(c) && lower(c) <= 'z' || isDigit(c) || c == '.' || c == '-'
+}
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // Tag reads a tag.
@@ -129,16 +132,22 @@ func (s *Scanner) Word() string { return strings.ToUpper(s.must("a word", s.run(
 
 // word reads letters, digits, "." and "-": the name of an item that may be
 // followed by "[" or "<".
-func (s *Scanner) word() string {
-	return strings.ToUpper(s.must("a word", s.run(func(c byte) bool {
-		return 'a' <= lower(c) && lower(c) <= 'z' || isDigit(c) || c == '.' || c == '-'
-	})))
+func (s *Scanner) word() string { return strings.ToUpper(s.must("a word", s.run(isWordChar))) }
+
+// takeWord reads a word if it is the next.
+func (s *Scanner) takeWord(word string) bool {
+	at := s.pos
+	if equalFold(s.run(isWordChar), word) {
+		return true
+	}
+	s.pos = at
+	return false
 }
 
 // AString reads an atom or a string.
 func (s *Scanner) AString() string {
 	if c := s.Peek(); c == '"' || c == '{' {
-		return s.String()
+		return s.Text()
 	}
 	return s.must("a string", s.run(isAStringChar))
 }
@@ -146,7 +155,7 @@ func (s *Scanner) AString() string {
 // NString reads a string or NIL.
 func (s *Scanner) NString() (text string, ok bool) {
 	if c := s.Peek(); c == '"' || c == '{' {
-		return s.String(), true
+		return s.Text(), true
 	}
 	if word := s.Atom(); !equalFold(word, "NIL") {
 		s.Fail("a string or NIL expected after %s", s.before())
@@ -154,8 +163,8 @@ func (s *Scanner) NString() (text string, ok bool) {
 	return "", false
 }
 
-// String reads a quoted string or a literal.
-func (s *Scanner) String() string {
+// Text reads a quoted string or a literal.
+func (s *Scanner) Text() string {
 	switch s.Peek() {
 	case '"':
 		return s.quoted()
@@ -285,13 +294,23 @@ var errName = errors.New("bad mailbox name")
 // that no mailbox can have: a NO, not a BAD.
 func IsNameError(err error) bool { return errors.Is(err, errName) }
 
-// Mailbox reads a mailbox name and gives it in UTF-8, INBOX in upper case.
-func (s *Scanner) Mailbox() string { return CanonicalName(s.decodeName(s.AString())) }
+// Mailbox reads a mailbox name and gives it in UTF-8, in the spelling it has
+// here: see CanonicalName.
+func (s *Scanner) Mailbox() string {
+	name, _ := s.MailboxAs()
+	return name
+}
+
+// MailboxAs is Mailbox, and gives the name as the client spelled it too.
+func (s *Scanner) MailboxAs() (name, supplied string) {
+	supplied = s.decodeName(s.AString())
+	return CanonicalName(supplied), supplied
+}
 
 // Pattern reads a LIST pattern or reference.
 func (s *Scanner) Pattern() string {
 	if c := s.Peek(); c == '"' || c == '{' {
-		return s.decodeName(s.String())
+		return s.decodeName(s.Text())
 	}
 	return s.decodeName(s.must("a mailbox pattern", s.run(isListChar)))
 }
@@ -332,7 +351,7 @@ func (s *Scanner) Date() time.Time {
 
 // DateTime reads a date-time: " 1-Feb-1994 21:52:25 -0800" in quotes.
 func (s *Scanner) DateTime() time.Time {
-	text := s.String()
+	text := s.Text()
 	if s.err != nil {
 		return time.Time{}
 	}
