@@ -1,0 +1,167 @@
+package message
+
+import (
+	"html"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of the preview: of its text, and of the raw octets it is made from.
+const (
+	maxPreview = 512
+	rawPlain   = 4 << 10
+	rawHTML    = 32 << 10
+)
+
+// preview keeps the start of the part that shows best what a message says:
+// the first text/plain that says something, else the first HTML; the message
+// itself before messages in it; never an attachment.
+type preview struct {
+	text string
+	rank int // of text: lower is better, 0 is none
+
+	part *Part // being kept
+	next int   // its rank
+	raw  []byte
+	room int // raw octets still wanted
+}
+
+// begin looks at a leaf that starts, inside so many messages.
+func (v *preview) begin(part *Part, messages int) {
+	v.part, v.room = nil, 0
+	if part.Type != "text" || part.Disposition == "attachment" {
+		return
+	}
+	rank, room := 2*messages, rawPlain
+	switch part.Subtype {
+	case "plain":
+	case "html":
+		rank, room = rank+1, rawHTML
+	default:
+		return
+	}
+	if v.rank != 0 && v.rank <= rank {
+		return
+	}
+	v.part, v.next, v.room, v.raw = part, rank, room, v.raw[:0]
+}
+
+// add keeps raw octets.
+func (v *preview) add(raw []byte) {
+	v.raw = append(v.raw, raw...)
+	v.room -= len(raw)
+}
+
+// end looks at a part that ends.
+func (v *preview) end(part *Part) {
+	if v.part != part {
+		return
+	}
+	if part.Type == "text" {
+		if text := previewText(v.raw, part); text != "" {
+			v.text, v.rank = text, v.next
+		}
+	}
+	v.part, v.room = nil, 0
+}
+
+// previewText decodes the start of a text part.
+func previewText(raw []byte, part *Part) string {
+	switch part.Encoding {
+	case "base64":
+		raw = new(base64Decoder).step(nil, raw, true)
+	case "quoted-printable":
+		raw = new(quotedPrintable).step(nil, raw, true)
+	}
+	text := decodeCharset(raw, param(part.Params, "charset"))
+	if part.Subtype == "html" {
+		text = stripHTML(text)
+	}
+	return foldSpace(text, maxPreview)
+}
+
+// foldSpace gives at most n octets of a text whose spaces, line ends and
+// control characters are single spaces.
+func foldSpace(text string, n int) string {
+	b := make([]byte, 0, min(len(text), n))
+	space := false
+	for _, r := range text {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\u200b' || r == '\ufeff' || r == '\u034f' || r == '\u00ad' {
+			space = len(b) > 0
+			continue
+		}
+		need := utf8.RuneLen(r)
+		if space {
+			need++
+		}
+		if len(b)+need > n {
+			break
+		}
+		if space {
+			b = append(b, ' ')
+			space = false
+		}
+		b = utf8.AppendRune(b, r)
+	}
+	return string(b)
+}
+
+// stripHTML gives the text of HTML, roughly: what a reader would see first,
+// without tags, comments, styles, scripts and the head.
+func stripHTML(s string) string {
+	b := make([]byte, 0, min(len(s), 4*maxPreview))
+	for len(s) > 0 && len(b) < 4*maxPreview {
+		i := strings.IndexByte(s, '<')
+		if i < 0 {
+			i = len(s)
+		}
+		b = append(b, s[:i]...)
+		if s = s[i:]; s == "" {
+			break
+		}
+		if rest, ok := strings.CutPrefix(s, "<!--"); ok {
+			_, s, _ = strings.Cut(rest, "-->")
+			continue
+		}
+		name := tagName(s[1:])
+		if name == "" && !strings.HasPrefix(s, "</") && !strings.HasPrefix(s, "<!") && !strings.HasPrefix(s, "<?") {
+			b = append(b, '<') // a sign, no tag
+			s = s[1:]
+			continue
+		}
+		_, s, _ = strings.Cut(s, ">")
+		switch name {
+		case "style", "script", "title", "head":
+			s = afterElement(s, name)
+		case "b", "i", "u", "em", "strong", "span", "a", "font", "small", "big", "sub", "sup", "code", "":
+		default:
+			b = append(b, ' ')
+		}
+	}
+	return html.UnescapeString(string(b))
+}
+
+// tagName is the name that an opening tag begins with, in lower case.
+func tagName(s string) string {
+	i := 0
+	for i < len(s) && i < 16 && (s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z' || i > 0 && s[i] >= '0' && s[i] <= '9') {
+		i++
+	}
+	return strings.ToLower(s[:i])
+}
+
+// afterElement goes behind the end tag of an element.
+func afterElement(s, name string) string {
+	for {
+		i := strings.Index(s, "</")
+		if i < 0 {
+			return ""
+		}
+		s = s[i+2:]
+		if tagName(s) == name {
+			_, s, _ = strings.Cut(s, ">")
+			return s
+		}
+	}
+}
