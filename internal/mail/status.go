@@ -101,4 +101,8 @@ type Outcome struct {
 	Remote string // the address it was reached at, "" if none
 	TLS    string // "" for none, else version and cipher
 	Err    error  // what only we know
+
+	// Reports says that the next host took the sender's DSN parameters along
+	// and will report a success itself, RFC 3461 section 5.2.1.
+	Reports bool
 }
