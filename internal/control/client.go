@@ -1,0 +1,215 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"strings"
+
+	"plic/internal/journal"
+	"plic/internal/mail"
+)
+
+// Client asks a running server. Its parts have the methods of Operations.
+type Client struct{ http *http.Client }
+
+// Dial finds the server that runs on a data directory; ErrNotRunning.
+func Dial(ctx context.Context, dir string) (*Client, error) {
+	conn, err := dial(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	conn.Close()
+	return &Client{&http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, dir) },
+	}}}, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// Operations are those of the server.
+func (c *Client) Operations() Operations {
+	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}}
+}
+
+// ask sends an operation and reads the values of its answer.
+func ask[Out any](ctx context.Context, c *Client, operation string, in any) iter.Seq2[Out, error] {
+	return func(yield func(Out, error) bool) {
+		var zero Out
+		body, err := c.post(ctx, operation, in)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		defer body.Close()
+		lines := json.NewDecoder(body)
+		for {
+			var l line[Out]
+			switch err := lines.Decode(&l); {
+			case err != nil:
+				yield(zero, fmt.Errorf("the server's answer to %s was cut off: %w", operation, err))
+				return
+			case l.Error != nil:
+				yield(zero, l.Error)
+				return
+			case l.Done:
+				io.Copy(io.Discard, body) // so that the connection can be used again
+				return
+			case l.Value == nil:
+				yield(zero, fmt.Errorf("the server's answer to %s is not understood: is it of this version?", operation))
+				return
+			}
+			if !yield(*l.Value, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) post(ctx context.Context, operation string, in any) (io.ReadCloser, error) {
+	text, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://plic/v1/"+operation, bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("asking the server: %w", errors.Unwrap(err))
+	}
+	if answer.StatusCode != http.StatusOK {
+		defer answer.Body.Close()
+		said, _ := io.ReadAll(io.LimitReader(answer.Body, 1024))
+		return nil, fmt.Errorf("the server does not take %s: %s", operation, strings.TrimSpace(string(said)))
+	}
+	return answer.Body, nil
+}
+
+// do asks for an operation that gives nothing back.
+func (c *Client) do(ctx context.Context, operation string, in any) error {
+	for _, err := range ask[nothing](ctx, c, operation, in) {
+		return err
+	}
+	return nil
+}
+
+type directoryClient struct{ *Client }
+
+func (c directoryClient) Domains(ctx context.Context) iter.Seq2[Domain, error] {
+	return ask[Domain](ctx, c.Client, "domain/list", nothing{})
+}
+func (c directoryClient) AddDomain(ctx context.Context, domain string) error {
+	return c.do(ctx, "domain/add", name{domain})
+}
+func (c directoryClient) RemoveDomain(ctx context.Context, domain string) error {
+	return c.do(ctx, "domain/remove", name{domain})
+}
+func (c directoryClient) Accounts(ctx context.Context) iter.Seq2[Account, error] {
+	return ask[Account](ctx, c.Client, "account/list", nothing{})
+}
+func (c directoryClient) AddAccount(ctx context.Context, who, password string) error {
+	return c.do(ctx, "account/add", login{who, password})
+}
+func (c directoryClient) SetPassword(ctx context.Context, who, password string) error {
+	return c.do(ctx, "account/passwd", login{who, password})
+}
+func (c directoryClient) RemoveAccount(ctx context.Context, who string, purge bool) error {
+	return c.do(ctx, "account/remove", account{who, purge})
+}
+func (c directoryClient) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
+	return ask[Alias](ctx, c.Client, "alias/list", nothing{})
+}
+func (c directoryClient) AddAlias(ctx context.Context, a Alias) error {
+	return c.do(ctx, "alias/add", a)
+}
+func (c directoryClient) RemoveAlias(ctx context.Context, a Alias) error {
+	return c.do(ctx, "alias/remove", a)
+}
+
+type queueClient struct{ *Client }
+
+func (c queueClient) List(ctx context.Context) iter.Seq2[mail.Item, error] {
+	return ask[mail.Item](ctx, c.Client, "queue/list", nothing{})
+}
+func (c queueClient) Show(ctx context.Context, id mail.ID) (mail.Item, error) {
+	for item, err := range ask[mail.Item](ctx, c.Client, "queue/show", id) {
+		return item, err
+	}
+	return mail.Item{}, ErrNotFound
+}
+func (c queueClient) Message(ctx context.Context, id mail.ID) (io.ReadCloser, error) {
+	next, stop := iter.Pull2(ask[fragment](ctx, c.Client, "queue/message", id))
+	r := &fragmentReader{next: next, stop: stop}
+	if err := r.fill(); err != nil && err != io.EOF {
+		stop()
+		return nil, err
+	}
+	return r, nil
+}
+func (c queueClient) Retry(ctx context.Context, id mail.ID) error {
+	return c.do(ctx, "queue/retry", id)
+}
+func (c queueClient) Hold(ctx context.Context, id mail.ID) error { return c.do(ctx, "queue/hold", id) }
+func (c queueClient) Release(ctx context.Context, id mail.ID) error {
+	return c.do(ctx, "queue/release", id)
+}
+func (c queueClient) Remove(ctx context.Context, id mail.ID) error {
+	return c.do(ctx, "queue/remove", id)
+}
+
+type journalClient struct{ *Client }
+
+func (c journalClient) Find(ctx context.Context, q journal.Query) iter.Seq2[journal.Event, error] {
+	return ask[journal.Event](ctx, c.Client, "journal/find", q)
+}
+
+// fragmentReader reads a message as it comes in.
+type fragmentReader struct {
+	next func() (fragment, error, bool)
+	stop func()
+	rest []byte
+	err  error
+}
+
+// fill gets the next fragment when there is nothing left of the last.
+func (r *fragmentReader) fill() error {
+	for len(r.rest) == 0 && r.err == nil {
+		f, err, more := r.next()
+		if !more {
+			err = io.EOF
+		}
+		r.rest, r.err = f.Bytes, err
+	}
+	if len(r.rest) > 0 {
+		return nil
+	}
+	return r.err
+}
+
+// Read gives what has come in.
+func (r *fragmentReader) Read(p []byte) (int, error) {
+	if err := r.fill(); err != nil {
+		return 0, err
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// Close ends the reading early or late.
+func (r *fragmentReader) Close() error {
+	r.stop()
+	return nil
+}

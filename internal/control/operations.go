@@ -1,0 +1,113 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	"plic/internal/journal"
+	"plic/internal/mail"
+)
+
+// Operations are the parts of a site that the command line works on.
+type Operations struct {
+	Directory Directory
+	Queue     Queue
+	Journal   Journal
+}
+
+// Directory is who exists. Names are as people write them; the errors say what
+// is wrong with one.
+type Directory interface {
+	Domains(ctx context.Context) iter.Seq2[Domain, error]
+	AddDomain(ctx context.Context, name string) error
+	// RemoveDomain refuses a domain that still has accounts or aliases.
+	RemoveDomain(ctx context.Context, name string) error
+	Accounts(ctx context.Context) iter.Seq2[Account, error]
+	AddAccount(ctx context.Context, name, password string) error
+	SetPassword(ctx context.Context, name, password string) error
+	// RemoveAccount takes the login away; with purge, its mail too.
+	RemoveAccount(ctx context.Context, name string, purge bool) error
+	Aliases(ctx context.Context) iter.Seq2[Alias, error]
+	// AddAlias adds targets to an alias, made if it is new.
+	AddAlias(ctx context.Context, a Alias) error
+	// RemoveAlias takes the targets from an alias, or all of it if none is named.
+	RemoveAlias(ctx context.Context, a Alias) error
+}
+
+// Queue is the mail on its way to other servers. An ID is an item's.
+type Queue interface {
+	List(ctx context.Context) iter.Seq2[mail.Item, error]
+	Show(ctx context.Context, id mail.ID) (mail.Item, error)
+	// Message reads an item's message, as it would go out.
+	Message(ctx context.Context, id mail.ID) (io.ReadCloser, error)
+	Retry(ctx context.Context, id mail.ID) error // now, whatever its schedule
+	Hold(ctx context.Context, id mail.ID) error
+	Release(ctx context.Context, id mail.ID) error
+	Remove(ctx context.Context, id mail.ID) error // without a report to the sender
+}
+
+// Journal is the record of what happened.
+type Journal interface {
+	Find(ctx context.Context, q journal.Query) iter.Seq2[journal.Event, error]
+}
+
+// Domain is a mail domain of ours.
+type Domain struct {
+	Name string `json:"domain"`
+}
+
+// Account is somebody with a mailbox.
+type Account struct {
+	Name     string `json:"account"`
+	Disabled bool   `json:"disabled,omitempty"`
+}
+
+// Alias is an address whose mail goes to others. "@domain" is a catch-all.
+type Alias struct {
+	Address string   `json:"alias"`
+	Targets []string `json:"targets,omitempty"`
+}
+
+// ErrNotFound says that there is no such thing; test with errors.Is.
+var ErrNotFound = errors.New("not found")
+
+// ErrNotRunning says that no server answers in the data directory.
+var ErrNotRunning = errors.New("no server is running here")
+
+// Error is what the server said to an operation, in words for people.
+type Error struct {
+	Text    string `json:"text"`
+	Missing bool   `json:"missing,omitempty"`
+}
+
+// Error gives the server's words.
+func (e *Error) Error() string { return e.Text }
+
+// Is makes a missing thing known as ErrNotFound.
+func (e *Error) Is(target error) bool { return e.Missing && target == ErrNotFound }
+
+// asError makes an error fit for the wire.
+func asError(err error) *Error {
+	return &Error{Text: err.Error(), Missing: errors.Is(err, ErrNotFound)}
+}
+
+// line is one line of an answer. The last one has Done or Error.
+type line[T any] struct {
+	Value *T     `json:"value,omitempty"`
+	Error *Error `json:"error,omitempty"`
+	Done  bool   `json:"done,omitempty"`
+}
+
+// What operations are told, beside mail.ID and journal.Query.
+type (
+	name    struct{ Name string }
+	login   struct{ Name, Password string }
+	account struct {
+		Name  string
+		Purge bool
+	}
+	nothing  struct{}
+	fragment struct{ Bytes []byte }
+)

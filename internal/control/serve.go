@@ -1,0 +1,152 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"plic/internal/journal"
+	"plic/internal/mail"
+)
+
+const (
+	maxRequest  = 1 << 20
+	chunkSize   = 32 << 10
+	flushEvery  = 100 * time.Millisecond
+	stopGrace   = 2 * time.Second
+	readTimeout = 10 * time.Second
+	idleTimeout = time.Minute
+)
+
+// Serve answers operations on the listener until ctx ends, and closes it.
+func Serve(ctx context.Context, l net.Listener, o Operations, log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := http.Server{
+		Handler: Handler(o),
+		// Not of ctx: a running operation gets its moment of grace.
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ReadHeaderTimeout: readTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelError),
+	}
+	stopped := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		if s.Shutdown(grace) != nil {
+			s.Close()
+		}
+	})
+	err := s.Serve(l)
+	if release() {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	<-stopped
+	return nil
+}
+
+// Handler answers the operations as HTTP requests.
+func Handler(o Operations) http.Handler {
+	m := http.NewServeMux()
+	d, q := o.Directory, o.Queue
+	list(m, "domain/list", func(ctx context.Context, _ nothing) iter.Seq2[Domain, error] { return d.Domains(ctx) })
+	act(m, "domain/add", func(ctx context.Context, x name) error { return d.AddDomain(ctx, x.Name) })
+	act(m, "domain/remove", func(ctx context.Context, x name) error { return d.RemoveDomain(ctx, x.Name) })
+	list(m, "account/list", func(ctx context.Context, _ nothing) iter.Seq2[Account, error] { return d.Accounts(ctx) })
+	act(m, "account/add", func(ctx context.Context, x login) error { return d.AddAccount(ctx, x.Name, x.Password) })
+	act(m, "account/passwd", func(ctx context.Context, x login) error { return d.SetPassword(ctx, x.Name, x.Password) })
+	act(m, "account/remove", func(ctx context.Context, x account) error { return d.RemoveAccount(ctx, x.Name, x.Purge) })
+	list(m, "alias/list", func(ctx context.Context, _ nothing) iter.Seq2[Alias, error] { return d.Aliases(ctx) })
+	act(m, "alias/add", d.AddAlias)
+	act(m, "alias/remove", d.RemoveAlias)
+	list(m, "queue/list", func(ctx context.Context, _ nothing) iter.Seq2[mail.Item, error] { return q.List(ctx) })
+	list(m, "queue/show", func(ctx context.Context, id mail.ID) iter.Seq2[mail.Item, error] { return one(q.Show(ctx, id)) })
+	list(m, "queue/message", func(ctx context.Context, id mail.ID) iter.Seq2[fragment, error] { return fragments(q.Message(ctx, id)) })
+	act(m, "queue/retry", q.Retry)
+	act(m, "queue/hold", q.Hold)
+	act(m, "queue/release", q.Release)
+	act(m, "queue/remove", q.Remove)
+	list(m, "journal/find", func(ctx context.Context, x journal.Query) iter.Seq2[journal.Event, error] {
+		return o.Journal.Find(ctx, x)
+	})
+	return m
+}
+
+// act serves an operation that gives nothing back.
+func act[In any](m *http.ServeMux, operation string, do func(context.Context, In) error) {
+	list(m, operation, func(ctx context.Context, in In) iter.Seq2[nothing, error] {
+		return func(yield func(nothing, error) bool) {
+			if err := do(ctx, in); err != nil {
+				yield(nothing{}, err)
+			}
+		}
+	})
+}
+
+// list serves an operation that gives values.
+func list[In, Out any](m *http.ServeMux, operation string, do func(context.Context, In) iter.Seq2[Out, error]) {
+	m.HandleFunc("POST /v1/"+operation, func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&in); err != nil {
+			http.Error(w, "bad request: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		out := json.NewEncoder(w)
+		flushed := time.Now()
+		for v, err := range do(r.Context(), in) {
+			if err != nil {
+				out.Encode(line[Out]{Error: asError(err)})
+				return
+			}
+			if out.Encode(line[Out]{Value: &v}) != nil {
+				return // the client went away
+			}
+			if now := time.Now(); now.Sub(flushed) > flushEvery {
+				http.NewResponseController(w).Flush()
+				flushed = now
+			}
+		}
+		out.Encode(line[Out]{Done: true})
+	})
+}
+
+// one makes a list of a single result.
+func one[T any](v T, err error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) { yield(v, err) }
+}
+
+// fragments reads r to its end and closes it.
+func fragments(r io.ReadCloser, err error) iter.Seq2[fragment, error] {
+	return func(yield func(fragment, error) bool) {
+		if err != nil {
+			yield(fragment{}, err)
+			return
+		}
+		defer r.Close()
+		buf := make([]byte, chunkSize)
+		for {
+			n, err := r.Read(buf)
+			if n > 0 && !yield(fragment{buf[:n]}, nil) {
+				return
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(fragment{}, err)
+				return
+			}
+		}
+	}
+}
