@@ -1,0 +1,235 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"plic/internal/store/engine"
+)
+
+// commit is one change in the making, over one or more accounts, which it holds
+// locked. It is built, applied, unlocked, and waited for.
+type commit struct {
+	s        *Store
+	accounts []*Account
+	batch    engine.Batch
+	edits    []*edit
+	trees    []treeEdit
+}
+
+// edit is what a commit does to one mailbox.
+type edit struct {
+	m      *Mailbox
+	next   *state
+	change engine.MailboxChange
+	modSeq ModSeq // of what this commit changes; 0 until it changes a message
+}
+
+type treeEdit struct {
+	a    *Account
+	next *tree
+}
+
+// lock begins a commit. Accounts are locked in the order of their IDs, so that
+// no two commits wait for each other.
+func (s *Store) lock(accounts ...*Account) (*commit, error) {
+	if len(accounts) > 1 {
+		slices.SortFunc(accounts, func(a, b *Account) int { return cmp.Compare(a.id, b.id) })
+		accounts = slices.Compact(accounts)
+	}
+	c := &commit{s: s, accounts: accounts}
+	for _, a := range accounts {
+		a.mu.Lock()
+	}
+	for _, a := range accounts {
+		if a.gone {
+			c.unlock()
+			return nil, fmt.Errorf("account %s: %w", a.name, ErrGone)
+		}
+	}
+	return c, nil
+}
+
+func (c *commit) unlock() {
+	for _, a := range c.accounts {
+		a.mu.Unlock()
+	}
+}
+
+// edit begins to change a mailbox, or goes on with it.
+func (c *commit) edit(m *Mailbox) (*edit, error) {
+	for _, e := range c.edits {
+		if e.m == m {
+			return e, nil
+		}
+	}
+	if m.head.gone {
+		return nil, fmt.Errorf("mailbox %s: %w", m.head.rec.Name, ErrGone)
+	}
+	e := &edit{m: m, next: &state{rec: m.head.rec}}
+	e.change.Account = m.account.id
+	c.edits = append(c.edits, e)
+	return e, nil
+}
+
+// touch gives the MODSEQ of this commit in the mailbox: one for all that it
+// changes there, RFC 7162 section 3.1.
+func (e *edit) touch() ModSeq {
+	if e.modSeq == 0 {
+		e.next.rec.HighestModSeq++
+		e.modSeq = e.next.rec.HighestModSeq
+	}
+	return e.modSeq
+}
+
+func (e *edit) count(f engine.Flags, by int) {
+	rec := &e.next.rec
+	if f&Seen == 0 {
+		rec.Unseen = uint32(int64(rec.Unseen) + int64(by))
+	}
+	if f&Deleted != 0 {
+		rec.Deleted = uint32(int64(rec.Deleted) + int64(by))
+	}
+}
+
+// add gives a message its UID and MODSEQ.
+func (e *edit) add(msg engine.Message) (Placed, error) {
+	rec := &e.next.rec
+	if rec.NoSelect {
+		return Placed{}, fmt.Errorf("mailbox %s: %w", rec.Name, ErrNoSelect)
+	}
+	if rec.UIDNext == math.MaxUint32 {
+		return Placed{}, fmt.Errorf("mailbox %s has given its last UID: %w", rec.Name, engine.ErrFull)
+	}
+	msg.UID, msg.ModSeq = rec.UIDNext, e.touch()
+	rec.UIDNext++
+	rec.Messages++
+	rec.Bytes += msg.Size
+	e.count(msg.Flags, 1)
+	e.change.Add = append(e.change.Add, msg)
+	return Placed{Mailbox: rec.Name, UIDValidity: rec.UIDValidity, UID: msg.UID}, nil
+}
+
+// flag gives a message new flags.
+func (e *edit) flag(msg *Entry, f engine.Flags) {
+	e.count(msg.Flags, -1)
+	e.count(f, 1)
+	msg.Flags, msg.ModSeq = f, e.touch()
+	e.change.Update = append(e.change.Update, *msg)
+}
+
+// expunge takes a message out; the engine remembers that it was there.
+func (e *edit) expunge(msg Entry) {
+	rec := &e.next.rec
+	e.change.ExpungedAt = e.touch()
+	e.change.Expunge = append(e.change.Expunge, msg.UID)
+	rec.Messages--
+	rec.Bytes -= msg.Size
+	e.count(msg.Flags, -1)
+}
+
+// remove takes the whole mailbox away.
+func (e *edit) remove() {
+	e.next.gone = true
+	e.change.Remove = true
+}
+
+// setTree changes which mailboxes there are under which names.
+func (c *commit) setTree(a *Account, next *tree) {
+	c.trees = append(c.trees, treeEdit{a, next})
+}
+
+// empty says that there is nothing to apply.
+func (c *commit) empty() bool {
+	b := &c.batch
+	return len(c.edits)+len(b.Accounts)+len(b.PutItems)+len(b.DropItems)+len(b.Forget) == 0
+}
+
+// apply hands the changes to the engine; then they are the head, and visible
+// once they are on stable storage. After an error nothing was changed.
+func (c *commit) apply() (*applied, error) {
+	c.batch.Mailboxes = make([]engine.MailboxChange, len(c.edits))
+	for i, e := range c.edits {
+		e.change.Record = e.next.rec
+		c.batch.Mailboxes[i] = e.change
+	}
+	ticket, err := c.s.engine.Apply(&c.batch)
+	if err != nil {
+		c.s.stopped(err)
+		return nil, err
+	}
+	wait := sync.OnceValue(ticket.Wait)
+	for _, a := range c.accounts {
+		a.seq++
+		a.last = wait
+	}
+	for _, e := range c.edits {
+		head := e.m.head
+		e.next.seq = e.m.account.seq
+		if head.snap != nil && !e.next.gone {
+			e.next.snap = head.snap.with(&e.next.rec, &e.change)
+		}
+		e.m.head = e.next
+	}
+	for _, t := range c.trees {
+		t.next.seq = t.a.seq
+		t.a.tree = t.next
+	}
+	return &applied{c, wait}, nil
+}
+
+// applied is a commit on its way to stable storage.
+type applied struct {
+	c    *commit
+	wait func() error
+}
+
+// publish waits until the commit is durable, makes it visible and tells the
+// watchers. The accounts are not locked any more.
+func (p *applied) publish() error {
+	if err := p.wait(); err != nil {
+		p.c.s.stopped(err)
+		return err
+	}
+	for _, e := range p.c.edits {
+		e.m.publish(e.next)
+	}
+	for _, t := range p.c.trees {
+		t.a.publish(t.next)
+	}
+	for _, e := range p.c.edits {
+		e.m.watch.signal()
+	}
+	for _, a := range p.c.accounts {
+		a.watch.signal()
+	}
+	return nil
+}
+
+// finish applies the commit, unlocks and waits.
+func (c *commit) finish() error {
+	if c.empty() {
+		c.unlock()
+		return nil
+	}
+	p, err := c.apply()
+	c.unlock()
+	if err != nil {
+		return err
+	}
+	return p.publish()
+}
+
+// stopped notes the first error after which an engine takes no more.
+func (s *Store) stopped(err error) {
+	if !errors.Is(err, engine.ErrFailed) {
+		return
+	}
+	if s.failed.CompareAndSwap(nil, &err) {
+		s.o.Log.Error("the mail store has stopped", "error", err)
+	}
+}

@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"plic/internal/store/engine"
+)
+
+// copyBatch and copyBytes bound how much goes into one commit of Copy and Move,
+// whose details are in memory meanwhile.
+const (
+	copyBatch = 8192
+	copyBytes = 32 << 20
+)
+
+// Copy puts copies of messages, with their flags and dates, into another
+// mailbox or the same; UIDs that are not there are left out. Bodies are shared.
+// It gives the UIDs that were copied and where the copies are, in the same
+// order, RFC 9051 section 6.4.7. After an error there are no copies. Beyond
+// 8192 messages it is more than one commit, which others may see one by one.
+func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) (src []UID, dst []Placed, err error) {
+	src, dst, err = m.transfer(ctx, uids, to, false)
+	if err == nil || len(dst) == 0 || errors.Is(err, engine.ErrFailed) {
+		return src, dst, err
+	}
+	// RFC 9051 section 6.4.7: the mailbox is to be as it was before.
+	undo := make([]UID, len(dst))
+	for i := range dst {
+		undo[i] = dst[i].UID
+	}
+	if _, undoErr := to.Expunge(context.WithoutCancel(ctx), undo, false); undoErr != nil {
+		err = errors.Join(err, undoErr)
+	}
+	return nil, nil, err
+}
+
+// Move is Copy and Expunge of the originals in one commit, RFC 6851: a message
+// is never in both mailboxes nor in neither. Beyond 8192 messages it is more
+// than one commit; after an error it gives what was moved until then.
+func (m *Mailbox) Move(ctx context.Context, uids []UID, to *Mailbox) (src []UID, dst []Placed, err error) {
+	return m.transfer(ctx, uids, to, true)
+}
+
+func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bool) (src []UID, dst []Placed, err error) {
+	if to.account.store != m.account.store {
+		return nil, nil, errors.New("the mailbox is of another store")
+	}
+	uids = rising(uids)
+	for len(uids) > 0 {
+		details, n, err := m.details(ctx, uids)
+		if err != nil {
+			return src, dst, fmt.Errorf("copy from %s: %w", m.Name(), err)
+		}
+		s, d, err := m.transferBatch(ctx, details, to, move)
+		if err != nil {
+			return src, dst, fmt.Errorf("copy from %s to %s: %w", m.Name(), to.Name(), err)
+		}
+		src, dst = append(src, s...), append(dst, d...)
+		uids = uids[n:]
+	}
+	return src, dst, nil
+}
+
+// details reads what goes along with messages, for as many of the UIDs as fit a
+// batch: n of them.
+func (m *Mailbox) details(ctx context.Context, uids []UID) (out []engine.Detailed, n int, err error) {
+	st := m.visible.Load()
+	if st.gone {
+		return nil, 0, m.errGone()
+	}
+	uids = uids[:min(len(uids), copyBatch)]
+	bytes := 0
+	for d, err := range m.account.store.engine.Details(ctx, m.account.id, st.rec.ID, uids) {
+		if errors.Is(err, engine.ErrDamaged) && d.UID != 0 {
+			d.Summary = nil // made anew when it is read
+		} else if err != nil {
+			return nil, 0, err
+		}
+		out = append(out, d)
+		if bytes += len(d.Prefix) + len(d.Summary); bytes >= copyBytes {
+			break
+		}
+	}
+	if bytes < copyBytes {
+		return out, len(uids), nil
+	}
+	last := out[len(out)-1].UID
+	for n < len(uids) && uids[n] <= last {
+		n++
+	}
+	return out, n, nil
+}
+
+func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, to *Mailbox, move bool) (src []UID, dst []Placed, err error) {
+	c, err := m.account.store.lock(m.account, to.account)
+	if err != nil {
+		return nil, nil, err
+	}
+	if src, dst, err = m.transferLocked(ctx, c, details, to, move); err != nil || len(src) == 0 {
+		c.unlock()
+		return nil, nil, err
+	}
+	if err := c.finish(); err != nil {
+		return nil, nil, err
+	}
+	return src, dst, nil
+}
+
+func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engine.Detailed, to *Mailbox, move bool) (src []UID, dst []Placed, err error) {
+	st, err := m.loaded(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	into, err := c.edit(to)
+	if err != nil {
+		return nil, nil, err
+	}
+	var from *edit
+	if move {
+		if from, err = c.edit(m); err != nil {
+			return nil, nil, err
+		}
+	}
+	saved := m.account.store.o.Now().Unix()
+	flags := translation{from: st, into: into, used: to.flagsInUse(ctx)}
+	for i := range details {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		e, ok := st.snap.Get(details[i].UID)
+		if !ok {
+			continue
+		}
+		msg := engine.Message{Entry: e, Detail: details[i].Detail}
+		msg.Saved = saved
+		if msg.Flags, err = flags.translate(e.Flags); err != nil {
+			return nil, nil, err
+		}
+		p, err := into.add(msg)
+		if err != nil {
+			return nil, nil, err
+		}
+		if move {
+			from.expunge(e)
+		}
+		src, dst = append(src, e.UID), append(dst, p)
+	}
+	return src, dst, nil
+}
+
+// translation gives keywords the numbers of another mailbox.
+type translation struct {
+	from *state
+	into *edit
+	used func() (engine.Flags, error)
+	done map[engine.Flags]engine.Flags
+}
+
+func (t *translation) translate(f engine.Flags) (engine.Flags, error) {
+	if f>>keywordShift == 0 {
+		return f, nil
+	}
+	if out, ok := t.done[f]; ok {
+		return out, nil
+	}
+	out, err := t.into.bits(flagsOf(f, t.from.rec.Keywords), t.used)
+	if err != nil {
+		return 0, err
+	}
+	if t.done == nil {
+		t.done = map[engine.Flags]engine.Flags{}
+	}
+	t.done[f] = out
+	return out, nil
+}

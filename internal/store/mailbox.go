@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync/atomic"
+	"weak"
+
+	"plic/internal/store/engine"
+)
+
+// Mailbox is one mailbox of an account, shared by all that use it. It follows
+// the mailbox through renames; after its removal methods return ErrGone.
+type Mailbox struct {
+	account *Account
+	self    weak.Pointer[Mailbox]
+	visible atomic.Pointer[state] // what is on stable storage
+	used    atomic.Uint64         // when the index was last asked for, see indexes
+	watch   hub
+
+	head *state // with all that was applied; under the account's lock
+}
+
+// state is a mailbox at one moment; it is immutable.
+type state struct {
+	seq  uint64 // of the commit that made it, in the account
+	rec  engine.Mailbox
+	snap *Snapshot // nil if the index is not in memory
+	gone bool
+}
+
+func newMailbox(a *Account, rec engine.Mailbox) *Mailbox {
+	m := &Mailbox{account: a, head: &state{rec: rec}}
+	m.self = weak.Make(m)
+	m.visible.Store(m.head)
+	return m
+}
+
+// publish makes a state visible unless a newer one is.
+func (m *Mailbox) publish(next *state) {
+	for {
+		cur := m.visible.Load()
+		if cur.seq > next.seq || cur.seq == next.seq && (cur.snap != nil || next.snap == nil) {
+			return
+		}
+		if m.visible.CompareAndSwap(cur, next) {
+			return
+		}
+	}
+}
+
+// Account is the account that the mailbox is in.
+func (m *Mailbox) Account() *Account { return m.account }
+
+// Name is the mailbox's name now.
+func (m *Mailbox) Name() string { return m.visible.Load().rec.Name }
+
+// Gone says that the mailbox was removed.
+func (m *Mailbox) Gone() bool { return m.visible.Load().gone }
+
+// Info is what is known without the index. HasChildren and NonExistent are only
+// in what Account.Mailboxes and Account.Info give.
+func (m *Mailbox) Info() Info { return m.visible.Load().info() }
+
+func (st *state) info() Info {
+	r := &st.rec
+	return Info{
+		Name: r.Name, SpecialUse: r.SpecialUse, Subscribed: r.Subscribed, NoSelect: r.NoSelect,
+		Messages: r.Messages, Unseen: r.Unseen, Deleted: r.Deleted, Bytes: r.Bytes,
+		UIDNext: r.UIDNext, UIDValidity: r.UIDValidity, HighestModSeq: r.HighestModSeq,
+	}
+}
+
+// Watch gives a channel that has a notice after each change of the mailbox that
+// became visible since the last one was taken; stop ends that. Watch first,
+// then take a Snapshot, and no change is missed.
+func (m *Mailbox) Watch() (c <-chan struct{}, stop func()) { return m.watch.watch() }
+
+// Snapshot is the mailbox as it is on stable storage now.
+func (m *Mailbox) Snapshot(ctx context.Context) (*Snapshot, error) {
+	st := m.visible.Load()
+	if st.gone {
+		return nil, m.errGone()
+	}
+	m.account.store.indexes.touch(m)
+	if st.snap != nil {
+		return st.snap, nil
+	}
+	a := m.account
+	a.mu.Lock()
+	st, err := m.loaded(ctx)
+	wait := a.last
+	a.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	// What was read may be newer than what is durable.
+	if err := wait(); err != nil {
+		return nil, fmt.Errorf("mailbox %s: %w", st.rec.Name, err)
+	}
+	m.publish(st)
+	a.store.indexes.trim()
+	if now := m.visible.Load(); now.snap != nil {
+		st = now
+	}
+	return st.snap, nil
+}
+
+func (m *Mailbox) errGone() error {
+	return fmt.Errorf("mailbox %s: %w", m.visible.Load().rec.Name, ErrGone)
+}
+
+// loaded is the head with its index. The account is locked, so what the engine
+// shows is the head.
+func (m *Mailbox) loaded(ctx context.Context) (*state, error) {
+	head := m.head
+	if head.gone || m.account.gone {
+		return nil, m.errGone()
+	}
+	if head.snap != nil {
+		return head, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	next := *head
+	var b builder
+	for e, err := range m.account.store.engine.Entries(ctx, m.account.id, head.rec.ID, 0) {
+		if errors.Is(err, engine.ErrDamaged) {
+			m.account.store.o.Log.Error("damaged index record", "account", m.account.name, "mailbox", head.rec.Name, "error", err)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the index of %s: %w", head.rec.Name, err)
+		}
+		b.add(&e)
+	}
+	next.snap = b.snapshot(&head.rec)
+	m.recount(&next)
+	m.head = &next
+	m.account.store.indexes.add(m, next.snap.bytes())
+	return m.head, nil
+}
+
+// recount makes the counters those of the index, if damage has made them
+// differ; they are kept with the next commit.
+func (m *Mailbox) recount(st *state) {
+	r, s := &st.rec, st.snap
+	if int(r.Messages) == s.n && int(r.Unseen) == s.unseen && int(r.Deleted) == s.deleted {
+		return
+	}
+	m.account.store.o.Log.Error("counters of a mailbox were wrong", "account", m.account.name, "mailbox", r.Name,
+		"messages", r.Messages, "found", s.n)
+	r.Messages, r.Unseen, r.Deleted, r.Bytes = uint32(s.n), uint32(s.unseen), uint32(s.deleted), 0
+	for _, e := range s.All() {
+		r.Bytes += e.Size
+	}
+}
+
+// TakeRecent gives the first UID that no session was told of as \Recent before,
+// and takes all there are for the caller: \Recent are the messages from there
+// up to UIDNext of the Info at the time. RFC 3501 section 2.3.2.
+func (m *Mailbox) TakeRecent(ctx context.Context) (from UID, err error) {
+	c, err := m.account.store.lock(m.account)
+	if err != nil {
+		return 0, err
+	}
+	defer c.unlock()
+	if m.head.gone {
+		return 0, m.errGone()
+	}
+	from, upTo := m.head.rec.RecentFrom, m.visible.Load().rec.UIDNext
+	if from >= upTo {
+		return from, nil
+	}
+	e, err := c.edit(m)
+	if err != nil {
+		return 0, err
+	}
+	e.next.rec.RecentFrom = upTo
+	if _, err := c.apply(); err != nil {
+		// Nobody waits for this to be durable, and reading goes on without it.
+		next := *m.head
+		next.rec.RecentFrom = upTo
+		m.head = &next
+	}
+	return from, nil
+}
+
+// Expunged gives the UIDs expunged after a MODSEQ, by rising MODSEQ: what
+// VANISHED (EARLIER) of RFC 7162 section 3.2.10 tells.
+func (m *Mailbox) Expunged(ctx context.Context, since ModSeq) iter.Seq2[engine.Expunged, error] {
+	return func(yield func(engine.Expunged, error) bool) {
+		st := m.visible.Load()
+		if st.gone {
+			yield(engine.Expunged{}, m.errGone())
+			return
+		}
+		for x, err := range m.account.store.engine.Expunged(ctx, m.account.id, st.rec.ID, since) {
+			if err == nil && x.ModSeq > st.rec.HighestModSeq {
+				return // applied, but not durable yet
+			}
+			if !yield(x, err) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"plic/internal/imap"
+	"plic/internal/message"
+	"plic/internal/store/engine"
+)
+
+// summaryVersion is the first octet of a summary. One of another version is
+// made anew from the body.
+const summaryVersion = 1
+
+// summarize writes what is kept of a message beside its body, so that listing
+// it needs no body: ENVELOPE, BODY, BODYSTRUCTURE and the preview, each with its
+// length before it.
+func summarize(m *message.Message) []byte {
+	var room [2048]byte
+	b := append(room[:0], summaryVersion)
+	b = appendField(b, func(b []byte) []byte { return imap.AppendEnvelope(b, m.Root.Envelope()) })
+	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, false) })
+	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, true) })
+	b = appendField(b, func(b []byte) []byte { return append(b, m.Text...) })
+	return append(make([]byte, 0, len(b)), b...)
+}
+
+func appendField(b []byte, write func([]byte) []byte) []byte {
+	at := len(b)
+	b = write(append(b, 0, 0, 0, 0))
+	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
+	return b
+}
+
+// Detail is what is known of a message without opening its body. The octets are
+// not to be changed.
+type Detail struct {
+	UID           UID
+	Prefix        []byte // the header lines before the body
+	Envelope      []byte // ENVELOPE as IMAP sends it
+	Body          []byte // BODY
+	BodyStructure []byte // BODYSTRUCTURE
+	Preview       string // the beginning of the text, RFC 8970
+}
+
+func readSummary(uid UID, d engine.Detail) (Detail, error) {
+	out := Detail{UID: uid, Prefix: d.Prefix}
+	rest := d.Summary
+	if len(rest) == 0 || rest[0] != summaryVersion {
+		return out, fmt.Errorf("summary of UID %d is of another version: %w", uid, engine.ErrDamaged)
+	}
+	rest = rest[1:]
+	var preview []byte
+	for _, field := range [...]*[]byte{&out.Envelope, &out.Body, &out.BodyStructure, &preview} {
+		if len(rest) < 4 || uint32(len(rest)-4) < binary.BigEndian.Uint32(rest) {
+			return out, fmt.Errorf("summary of UID %d is cut: %w", uid, engine.ErrDamaged)
+		}
+		n := binary.BigEndian.Uint32(rest)
+		*field, rest = rest[4:4+n:4+n], rest[4+n:]
+	}
+	out.Preview = string(preview)
+	return out, nil
+}

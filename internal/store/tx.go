@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"plic/internal/mail"
+	"plic/internal/store/engine"
+)
+
+// Tx is one atomic, durable change of any mailboxes and the queue: it happens
+// whole or not at all. It is for one goroutine, and for one Commit.
+type Tx struct {
+	s       *Store
+	deliver []delivery
+	put     []mail.Item
+	drop    []mail.ID
+}
+
+type delivery struct {
+	to   *Mailbox
+	in   Incoming
+	body mail.ID
+	size int64 // of the body
+	sum  []byte
+}
+
+// Begin starts a Tx. One that is not committed needs no end.
+func (s *Store) Begin() *Tx { return &Tx{s: s} }
+
+// Deliver puts a message into a mailbox. A Draft may go into many.
+func (t *Tx) Deliver(mb *Mailbox, in Incoming) {
+	t.deliver = append(t.deliver, delivery{to: mb, in: in})
+}
+
+// PutItem adds or changes a queue item. Its Body may be the ID of a Draft.
+func (t *Tx) PutItem(item mail.Item) { t.put = append(t.put, item) }
+
+// DropItem takes an item out of the queue.
+func (t *Tx) DropItem(id mail.ID) { t.drop = append(t.drop, id) }
+
+// Commit does it all and returns when it is on stable storage, with a Placed
+// for each Deliver, in order. After an error nothing is visible, and Drafts are
+// still the caller's, unless the error is engine.ErrFailed: then nothing is
+// known but that no one can see it. ErrGone if a mailbox was removed meanwhile.
+func (t *Tx) Commit(ctx context.Context) ([]Placed, error) {
+	placed, err := t.commit(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return placed, nil
+}
+
+func (t *Tx) commit(ctx context.Context) ([]Placed, error) {
+	if err := t.prepare(ctx); err != nil {
+		return nil, err
+	}
+	accounts := make([]*Account, len(t.deliver))
+	for i := range t.deliver {
+		accounts[i] = t.deliver[i].to.account
+	}
+	c, err := t.s.lock(accounts...)
+	if err != nil {
+		return nil, err
+	}
+	placed, drafts, err := t.fill(ctx, c)
+	if err != nil || c.empty() {
+		c.unlock()
+		return placed, err
+	}
+	p, err := c.apply()
+	c.unlock()
+	if err != nil {
+		return nil, err
+	}
+	t.s.took(drafts)
+	return placed, p.publish()
+}
+
+// took notes that a commit has taken drafts: they are bodies now.
+func (s *Store) took(drafts []*Draft) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range drafts {
+		d.taken = true
+		delete(s.drafts, d.w.ID())
+	}
+}
+
+// prepare analyses what is to be delivered; nothing is locked.
+func (t *Tx) prepare(ctx context.Context) error {
+	for i := range t.deliver {
+		d := &t.deliver[i]
+		if i > 0 && d.in.Draft == t.deliver[i-1].in.Draft && d.in.Body == t.deliver[i-1].in.Body {
+			d.body, d.size, d.sum = t.deliver[i-1].body, t.deliver[i-1].size, t.deliver[i-1].sum
+			continue
+		}
+		var err error
+		switch {
+		case d.in.Draft != nil:
+			d.body, d.size = d.in.Draft.ID(), d.in.Draft.Size()
+			_, d.sum, err = d.in.Draft.analyse()
+		case !d.in.Body.IsZero():
+			d.body = d.in.Body
+			d.size, d.sum, err = t.s.summaryOf(ctx, d.body)
+		default:
+			err = errNothing
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summaryOf reads a body that the engine has.
+func (s *Store) summaryOf(ctx context.Context, id mail.ID) (size int64, sum []byte, err error) {
+	b, err := s.OpenBody(ctx, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer b.Close()
+	m, err := parse(b, s.o.Parse)
+	if err != nil {
+		return 0, nil, err
+	}
+	return b.Size(), summarize(m), nil
+}
+
+// fill puts the Tx into a commit and says which drafts it takes.
+func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Draft, err error) {
+	now := t.s.o.Now()
+	take := func(d *Draft) {
+		if d != nil && !slices.Contains(drafts, d) && !t.s.isTaken(d) {
+			drafts = append(drafts, d)
+			c.batch.Bodies = append(c.batch.Bodies, d.w)
+		}
+	}
+	if len(t.deliver) > 0 {
+		placed = make([]Placed, len(t.deliver))
+	}
+	for i := range t.deliver {
+		d := &t.deliver[i]
+		e, err := c.edit(d.to)
+		if err != nil {
+			return nil, nil, err
+		}
+		flags, err := e.bits(d.in.Flags, d.to.flagsInUse(ctx))
+		if err != nil {
+			return nil, nil, err
+		}
+		internal := d.in.Internal
+		if internal.IsZero() {
+			internal = now
+		}
+		placed[i], err = e.add(engine.Message{
+			Entry: Entry{
+				Flags: flags, Size: int64(len(d.in.Prefix)) + d.size,
+				Internal: internal.Unix(), Saved: now.Unix(), Body: d.body,
+			},
+			Detail: engine.Detail{Prefix: d.in.Prefix, Summary: d.sum},
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		take(d.in.Draft)
+	}
+	for i := range t.put {
+		take(t.s.draft(t.put[i].Body))
+	}
+	c.batch.PutItems, c.batch.DropItems = t.put, t.drop
+	return placed, drafts, nil
+}
+
+func (s *Store) isTaken(d *Draft) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return d.taken
+}
+
+// flagsInUse asks the index which flags messages have; only that loads it.
+func (m *Mailbox) flagsInUse(ctx context.Context) func() (engine.Flags, error) {
+	return func() (engine.Flags, error) {
+		st, err := m.loaded(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return st.snap.used(), nil
+	}
+}
+
+// Append puts messages into the mailbox, all or none, RFC 9051 section 6.3.12
+// and RFC 3502.
+func (m *Mailbox) Append(ctx context.Context, in ...Incoming) ([]Placed, error) {
+	t := m.account.store.Begin()
+	for _, i := range in {
+		t.Deliver(m, i)
+	}
+	return t.Commit(ctx)
+}
