@@ -12,7 +12,6 @@ build: ## build ./plic
 
 test: ## pass every test, installing what they need where that is allowed
 	sh test/setup.sh
-	$(GO) vet ./...
 	$(GO) test -timeout 25m ./...
 
 quick: ## pass the tests that need nothing but Go
