@@ -1,0 +1,139 @@
+package embedded
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"plic/internal/store/engine"
+)
+
+// committer is the one goroutine that gives batches to Pebble. Pebble panics,
+// or calls its logger's Fatalf, when it cannot write: then this goroutine ends,
+// not the callers', and nobody is left waiting for Pebble's locks.
+type committer struct {
+	e        *Engine
+	requests chan request
+	quit     chan struct{}
+	ended    chan struct{}
+	stopOnce sync.Once
+}
+
+type request struct {
+	batch *pebble.Batch
+	sync  bool
+	done  chan error
+}
+
+func newCommitter(e *Engine) *committer {
+	c := &committer{
+		e:        e,
+		requests: make(chan request),
+		quit:     make(chan struct{}),
+		ended:    make(chan struct{}),
+	}
+	go c.run()
+	return c
+}
+
+func (c *committer) run() {
+	defer close(c.ended)
+	asked := false
+	defer func() {
+		if !asked {
+			c.e.fail(fmt.Errorf("records: %v", recover()))
+		}
+	}()
+	for {
+		select {
+		case <-c.quit:
+			asked = true
+			return
+		case r := <-c.requests:
+			r.done <- c.one(r)
+		}
+	}
+}
+
+func (c *committer) one(r request) error {
+	if r.sync {
+		return c.e.db.ApplyNoSyncWait(r.batch, pebble.Sync)
+	}
+	return c.e.db.Apply(r.batch, pebble.NoSync)
+}
+
+// stop ends the goroutine; of a failed engine it may be stuck, and is left.
+func (c *committer) stop() {
+	c.stopOnce.Do(func() { close(c.quit) })
+	select {
+	case <-c.ended:
+	case <-c.e.failed:
+	}
+}
+
+// commit makes a batch visible. With sync it is then on its way to the disk,
+// and the batch must be waited for; without, it gets there with a later one.
+func (e *Engine) commit(b *pebble.Batch, sync bool) error {
+	r := request{b, sync, make(chan error, 1)}
+	select {
+	case e.committer.requests <- r:
+	case <-e.committer.ended:
+		return engine.ErrClosed
+	case <-e.failed:
+		return e.failure
+	}
+	select {
+	case err := <-r.done:
+		if err != nil {
+			return e.fail(err)
+		}
+		return nil
+	case <-e.failed:
+		return e.failure
+	}
+}
+
+// commitWait is commit with sync, and waits.
+func (e *Engine) commitWait(b *pebble.Batch) error {
+	if err := e.commit(b, true); err != nil {
+		return err
+	}
+	return (&ticket{e: e, batch: b}).Wait()
+}
+
+// ticket is a batch on its way to the disk.
+type ticket struct {
+	e     *Engine
+	once  sync.Once
+	batch *pebble.Batch
+	err   error
+}
+
+func (t *ticket) Wait() error {
+	t.once.Do(func() {
+		if err := t.batch.SyncWait(); err != nil {
+			t.err = t.e.fail(fmt.Errorf("records: log: %w", err))
+			return
+		}
+		t.batch.Close()
+		t.batch = nil
+	})
+	return t.err
+}
+
+// logger gives Pebble's messages to the engine's log. After Fatalf Pebble must
+// not go on; only goroutines of its own and the committer call it.
+type logger struct{ e *Engine }
+
+func (logger) Infof(string, ...any) {}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.e.o.Log.Warn("records: " + fmt.Sprintf(format, args...))
+}
+
+func (l logger) Fatalf(format string, args ...any) {
+	l.e.fail(fmt.Errorf("records: "+format, args...))
+	runtime.Goexit()
+}

@@ -1,0 +1,386 @@
+// Package embedded is the engine that plic brings with it: records in a Pebble
+// database, small bodies in append-only segment files, large ones in files of
+// their own.
+//
+// A commit needs one sync, that of the write-ahead log, which all committers
+// share: a small body goes to its segment without waiting for the disk, and
+// into the log as a redo record. Later the segment is synced and the redo
+// records go; after a crash those that are left are written anew. A large body
+// and its name are synced before the batch that takes it.
+//
+// After an error of a write or sync that may have lost something the engine
+// stops (engine.ErrFailed): a second fsync would report what the page cache
+// holds, not the disk. A full disk is no such error: bodies are refused with
+// engine.ErrFull while less than a reserve is free, and a ballast file is given
+// up for what must be written meanwhile.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"plic/internal/store/engine"
+	"plic/internal/vfs"
+)
+
+// Defaults of Options.
+const (
+	DefaultCache   = 64 << 20
+	DefaultBallast = 64 << 20
+	DefaultReserve = 128 << 20
+	DefaultGrace   = 10 * time.Minute
+)
+
+const (
+	memTableSize  = 32 << 20
+	formatVersion = pebble.FormatTableFormatV6 // the last before value separation
+
+	settleEvery  = time.Second // segments are synced as often
+	reclaimEvery = time.Minute
+)
+
+// Options say where an engine lives and what it may use. Zero values take the
+// defaults above; a negative Ballast, Reserve or Grace is none.
+type Options struct {
+	FS      vfs.FS // default vfs.Disk
+	Dir     string
+	Now     func() time.Time // default time.Now
+	Log     *slog.Logger     // default none
+	Cache   int64            // octets of blocks kept in memory
+	Ballast int64            // octets given up when the disk is full
+	Reserve int64            // free octets below which bodies are refused
+	Grace   time.Duration    // how long a body without owners is kept
+	OnFail  func(error)      // called once, when the engine has stopped
+
+	manual bool // tests run the background work themselves
+}
+
+func (o *Options) defaults() {
+	if o.FS == nil {
+		o.FS = vfs.Disk()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Cache <= 0 {
+		o.Cache = DefaultCache
+	}
+	o.Ballast = orDefault(o.Ballast, DefaultBallast)
+	o.Reserve = orDefault(o.Reserve, DefaultReserve)
+	o.Grace = orDefault(o.Grace, DefaultGrace)
+	if o.OnFail == nil {
+		o.OnFail = func(error) {}
+	}
+}
+
+func orDefault[T int64 | time.Duration](v, standard T) T {
+	if v == 0 {
+		return standard
+	}
+	return max(v, 0)
+}
+
+// Engine is the embedded engine; Open makes it.
+type Engine struct {
+	o       Options
+	fs      vfs.FS
+	records string
+	bodies  string
+	lock    *pebble.Lock
+	db      *pebble.DB
+
+	space     *space
+	segments  *segments
+	committer *committer
+	life      life
+	graves    graves
+	reclaimer reclaimer
+	settling  sync.Mutex // one settle at a time
+
+	failOnce sync.Once
+	failed   chan struct{} // closed when the engine has stopped
+	failure  error         // why, set before failed is closed
+	fenced   atomic.Bool   // nothing is written any more
+
+	suspects atomic.Uint32 // counts suspicions, to keep their keys apart
+	damaged  atomic.Int64  // records set aside
+	commits  atomic.Int64
+
+	quit chan struct{}
+	wake chan struct{} // a segment has much to sync
+	done sync.WaitGroup
+}
+
+// ErrInUse says that another process, or another engine of this one, has the
+// directory.
+var ErrInUse = errors.New("data directory in use")
+
+// Open opens the engine of a directory, which it makes if need be, and brings
+// it to the state of the last durable commit.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	o.defaults()
+	e := &Engine{
+		o:      o,
+		failed: make(chan struct{}),
+		quit:   make(chan struct{}),
+		wake:   make(chan struct{}, 1),
+	}
+	e.space = newSpace(e.o)
+	e.fs = vfs.Fenced(vfs.OnDiskFull(o.FS, e.space.full), e.fence)
+	e.records = e.fs.PathJoin(o.Dir, "records")
+	e.bodies = e.fs.PathJoin(o.Dir, "bodies")
+	if err := e.open(ctx); err != nil {
+		e.abandon()
+		return nil, fmt.Errorf("store %s: %w", o.Dir, err)
+	}
+	if !o.manual {
+		e.done.Add(1)
+		go e.background()
+	}
+	return e, nil
+}
+
+func (e *Engine) open(ctx context.Context) error {
+	for _, dir := range []string{e.records, e.bodies} {
+		if err := vfs.MakeDir(e.fs, dir); err != nil {
+			return err
+		}
+	}
+	var err error
+	if e.lock, err = pebble.LockDirectory(e.records, e.fs); err != nil {
+		return fmt.Errorf("%w: %w", ErrInUse, err)
+	}
+	e.space.open()
+	if e.db, err = openRecords(e); err != nil {
+		return fmt.Errorf("records: %w", err)
+	}
+	e.committer = newCommitter(e)
+	if e.segments, err = openSegments(e); err != nil {
+		return err
+	}
+	if err := e.loadGraves(); err != nil {
+		return err
+	}
+	if err := e.countDamaged(); err != nil {
+		return err
+	}
+	return e.redo(ctx)
+}
+
+// openRecords opens the Pebble database.
+func openRecords(e *Engine) (*pebble.DB, error) {
+	cache := pebble.NewCache(e.o.Cache)
+	defer cache.Unref()
+	o := &pebble.Options{
+		FS:                          e.fs,
+		Lock:                        e.lock,
+		Cache:                       cache,
+		FormatMajorVersion:          formatVersion,
+		Logger:                      logger{e},
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       64,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                1000,
+		BytesPerSync:                512 << 10,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { e.o.Log.Warn("records: background work failed", "error", err) },
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				e.o.Log.Error("records: a damaged file", "path", i.Path, "error", i.Details)
+			},
+		},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return pebble.Open(e.records, o)
+}
+
+// background syncs segments and reclaims bodies until the engine closes.
+func (e *Engine) background() {
+	defer e.done.Done()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-e.quit:
+		case <-e.failed:
+		}
+		cancel()
+	}()
+	settle := time.NewTicker(settleEvery)
+	defer settle.Stop()
+	reclaim := time.NewTicker(reclaimEvery)
+	defer reclaim.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+		case <-settle.C:
+		case <-reclaim.C:
+			if err := e.Reclaim(ctx); err != nil && ctx.Err() == nil {
+				e.o.Log.Warn("reclaiming bodies failed", "error", err)
+			}
+		}
+		if err := e.Settle(); err != nil && ctx.Err() == nil {
+			e.o.Log.Error("syncing bodies failed", "error", err)
+		}
+		e.space.restore()
+	}
+}
+
+// fail stops the engine for good; the first cause stays.
+func (e *Engine) fail(err error) error {
+	e.failOnce.Do(func() {
+		e.failure = fmt.Errorf("%w: %w", engine.ErrFailed, err)
+		e.fenced.Store(true)
+		close(e.failed)
+		e.o.Log.Error("the store has stopped", "error", err)
+		go e.o.OnFail(e.failure)
+	})
+	<-e.failed
+	return e.failure
+}
+
+// failedErr is nil while the engine works.
+func (e *Engine) failedErr() error {
+	select {
+	case <-e.failed:
+		return e.failure
+	default:
+		return nil
+	}
+}
+
+// fence keeps a stopped engine from writing.
+func (e *Engine) fence() error {
+	if e.fenced.Load() {
+		return engine.ErrFailed
+	}
+	return nil
+}
+
+// enter begins a call; leave ends it. Between them the database stays open.
+func (e *Engine) enter() error {
+	if err := e.failedErr(); err != nil {
+		return err
+	}
+	return e.life.enter()
+}
+
+func (e *Engine) leave() { e.life.leave() }
+
+// Close ends background work, waits for calls in progress, syncs what is not
+// yet synced and closes the files.
+func (e *Engine) Close() error {
+	if !e.life.close() {
+		return nil
+	}
+	close(e.quit)
+	e.done.Wait()
+	err := e.failedErr()
+	if err == nil {
+		err = e.closeFiles()
+	}
+	e.abandon()
+	return err
+}
+
+func (e *Engine) closeFiles() error {
+	if err := e.segments.finish(); err != nil {
+		return err
+	}
+	if err := e.settle(); err != nil {
+		return err
+	}
+	e.committer.stop()
+	// A long log would make the next start slow.
+	if e.db.Metrics().WAL.Size > 4<<20 {
+		if err := e.db.Flush(); err != nil {
+			return fmt.Errorf("records: %w", err)
+		}
+	}
+	err := e.db.Close()
+	e.db = nil
+	return err
+}
+
+// abandon lets go of everything without writing any more. A failed database is
+// not closed: that could wait for ever.
+func (e *Engine) abandon() {
+	e.fenced.Store(true)
+	if e.committer != nil {
+		e.committer.stop()
+	}
+	if e.segments != nil {
+		e.segments.close()
+	}
+	if e.db != nil && e.failedErr() == nil {
+		e.db.Close()
+	} else if e.db != nil {
+		e.lock.Close() // in place of the database, which holds it too
+	}
+	if e.lock != nil {
+		e.lock.Close()
+	}
+	e.space.close()
+}
+
+// life counts calls in progress.
+type life struct {
+	mu     sync.Mutex
+	calls  int
+	closed bool
+	idle   chan struct{}
+}
+
+func (l *life) enter() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return engine.ErrClosed
+	}
+	l.calls++
+	return nil
+}
+
+func (l *life) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls--; l.calls == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
+}
+
+// close lets no more calls in and waits for the others; false if it was done.
+func (l *life) close() bool {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return false
+	}
+	l.closed = true
+	idle := make(chan struct{})
+	if l.calls == 0 {
+		close(idle)
+	} else {
+		l.idle = idle
+	}
+	l.mu.Unlock()
+	<-idle
+	return true
+}
