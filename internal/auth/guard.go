@@ -1,0 +1,228 @@
+package auth
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// GuardOptions say how guessing is slowed down; zero values are the defaults.
+type GuardOptions struct {
+	// Refuse is how many wrong guesses turn a host (one IPv4 address or one
+	// IPv6 /64) away; its network (/24, /48) after three times as many. 20.
+	Refuse int
+	// HalfLife is the time in which half of the guesses are forgotten; 1 hour.
+	HalfLife time.Duration
+	// MaxTracked bounds how many hosts, networks and accounts are remembered;
+	// 100000.
+	MaxTracked int
+}
+
+// A burst of logins from one host is not guessing until one fails: mail readers
+// open several connections at once. Beyond these it waits, or is turned away.
+const (
+	freeAtOnce = 10
+	maxAtOnce  = 50
+)
+
+// knownFailures is how often somebody who got in from a host before may be
+// wrong there and still not suffer from the host's other guesses.
+const knownFailures = 5
+
+type bucketKind uint8
+
+const (
+	ofHost bucketKind = iota
+	ofNet
+	ofAccount
+	ofPair // an account from a host
+)
+
+type bucketKey struct {
+	kind    bucketKind
+	prefix  netip.Prefix
+	account string
+}
+
+// bucket counts wrong guesses, which fade.
+type bucket struct {
+	failures float64
+	at       time.Time // when failures was right
+	pending  int       // tries going on
+	known    bool      // of a pair: it got in
+	recent   []mac     // guesses counted lately, so that the same again is not
+}
+
+// guard counts wrong guesses by host, network and account, for all protocols.
+type guard struct {
+	o   GuardOptions
+	now func() time.Time
+
+	mu      sync.Mutex
+	buckets map[bucketKey]*bucket
+}
+
+func newGuard(o GuardOptions, now func() time.Time) *guard {
+	if o.Refuse <= 0 {
+		o.Refuse = 20
+	}
+	if o.HalfLife <= 0 {
+		o.HalfLife = time.Hour
+	}
+	if o.MaxTracked <= 0 {
+		o.MaxTracked = 100_000
+	}
+	return &guard{o: o, now: now, buckets: map[bucketKey]*bucket{}}
+}
+
+func keysOf(remote netip.Addr, login string) (host, net, account, pair bucketKey) {
+	remote = remote.Unmap().WithZone("")
+	hostBits, netBits := 32, 24
+	if remote.Is6() {
+		hostBits, netBits = 64, 48
+	}
+	h, _ := remote.Prefix(hostBits) // the zero Addr has the zero Prefix
+	n, _ := remote.Prefix(netBits)
+	if len(login) > 256 {
+		login = login[:256]
+	}
+	return bucketKey{kind: ofHost, prefix: h}, bucketKey{kind: ofNet, prefix: n},
+		bucketKey{kind: ofAccount, account: login}, bucketKey{ofPair, h, login}
+}
+
+// admit says how long the try must wait, or that it must go. After ok, done is
+// to be called when the try has ended.
+//
+// A known pair goes by its own failures only. An account that is guessed at
+// from everywhere is slowed down but never shut: its owner can still get in.
+func (g *guard) admit(remote netip.Addr, login string) (delay time.Duration, done func(), ok bool) {
+	host, net, account, pair := keysOf(remote, login)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	refuse := float64(g.o.Refuse)
+	if p := g.peek(pair); p != nil && p.known && p.failures < knownFailures {
+		return curve(p.failures), func() {}, true
+	}
+	h, n, a := g.peek(host), g.peek(net), g.peek(account)
+	var failures float64
+	pending := 0
+	if h != nil {
+		failures, pending = h.failures, h.pending
+	}
+	if n != nil {
+		if math.Round(n.failures) >= 3*refuse {
+			return 0, nil, false
+		}
+		failures = max(failures, n.failures/3)
+	}
+	if math.Round(failures) >= refuse || pending >= maxAtOnce {
+		return 0, nil, false
+	}
+	failures += float64(max(0, pending-freeAtOnce))
+	if a != nil {
+		failures = max(failures, a.failures/5)
+	}
+	h = g.bucket(host)
+	h.pending++
+	return curve(failures), func() {
+		g.mu.Lock()
+		h.pending--
+		g.mu.Unlock()
+	}, true
+}
+
+// curve is that of Dovecot's auth penalty.
+func curve(failures float64) time.Duration {
+	steps := []time.Duration{0, 2, 4, 8, 15}
+	return steps[min(int(math.Round(failures)), len(steps)-1)] * time.Second
+}
+
+// failure counts a wrong guess; guess is nil if it is not known what was
+// guessed.
+func (g *guard) failure(remote netip.Addr, login string, guess *mac) {
+	host, net, account, pair := keysOf(remote, login)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := g.bucket(host)
+	if guess != nil {
+		if slices.Contains(h.recent, *guess) {
+			return
+		}
+		const remembered = 8
+		h.recent = append(h.recent[max(0, len(h.recent)-remembered+1):], *guess)
+	}
+	h.failures++
+	g.bucket(net).failures++
+	g.bucket(account).failures++
+	if p := g.peek(pair); p != nil {
+		p.failures++
+	}
+}
+
+// success lets the pair in more easily from now on. It forgives the host
+// nothing: a guesser may have an account too.
+func (g *guard) success(remote netip.Addr, login string) {
+	_, _, _, pair := keysOf(remote, login)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.bucket(pair)
+	p.known, p.failures, p.at = true, 0, g.now()
+}
+
+// peek gives a bucket as of now, or nil.
+func (g *guard) peek(k bucketKey) *bucket {
+	b := g.buckets[k]
+	if b != nil {
+		g.fade(b)
+	}
+	return b
+}
+
+func (g *guard) bucket(k bucketKey) *bucket {
+	b := g.peek(k)
+	if b == nil {
+		if len(g.buckets) >= g.o.MaxTracked {
+			g.evict()
+		}
+		b = &bucket{at: g.now()}
+		g.buckets[k] = b
+	}
+	return b
+}
+
+func (g *guard) fade(b *bucket) {
+	now := g.now()
+	if passed := now.Sub(b.at); passed > 0 {
+		b.failures *= math.Exp2(-float64(passed) / float64(g.o.HalfLife))
+		if b.failures < 0.25 {
+			b.failures, b.recent = 0, nil
+		}
+	}
+	b.at = now // also if the clock was set back
+}
+
+// evict makes room: of some buckets that come to hand, all that say nothing,
+// or else the one that says least.
+func (g *guard) evict() {
+	var least bucketKey
+	lowest, seen, gone := math.Inf(1), 0, false
+	for k, b := range g.buckets {
+		g.fade(b)
+		if b.pending == 0 {
+			if b.failures == 0 && !b.known {
+				delete(g.buckets, k)
+				gone = true
+			} else if b.failures < lowest {
+				least, lowest = k, b.failures
+			}
+		}
+		if seen++; seen >= 64 {
+			break
+		}
+	}
+	if !gone {
+		delete(g.buckets, least)
+	}
+}
