@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"container/list"
+	"time"
+
+	"plic/internal/mail"
+)
+
+// doubtful is how many tries in a row must find a hop down before its items
+// wait for one of them.
+const doubtful = 3
+
+// hop is what the schedule knows of a destination while it has items.
+type hop struct {
+	key      mail.Hop
+	ready    *list.List // entries, first in first out
+	entries  int        // in all states
+	active   int        // being tried now
+	window   float64    // how many may be
+	failures int        // tries in a row that found it down
+	last     mail.Outcome
+	until    int64         // no try before, while it is in schedule.pauses
+	pos      int32         // there
+	elem     *list.Element // in line
+	line     *list.List    // schedule.sound or doubted, nil for neither
+
+	// tries counts, for the items that wait, how often the hop was found down,
+	// at the intervals at which one item alone would have been tried.
+	tries   uint32
+	run     int // of them in a row
+	counted int64
+}
+
+func (h *hop) instant() int64 { return h.until }
+func (h *hop) place() *int32  { return &h.pos }
+
+// arrange puts a hop into the line where it belongs.
+func (s *schedule) arrange(h *hop) {
+	var line *list.List
+	if h.ready.Len() > 0 && h.active < int(h.window) && h.pos == absent {
+		line = s.sound
+		if h.failures > 0 {
+			line = s.doubted
+		}
+	}
+	if line == h.line {
+		return
+	}
+	if h.line != nil {
+		h.line.Remove(h.elem)
+	}
+	if h.line = line; line != nil {
+		h.elem = line.PushBack(h)
+	}
+}
+
+// feedback moves the window of a hop by what a try has found: one more for
+// each windowful of answers, half when there was none.
+func (s *schedule) feedback(h *hop, said health, last mail.Outcome, now time.Time) {
+	switch said {
+	case up:
+		h.failures, h.run = 0, 0
+		h.window = min(h.window+1/h.window, float64(s.o.MaxWindow))
+		s.pauses.remove(h)
+	case down:
+		h.failures++
+		h.last = last
+		h.window = max(1, h.window/2)
+		s.countTry(h, now)
+		if h.failures >= doubtful {
+			s.pause(h, now)
+		}
+	}
+}
+
+// countTry counts a failed try of the hop as one of every waiting item if the
+// interval since the one counted before is about what such an item would wait.
+func (s *schedule) countTry(h *hop, now time.Time) {
+	at := now.UnixNano()
+	if h.run > 0 && at-h.counted < int64(s.o.backoff(h.run)*3/4) {
+		return
+	}
+	h.tries++
+	h.run++
+	h.counted = at
+}
+
+// pause lets a hop rest. Of the items in its line, those that are too old, or
+// whose sender should be told of the delay, get the verdict of the hop.
+func (s *schedule) pause(h *hop, now time.Time) {
+	s.pauses.remove(h)
+	h.until = now.Add(s.o.MinBackoff).UnixNano()
+	s.pauses.push(h)
+	at := now.UnixNano()
+	for elem := h.ready.Front(); elem != nil; {
+		e := elem.Value.(*entry)
+		elem = elem.Next()
+		if !s.isLapsed(e, at) {
+			continue
+		}
+		h.ready.Remove(e.elem)
+		e.state, e.elem = lapsed, s.lapsed.PushBack(e)
+	}
+	s.arrange(h)
+}
+
+func (s *schedule) isLapsed(e *entry, at int64) bool {
+	if at >= e.expires && e.tries()+1 >= s.o.enough(time.Duration(e.expires-e.received)) {
+		return true
+	}
+	return !e.warned && s.o.late(time.Unix(0, e.received), e.tries()+1, time.Unix(0, at))
+}
+
+// unpause lets a hop be tried again now.
+func (s *schedule) unpause(h *hop) {
+	s.pauses.remove(h)
+	s.arrange(h)
+}
