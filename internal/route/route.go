@@ -98,7 +98,7 @@ func (w *walk) visit(ctx context.Context, to mail.Address, depth int) error {
 	}
 	w.seen[to.Key()] = true
 	if depth > o.Depth || len(w.seen) > o.Expand {
-		return failure(to, mail.Reply(550, "5.4.6", "too many aliases behind this address"), nil)
+		return failure(to, mail.Reply(550, "5.4.6", "too many aliases behind this address"), errTooMany)
 	}
 	local, err := w.router.Local(ctx, to.Domain)
 	if err != nil {
@@ -121,6 +121,9 @@ func (w *walk) visit(ctx context.Context, to mail.Address, depth int) error {
 	return w.expand(ctx, to, target.Aliases, depth)
 }
 
+// errTooMany ends an expansion as a whole: half of a list is nobody's wish.
+var errTooMany = errors.New("the limit of alias expansion is reached")
+
 // expand follows an alias. One dead member does not stop the others; if none
 // is left, the first reason counts.
 func (w *walk) expand(ctx context.Context, to mail.Address, members []mail.Address, depth int) error {
@@ -128,7 +131,7 @@ func (w *walk) expand(ctx context.Context, to mail.Address, members []mail.Addre
 	var first error
 	for _, member := range members {
 		err := w.visit(ctx, member, depth+1)
-		if err != nil && mail.StatusOf(err).Temporary() {
+		if err != nil && (mail.StatusOf(err).Temporary() || errors.Is(err, errTooMany)) {
 			return err
 		}
 		if err != nil && first == nil {
