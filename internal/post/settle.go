@@ -2,6 +2,7 @@ package post
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -9,11 +10,23 @@ import (
 	"plic/internal/mail"
 	"plic/internal/queue"
 	"plic/internal/store"
+	"plic/internal/store/engine"
 )
+
+var _ queue.Custody = (*Office)(nil)
 
 // Items gives every item of the queue, as queue.Custody asks.
 func (p *Office) Items(ctx context.Context) iter.Seq2[mail.Item, error] {
 	return p.o.Store.Items(ctx)
+}
+
+// Item gives one item of the queue; queue.ErrNotFound.
+func (p *Office) Item(ctx context.Context, id mail.ID) (mail.Item, error) {
+	item, err := p.o.Store.Item(ctx, id)
+	if errors.Is(err, engine.ErrNotFound) {
+		err = errors.Join(queue.ErrNotFound, err)
+	}
+	return item, err
 }
 
 // OpenBody gives an item's prefix and body as one.

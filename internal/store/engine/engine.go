@@ -154,6 +154,8 @@ type Engine interface {
 	Expunged(ctx context.Context, a AccountID, m MailboxID, since ModSeq) iter.Seq2[Expunged, error]
 	// Items gives every queue item by rising ID.
 	Items(ctx context.Context) iter.Seq2[mail.Item, error]
+	// Item finds one queue item; ErrNotFound, ErrDamaged.
+	Item(ctx context.Context, id mail.ID) (mail.Item, error)
 	// NewBody starts a body.
 	NewBody(ctx context.Context) (BodyWriter, error)
 	// OpenBody reads a body that an applied batch has taken, by checked blocks;
