@@ -242,7 +242,7 @@ func (a *Account) remove() error {
 	}
 	a.gone = true
 	t := &tree{seq: a.seq}
-	p.c.trees = append(p.c.trees, treeEdit{a, t})
+	p.c.trees = append(p.c.trees, treeEdit{a, a.rec, t})
 	for _, n := range a.tree.nodes {
 		next := *n.box.head
 		next.seq, next.snap, next.gone = a.seq, nil, true

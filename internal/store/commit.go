@@ -29,8 +29,10 @@ type edit struct {
 	modSeq ModSeq // of what this commit changes; 0 until it changes a message
 }
 
+// treeEdit is what a commit does to an account: its record and its mailboxes.
 type treeEdit struct {
 	a    *Account
+	rec  engine.Account
 	next *tree
 }
 
@@ -138,11 +140,6 @@ func (e *edit) remove() {
 	e.change.Remove = true
 }
 
-// setTree changes which mailboxes there are under which names.
-func (c *commit) setTree(a *Account, next *tree) {
-	c.trees = append(c.trees, treeEdit{a, next})
-}
-
 // empty says that there is nothing to apply.
 func (c *commit) empty() bool {
 	b := &c.batch
@@ -177,7 +174,7 @@ func (c *commit) apply() (*applied, error) {
 	}
 	for _, t := range c.trees {
 		t.next.seq = t.a.seq
-		t.a.tree = t.next
+		t.a.tree, t.a.rec = t.next, t.rec
 	}
 	return &applied{c, wait}, nil
 }

@@ -180,12 +180,15 @@ func (m *Mailbox) TakeRecent(ctx context.Context) (from UID, err error) {
 		return 0, err
 	}
 	e.next.rec.RecentFrom = upTo
-	if _, err := c.apply(); err != nil {
-		// Nobody waits for this to be durable, and reading goes on without it.
+	p, err := c.apply()
+	if err != nil { // no room: reading goes on, and the next change keeps it
 		next := *m.head
 		next.rec.RecentFrom = upTo
 		m.head = &next
+		return from, nil
 	}
+	// The caller need not wait until it is durable.
+	m.account.store.background.Go(func() { p.publish() })
 	return from, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"sync"
@@ -38,6 +37,8 @@ type Store struct {
 	indexes indexes
 	parsed  parsed
 	failed  atomic.Pointer[error] // the first write error: nothing more is opened
+
+	background sync.WaitGroup // commits that nobody waits for
 
 	mu       sync.Mutex
 	accounts map[string]weak.Pointer[Account] // opened, kept by who uses them
@@ -261,6 +262,7 @@ func (s *Store) Room(size int64) error {
 }
 
 // Close closes the engine. Sessions must have ended.
-func (s *Store) Close() error { return s.engine.Close() }
-
-var _ io.Closer = (*Store)(nil)
+func (s *Store) Close() error {
+	s.background.Wait()
+	return s.engine.Close()
+}

@@ -132,7 +132,7 @@ func (p *plan) sweep(name string) error {
 // done puts the plan into the commit.
 func (p *plan) done() {
 	p.c.batch.Accounts = append(p.c.batch.Accounts, p.rec)
-	p.c.setTree(p.a, p.tree())
+	p.c.trees = append(p.c.trees, treeEdit{p.a, p.rec, p.tree()})
 }
 
 // plan runs one change of the tree from lock to publication.

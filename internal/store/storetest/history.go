@@ -1,0 +1,5 @@
+package storetest
+
+import "testing"
+
+func testHistory(t *testing.T, place NewPlace, seed uint64) {}
