@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// zones are the obsolete zones of RFC 5322 section 4.3, in hours.
+// zones are the obsolete zones of RFC 5322 section 4.3, in hours, and some that
+// are often seen and mean one thing only. Others count as UTC.
 var zones = map[string]int{
 	"ut": 0, "utc": 0, "gmt": 0, "z": 0,
 	"edt": -4, "est": -5, "cdt": -5, "cst": -6, "mdt": -6, "mst": -7, "pdt": -7, "pst": -8,
+	"wet": 0, "west": 1, "cet": 1, "met": 1, "cest": 2, "mest": 2, "eet": 2, "eest": 3, "msk": 3, "jst": 9, "kst": 9,
 }
 
 // ParseDate reads a date-time of RFC 5322 section 3.3 with its obsolete forms:
@@ -153,7 +155,6 @@ func (d *dateParts) name(token string) {
 		return
 	}
 	switch {
-	case d.clock && !d.zoned && len(token) == 6 && (token[:2] == "gm" || token[:2] == "ut"): // "UT+0100" is too rare
 	case d.clock && !d.zoned && len(token) == 8 && token[:3] == "gmt": // GMT+0100
 		d.zoned = d.offset(token[3:])
 	case d.month == 0 && len(token) >= 3:

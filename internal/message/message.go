@@ -203,7 +203,7 @@ func cutName(line []byte) (name, value int) {
 }
 
 // unfold takes the line ends out of a field's value, RFC 5322 section 2.2.3,
-// and the space around it.
+// and the space around it. A carriage return that ends no line is a space.
 func unfold(value string) string {
 	value = strings.Trim(value, " \t\r\n")
 	if strings.IndexByte(value, '\n') < 0 && strings.IndexByte(value, '\r') < 0 {
@@ -211,8 +211,11 @@ func unfold(value string) string {
 	}
 	b := make([]byte, 0, len(value))
 	for i := range len(value) {
-		if value[i] != '\r' && value[i] != '\n' {
-			b = append(b, value[i])
+		switch c := value[i]; {
+		case c == '\r' && value[i+1] != '\n': // the last octet is no line end
+			b = append(b, ' ')
+		case c != '\r' && c != '\n':
+			b = append(b, c)
 		}
 	}
 	return string(b)

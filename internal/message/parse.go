@@ -92,12 +92,12 @@ func isMessage(part *Part) bool {
 // of it if it is longer than the window.
 func (p *parser) headerLine() {
 	line := p.scan.line()
+	if len(line) == 0 {
+		p.finish()
+		return
+	}
 	if !p.inLine {
 		if p.boundaryLine(line) {
-			return
-		}
-		if len(line) == 0 {
-			p.finish()
 			return
 		}
 		if n := blankLine(line); n > 0 {
@@ -188,6 +188,7 @@ func (p *parser) openMultipart(top *level) {
 	default:
 		top.boundary = boundary
 		p.bounds++
+		p.keepPreview(true)               // for the case that no part follows
 		if top.part.Subtype == "digest" { // RFC 2046 section 5.1.5
 			top.subtype = "rfc822"
 		}
@@ -215,7 +216,18 @@ func (p *parser) openMessage(top *level) {
 }
 
 func (p *parser) openLeaf(top *level) {
-	p.preview.begin(top.part, p.embedded)
+	if part := top.part; part.Type == "text" && part.Disposition != "attachment" {
+		switch part.Subtype {
+		case "plain", "html":
+			p.keepPreview(part.Subtype == "plain")
+		}
+	}
+}
+
+// keepPreview begins to keep the body of the part on top, if its text may be
+// the best so far.
+func (p *parser) keepPreview(plain bool) {
+	p.preview.begin(p.top().part, p.embedded, plain)
 	p.scan.keep = p.preview.room
 }
 
@@ -226,9 +238,7 @@ func asText(part *Part) {
 }
 
 // asOctets makes a leaf of a part that is not analysed.
-func asOctets(part *Part) {
-	part.Type, part.Subtype, part.Params = "application", "octet-stream", nil
-}
+func asOctets(part *Part) { part.Type, part.Subtype = "application", "octet-stream" }
 
 // bodyChunk goes on in a body, preamble or epilogue: to the next line that may
 // be a boundary, or through all that the window holds.
@@ -311,6 +321,8 @@ func (p *parser) atBoundary(i int, last bool, length int) {
 		p.msg.Truncated = true
 	default:
 		part := multi.part
+		p.preview.cancel(part)
+		p.scan.keep = 0
 		path := append(part.Path[:len(part.Path):len(part.Path)], len(part.Children)+1)
 		typ := "text"
 		if multi.subtype == "rfc822" {

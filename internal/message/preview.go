@@ -27,24 +27,24 @@ type preview struct {
 	room int // raw octets still wanted
 }
 
-// begin looks at a leaf that starts, inside so many messages.
-func (v *preview) begin(part *Part, messages int) {
-	v.part, v.room = nil, 0
-	if part.Type != "text" || part.Disposition == "attachment" {
-		return
-	}
+// begin keeps a part that starts, inside so many messages, if it may be better
+// than what there is.
+func (v *preview) begin(part *Part, messages int, plain bool) {
 	rank, room := 2*messages, rawPlain
-	switch part.Subtype {
-	case "plain":
-	case "html":
+	if !plain {
 		rank, room = rank+1, rawHTML
-	default:
-		return
 	}
-	if v.rank != 0 && v.rank <= rank {
-		return
+	v.part, v.room = nil, 0
+	if v.rank == 0 || rank < v.rank {
+		v.part, v.next, v.room, v.raw = part, rank, room, v.raw[:0]
 	}
-	v.part, v.next, v.room, v.raw = part, rank, room, v.raw[:0]
+}
+
+// cancel forgets a part that is no text after all.
+func (v *preview) cancel(part *Part) {
+	if v.part == part {
+		v.part, v.room = nil, 0
+	}
 }
 
 // add keeps raw octets.
@@ -134,6 +134,7 @@ func stripHTML(s string) string {
 		switch name {
 		case "style", "script", "title", "head":
 			s = afterElement(s, name)
+			b = append(b, ' ')
 		case "b", "i", "u", "em", "strong", "span", "a", "font", "small", "big", "sub", "sup", "code", "":
 		default:
 			b = append(b, ' ')
