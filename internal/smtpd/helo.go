@@ -1,0 +1,73 @@
+package smtpd
+
+import (
+	"strconv"
+	"strings"
+
+	"plic/internal/mail"
+	"plic/internal/smtp"
+)
+
+var (
+	badHelo = mail.Reply(500, "5.5.1", "LMTP begins with LHLO")
+	badLhlo = mail.Reply(500, "5.5.1", "LHLO is for LMTP, say EHLO")
+)
+
+// hello is EHLO, HELO and LHLO, RFC 5321 section 4.1.1.1 and RFC 2033 section
+// 4.1. It ends a transaction as RSET does.
+func (s *session) hello(cmd smtp.Command) {
+	if s.kind == LMTP && cmd.Verb != smtp.LHLO {
+		s.refuse(badHelo)
+		return
+	}
+	if s.kind != LMTP && cmd.Verb == smtp.LHLO {
+		s.refuse(badLhlo)
+		return
+	}
+	// What follows was written before the answer could be read, so by none
+	// who wants to know it, RFC 2920 section 3.1.
+	if s.r.Buffered() > 0 {
+		s.bye(byePipelined)
+		return
+	}
+	name, err := smtp.ParseHelo(cmd.Args)
+	if err != nil {
+		s.refuse(err)
+		return
+	}
+	if s.helo != "" && !s.idle() {
+		return
+	}
+	s.reset()
+	s.helo, s.known.Helo, s.esmtp = name, name, cmd.Verb != smtp.HELO
+	if !s.esmtp {
+		s.say(mail.Status{Code: 250, Text: s.s.o.Host})
+		return
+	}
+	s.out = smtp.Reply{Code: 250, Lines: s.offers()}.Append(s.out)
+}
+
+// offers are the lines of the answer to EHLO.
+func (s *session) offers() []string {
+	limits := &s.s.o.Limits
+	lines := []string{
+		s.s.o.Host,
+		"PIPELINING",
+		"SIZE " + strconv.FormatInt(limits.Message, 10),
+		"8BITMIME",
+		"SMTPUTF8",
+		"ENHANCEDSTATUSCODES",
+		"CHUNKING",
+		"DSN",
+		"LIMITS RCPTMAX=" + strconv.Itoa(limits.Recipients),
+	}
+	if s.tls == nil && s.s.tlsConfig(s.kind) != nil {
+		lines = append(lines, "STARTTLS")
+	}
+	if s.account == "" {
+		if names := s.mechanisms(); len(names) > 0 {
+			lines = append(lines, "AUTH "+strings.Join(names, " "))
+		}
+	}
+	return append(lines, "HELP")
+}

@@ -1,0 +1,92 @@
+package smtpd
+
+import (
+	"plic/internal/mail"
+	"plic/internal/smtp"
+)
+
+var (
+	okSender    = mail.Reply(250, "2.1.0", "sender ok")
+	badNested   = mail.Reply(503, "5.5.1", "a transaction is open, say RSET first")
+	badNoAuth   = mail.Reply(530, "5.7.0", "authentication required")
+	badNeedTLS  = mail.Reply(530, "5.7.0", "say STARTTLS first, then AUTH")
+	badTooLarge = mail.Reply(552, "5.3.4", "the message is larger than we take")
+	badBinary   = mail.Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
+)
+
+// mail is MAIL, RFC 5321 section 4.1.1.2: it begins a transaction.
+func (s *session) mail(args string) {
+	switch {
+	case s.helo == "":
+		s.refuse(badNoHelo)
+		return
+	case s.kind.submission() && s.account == "":
+		if s.tls == nil && len(s.mechanisms()) == 0 {
+			s.refuse(badNeedTLS)
+		} else {
+			s.refuse(badNoAuth) // RFC 6409 section 4.3
+		}
+		return
+	case s.tx.env != nil:
+		s.refuse(badNested)
+		return
+	}
+	m, err := smtp.ParseMail(args)
+	switch {
+	case err != nil:
+		s.refuse(err)
+		return
+	case m.Body == mail.BodyBinary:
+		s.refuse(badBinary)
+		return
+	case m.Size > s.s.o.Limits.Message:
+		s.refuse(badTooLarge)
+		return
+	}
+	env := s.envelope(m)
+	if err := s.s.o.Intake.Sender(s.ctx, env); err != nil {
+		s.refuse(err)
+		return
+	}
+	s.tx.env = env
+	s.setBusy(true)
+	s.say(okSender)
+}
+
+func (s *session) envelope(m smtp.MailFrom) *mail.Envelope {
+	now := s.s.o.Now()
+	return &mail.Envelope{
+		ID: mail.NewID(now), From: m.From, Kind: m.Body, UTF8: m.UTF8, Ret: m.Ret,
+		EnvelopeID: m.EnvelopeID, Size: m.Size, Received: now,
+		Origin: mail.Origin{
+			Conn: s.id, Service: s.kind.String(), Protocol: s.protocol(m.UTF8),
+			Remote: s.remote, Local: s.ours, Name: s.known.Name, Helo: s.helo,
+			TLS: s.known.TLS, Account: s.account,
+		},
+	}
+}
+
+// protocol is the name for the with clause of Received, RFC 3848 and for
+// SMTPUTF8 RFC 6531 section 4.3.
+func (s *session) protocol(utf8 bool) string {
+	base := "SMTP"
+	switch {
+	case s.kind == LMTP && utf8:
+		base = "UTF8LMTP"
+	case s.kind == LMTP:
+		base = "LMTP"
+	case utf8:
+		base = "UTF8SMTP"
+	case s.esmtp:
+		base = "ESMTP"
+	default:
+		return base // RFC 3848 has no more names without ESMTP
+	}
+	if s.tls != nil {
+		base += "S"
+	}
+	if s.account != "" {
+		base += "A"
+	}
+	return base
+}
