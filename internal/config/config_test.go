@@ -296,6 +296,26 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	a, b := Default(), Default()
+	a.Hostname, b.Hostname = mail.MustDomain("a.example"), mail.MustDomain("b.example")
+	a.SMTP.Hops, b.SMTP.Hops = 40, 60
+	b.Queue.Active = 99
+	got, changes, err := Merge(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := *a
+	want.SMTP.Hops = 60
+	if got.Show() != want.Show() {
+		t.Errorf("merged:\n%s", got.Show())
+	}
+	if len(changes) != 3 {
+		t.Errorf("changes %+v", changes)
+	}
+}
+
 func TestReferenceIsCurrent(t *testing.T) {
 	t.Parallel()
 	got, err := os.ReadFile("../../docs/config.md")

@@ -146,3 +146,23 @@ func Changes(old, new *Config) []Change {
 	}
 	return changes
 }
+
+// Merge is what runs after a reload: the live settings of next, all others as
+// they were. The changes tell what differs, applied or not.
+func Merge(old, next *Config) (*Config, []Change, error) {
+	var b strings.Builder
+	before := old.Sections()
+	for i, s := range next.Sections() {
+		if i > 0 {
+			fmt.Fprintf(&b, "[%s]\n", s.Name)
+		}
+		for j, x := range s.Settings {
+			if !x.Live {
+				x = before[i].Settings[j]
+			}
+			fmt.Fprintf(&b, "%s = %s\n", x.Name, x.text())
+		}
+	}
+	merged, err := Parse("reloaded configuration", []byte(b.String()))
+	return merged, Changes(old, next), err
+}

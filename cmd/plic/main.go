@@ -1,0 +1,31 @@
+// Command plic is the whole of e-mail in one program: it takes mail by SMTP,
+// submission and LMTP, keeps it, gives it to readers by IMAP and POP3, and
+// brings the rest to other servers.
+//
+//	plic quickstart        try it, without any configuration
+//	plic serve             run a site
+//	plic domain, account, alias, queue, journal, config
+//
+// Exit codes are 0 for success, 1 for failure and 2 for wrong usage.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	a := &app{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		env: os.Getenv, now: time.Now, reload: reload,
+		terminal: terminal, host: realHost{},
+	}
+	os.Exit(a.run(ctx, os.Args[1:]))
+}
