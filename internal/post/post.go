@@ -35,6 +35,7 @@ type Options struct {
 	Journal   *journal.Journal
 	Now       func() time.Time
 	Lifetime  time.Duration // how long an item may stay in the queue
+	AnySender bool          // accounts may send as anybody
 }
 
 // Office takes messages into custody. It serves any number of sessions.
@@ -58,7 +59,7 @@ func (p *Office) Sender(ctx context.Context, env *mail.Envelope) error {
 	if err := p.room(env.Size); err != nil {
 		return err
 	}
-	if env.Origin.Account == "" || env.From.IsNull() {
+	if env.Origin.Account == "" || env.From.IsNull() || p.o.AnySender {
 		return nil
 	}
 	return p.mayUse(ctx, env.Origin.Account, env.From)
@@ -81,17 +82,15 @@ func (p *Office) mayUse(ctx context.Context, account string, from mail.Address) 
 // Recipient says whether the transaction may go to one more recipient: ours
 // must exist, and only an account of ours may send to others.
 func (p *Office) Recipient(ctx context.Context, env *mail.Envelope, to mail.Recipient) error {
-	if !to.Address.Domain.IsZero() {
-		local, err := p.o.Router.Local(ctx, to.Address.Domain)
-		if err != nil {
-			return err
-		}
-		if !local && !mayRelay(env.Origin) {
-			return &mail.Failure{Op: "relay to " + to.Address.String(),
-				Status: mail.Reply(550, "5.7.1", "this host does not relay to other domains without authentication")}
-		}
+	local, err := p.o.Router.Local(ctx, to.Address.Domain)
+	if err != nil {
+		return err
 	}
-	_, err := p.o.Router.Route(ctx, to.Address)
+	if !local && !mayRelay(env.Origin) {
+		return &mail.Failure{Op: "relay to " + to.Address.String(),
+			Status: mail.Reply(550, "5.7.1", "this host does not relay to other domains without authentication")}
+	}
+	_, err = p.o.Router.Route(ctx, to.Address)
 	return err
 }
 

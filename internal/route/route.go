@@ -21,11 +21,10 @@ const (
 
 // Options are what a Router decides by.
 type Options struct {
-	Directory  directory.Directory
-	Relay      *mail.Hop    // where everything that is not ours goes; nil is by MX
-	Postmaster mail.Address // who "postmaster" without a domain is; null if nobody
-	Expand     int          // 0 is DefaultExpand
-	Depth      int          // 0 is DefaultDepth
+	Directory directory.Directory
+	Relay     *mail.Hop // where everything that is not ours goes; nil is by MX
+	Expand    int       // 0 is DefaultExpand
+	Depth     int       // 0 is DefaultDepth
 }
 
 // Router finds the next hop of recipients. It holds no state of its own.
@@ -52,6 +51,9 @@ type Destination struct {
 
 // Local says whether the domain is ours. Errors are temporary.
 func (r *Router) Local(ctx context.Context, d mail.Domain) (bool, error) {
+	if d.IsZero() {
+		return true, nil // "postmaster" alone
+	}
 	if _, literal := d.Literal(); literal {
 		return false, nil // an address of this host is no mail domain of it
 	}
@@ -87,12 +89,6 @@ type walk struct {
 
 func (w *walk) visit(ctx context.Context, to mail.Address, depth int) error {
 	o := w.router.o
-	if to.Domain.IsZero() {
-		if !o.isPostmaster(to) {
-			return failure(to, mail.Reply(553, "5.1.3", "an address needs a domain"), nil)
-		}
-		to = o.Postmaster
-	}
 	if w.seen[to.Key()] {
 		return nil
 	}
@@ -142,10 +138,6 @@ func (w *walk) expand(ctx context.Context, to mail.Address, members []mail.Addre
 		return nil
 	}
 	return first
-}
-
-func (o Options) isPostmaster(a mail.Address) bool {
-	return a.Key() == "postmaster" && !o.Postmaster.IsNull()
 }
 
 func (o Options) hop(d mail.Domain) mail.Hop {
