@@ -146,8 +146,9 @@ func (c *conn) close() {
 // drain reads on for a little while: a socket closed with unread octets takes
 // back what we wrote.
 func (c *conn) drain() {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
 	}
 	c.nc.SetReadDeadline(time.Now().Add(time.Second))
 	io.CopyN(io.Discard, c.nc, maxLinger) // best effort
