@@ -92,7 +92,16 @@ func testConcurrent(t *testing.T, s *site) {
 				}
 				select {
 				case <-notice:
+					continue
+				default:
+				}
+				select {
+				case <-notice:
 				case <-ctx.Done():
+					// All notices were given: who has none has seen all.
+					if now, err := inbox.Snapshot(s.ctx); len(notice) == 0 && (err != nil || now != f.snap) {
+						t.Errorf("a notice was lost: at MODSEQ %d of %d, %v", f.snap.HighestModSeq(), now.HighestModSeq(), err)
+					}
 					return
 				}
 			}
