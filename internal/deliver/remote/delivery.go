@@ -1,0 +1,226 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"plic/internal/journal"
+	"plic/internal/mail"
+)
+
+// delivery is one try for one item.
+type delivery struct {
+	t        *Transport
+	item     *mail.Item
+	body     mail.Body
+	outcomes []mail.Outcome
+	done     []bool // the outcome is final
+	left     int    // outcomes to come
+	wide     *bool  // the header is not ASCII; nil until somebody asks
+}
+
+func newDelivery(t *Transport, item *mail.Item, body mail.Body) *delivery {
+	n := len(item.To)
+	return &delivery{t: t, item: item, body: body, outcomes: make([]mail.Outcome, n), done: make([]bool, n), left: n}
+}
+
+// settle gives a recipient its outcome; the first one counts.
+func (d *delivery) settle(i int, o mail.Outcome) {
+	if !d.done[i] {
+		d.done[i] = true
+		d.outcomes[i] = o
+		d.left--
+	}
+}
+
+// rest gives all recipients without an outcome the same one.
+func (d *delivery) rest(bad *trouble) {
+	for i := range d.done {
+		d.settle(i, bad.outcome(nil))
+	}
+}
+
+// pending are the recipients without an outcome.
+func (d *delivery) pending() []int {
+	var list []int
+	for i, done := range d.done {
+		if !done {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// run goes to one place after the other until all recipients have outcomes.
+func (d *delivery) run(ctx context.Context) {
+	if d.left == 0 {
+		return
+	}
+	if d.item.Envelope.Kind == mail.BodyBinary {
+		// RFC 3030 section 3: binary data may not go where it may be changed.
+		d.rest(&trouble{status: mail.Reply(554, "5.6.3", "binary messages cannot be sent on")})
+		return
+	}
+	if s := d.t.idle.take(d.item.Hop); s != nil {
+		d.reuse(ctx, s)
+	}
+	if d.left == 0 {
+		return
+	}
+	places, bad := d.t.places(ctx, d.item.Hop)
+	if bad != nil {
+		d.rest(bad)
+		return
+	}
+	var worst *verdict
+	for i, p := range places {
+		if i >= d.t.o.MaxAddresses || d.left == 0 || ctx.Err() != nil {
+			break
+		}
+		bad, s := d.visit(ctx, p)
+		if bad != nil && worst.yields(bad) {
+			worst = &verdict{bad, s}
+		}
+	}
+	if worst == nil {
+		worst = &verdict{bad: &trouble{status: mail.Reply(451, "4.4.2", "the delivery took too long"), err: ctx.Err()}}
+	}
+	for i := range d.done {
+		d.settle(i, worst.bad.outcome(worst.s))
+	}
+}
+
+// verdict is what the hosts come to when none took the mail.
+type verdict struct {
+	bad *trouble
+	s   *session
+}
+
+// yields says whether the trouble at the next host is to be reported rather
+// than what was there before: as long as one host may take the mail later,
+// nobody has refused it for good; among equals the last one speaks.
+func (v *verdict) yields(to *trouble) bool {
+	return v == nil || to.status.Temporary() || !v.bad.status.Temporary()
+}
+
+// reuse sends over a session that was kept. If it does not last, that is no
+// trouble: it may have been closed long ago.
+func (d *delivery) reuse(ctx context.Context, s *session) {
+	release := s.use(ctx)
+	defer release()
+	began := time.Now()
+	bad := d.send(ctx, s)
+	if bad == nil {
+		d.note(s, place{s.host, s.addr}, nil, began)
+		release()
+		d.t.idle.put(s)
+		return
+	}
+	s.drop()
+}
+
+// visit tries one place, without TLS if it cannot be had and need not. A
+// session is given only to tell where the trouble was.
+func (d *delivery) visit(ctx context.Context, p place) (*trouble, *session) {
+	policy := d.t.policy(ctx, d.item.Hop, p.host)
+	began := time.Now()
+	bad, s := d.enter(ctx, p, policy)
+	for bad != nil && errors.Is(bad.err, errSpent) {
+		d.note(s, p, nil, began)
+		began = time.Now()
+		bad, s = d.enter(ctx, p, policy)
+	}
+	if bad != nil && errors.Is(bad.err, errNoTLS) && policy == Opportunistic && !d.t.o.NoClearRetry && p.addr.Port() != 465 && ctx.Err() == nil {
+		d.note(s, p, bad, began)
+		began = time.Now()
+		bad, s = d.enter(ctx, p, Cleartext)
+	}
+	d.note(s, p, bad, began)
+	return bad, s
+}
+
+// enter opens a session at a place and sends what is pending.
+func (d *delivery) enter(ctx context.Context, p place, policy Policy) (*trouble, *session) {
+	s, bad := d.t.dial(ctx, d.item.Hop, p)
+	if bad != nil {
+		return bad, nil
+	}
+	release := s.use(ctx)
+	defer release()
+	if bad = s.open(ctx, policy); bad != nil {
+		if bad.said {
+			s.quit()
+		} else {
+			s.drop()
+		}
+		return bad, s
+	}
+	if bad = d.send(ctx, s); bad != nil {
+		if bad.said || errors.Is(bad.err, errSpent) {
+			s.quit()
+		} else {
+			s.drop()
+		}
+		return bad, s
+	}
+	release()
+	d.t.idle.put(s)
+	return nil, s
+}
+
+// note writes a try of a place into the journal.
+func (d *delivery) note(s *session, p place, bad *trouble, began time.Time) {
+	e := journal.Event{
+		Kind: journal.Attempt, Service: "smtp-out", Message: d.item.Envelope.ID, Host: p.host, Remote: p.addr.String(),
+		From: d.item.Envelope.From.String(), Size: d.item.Size, Attempt: d.item.Attempts + 1, Took: time.Since(began),
+	}
+	if s != nil {
+		e.TLS = s.tls
+		if s.mark != nil {
+			e.Reason = "without TLS: " + s.mark.Error()
+		}
+	}
+	if bad != nil {
+		e.Status = bad.status.String()
+		if bad.err != nil {
+			e.Reason = bad.err.Error()
+		}
+	}
+	d.t.o.Journal.Record(e)
+}
+
+// isWide says whether the message's header has octets above 127, so that it
+// needs SMTPUTF8, RFC 6532.
+func (d *delivery) isWide() bool {
+	if d.wide == nil {
+		wide := scanHeader(io.NewSectionReader(d.body, 0, d.body.Size()))
+		d.wide = &wide
+	}
+	return *d.wide
+}
+
+// scanHeader looks for an octet above 127 before the first empty line.
+func scanHeader(r io.Reader) bool {
+	buf := make([]byte, 4096)
+	line := 0 // octets in this line but for CR
+	for {
+		n, err := r.Read(buf)
+		for _, c := range buf[:n] {
+			switch {
+			case c >= 0x80:
+				return true
+			case c == '\n' && line == 0:
+				return false
+			case c == '\n':
+				line = 0
+			case c != '\r':
+				line++
+			}
+		}
+		if err != nil {
+			return false
+		}
+	}
+}
