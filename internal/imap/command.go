@@ -114,7 +114,7 @@ func ReadCommand(src Source, buf []byte, l Limits, utf8 bool) (Command, []byte, 
 		}
 		literals++
 		if literals > l.Literals || lit.Size > int64(l.Literal) || int64(octets)+lit.Size > int64(l.Total) {
-			return Command{Tag: tagOf(buf)}, buf, RefuseLiteral(src, lit)
+			return Command{Tag: tagOf(buf)}, buf, RefuseLiteral(src, lit, MaxDrain)
 		}
 		buf = append(buf, '\r', '\n')
 		if !lit.NonSync {
@@ -151,14 +151,16 @@ func appendText(text []byte, l Literal) ([]byte, bool) {
 	return text[:at], true
 }
 
-// RefuseLiteral gets rid of a literal that is not wanted, and what follows it.
-// A client that waits for a continuation has not sent it. The error is
-// ErrTooBig when the stream is in step afterwards, else ErrLost or the source's.
-func RefuseLiteral(src Source, l Literal) error {
-	for drained := int64(0); l.NonSync; {
-		if drained += l.Size; drained > MaxDrain {
+// RefuseLiteral gets rid of a literal that is not wanted, and what follows it,
+// reading at most limit octets. A client that waits for a continuation has not
+// sent it. The error is ErrTooBig when the stream is in step afterwards, else
+// ErrLost or the source's.
+func RefuseLiteral(src Source, l Literal, limit int64) error {
+	for l.NonSync {
+		if l.Size > limit {
 			return ErrLost
 		}
+		limit -= l.Size
 		if err := Drain(src, l.Size); err != nil {
 			return err
 		}
@@ -172,6 +174,19 @@ func RefuseLiteral(src Source, l Literal) error {
 		}
 	}
 	return ErrTooBig
+}
+
+// RefuseRest gets rid of the literals that follow a line which is not wanted.
+// The error is nil when the stream is in step afterwards.
+func RefuseRest(src Source, line []byte, limit int64) error {
+	l, ok := literalAt(line)
+	if !ok {
+		return nil
+	}
+	if err := RefuseLiteral(src, l, limit); !errors.Is(err, ErrTooBig) {
+		return err
+	}
+	return nil
 }
 
 // Drain reads n octets and throws them away.

@@ -52,7 +52,8 @@ type List struct {
 	Status                          []StatusItem
 }
 
-const maxPatterns = 100
+// maxPatterns bounds the patterns of a LIST.
+const maxPatterns = 20
 
 // ListCommand reads what follows the name of a LIST.
 func (s *Scanner) ListCommand() List {

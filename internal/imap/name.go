@@ -108,6 +108,9 @@ func lower(c byte) byte {
 // any text without delimiter. INBOX matches in any case. The time is bounded by
 // the product of the lengths, whatever the pattern.
 func MatchName(pattern, name string) bool {
+	if len(pattern) > MaxName {
+		return false
+	}
 	if first, rest, _ := strings.Cut(name, string(Delimiter)); first == "INBOX" && len(pattern) >= 5 && equalFold(pattern[:5], first) {
 		if len(pattern) == 5 || rest == "" || pattern[5] == Delimiter || pattern[5] == '*' || pattern[5] == '%' {
 			pattern = first + pattern[5:]

@@ -1,0 +1,50 @@
+package imapd
+
+import (
+	"context"
+	"strings"
+
+	"plic/internal/auth"
+	"plic/internal/imap"
+)
+
+// capability is CAPABILITY, RFC 9051 section 6.1.1.
+func (c *conn) capability(_ context.Context, cmd *imap.Command) (reply, error) {
+	if err := cmd.Args.End(); err != nil {
+		return reply{}, bad(err)
+	}
+	c.out.text("* CAPABILITY ", c.capabilities())
+	return reply{}, nil
+}
+
+// capabilities names what works now, and nothing else.
+func (c *conn) capabilities() string {
+	const first = "IMAP4rev2 IMAP4rev1 LITERAL+ ID"
+	if c.account != nil {
+		return first + " ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
+			" LIST-EXTENDED LIST-STATUS ESEARCH SEARCHRES BINARY CONDSTORE STATUS=SIZE"
+	}
+	b := strings.Builder{}
+	b.WriteString(first + " SASL-IR ENABLE")
+	if c.mayStartTLS() {
+		b.WriteString(" STARTTLS")
+	}
+	if !c.isPrivate() {
+		b.WriteString(" LOGINDISABLED")
+	}
+	for _, m := range c.server.o.Auth.Mechanisms(c.peer()) {
+		b.WriteString(" AUTH=" + m)
+	}
+	return b.String()
+}
+
+// peer says who is at the other end.
+func (c *conn) peer() auth.Peer {
+	return auth.Peer{
+		Service: "imap", Remote: c.remote.Addr(), Conn: c.id,
+		TLS: c.tls, Loopback: c.remote.Addr().IsLoopback(),
+	}
+}
+
+// isPrivate says that a password may be sent in clear, RFC 8314 section 3.
+func (c *conn) isPrivate() bool { return c.tls != nil || c.remote.Addr().IsLoopback() }

@@ -1,0 +1,123 @@
+package imapd
+
+import (
+	"context"
+
+	"plic/internal/imap"
+)
+
+// command is what is known of a command before it is run.
+type command struct {
+	in       states
+	expunges bool // EXPUNGE may be told before its answer, RFC 9051 section 7.5.1
+	run      func(*conn, context.Context, *imap.Command) (reply, error)
+}
+
+// states are the states of RFC 9051 section 3 that a command is allowed in.
+type states uint8
+
+const (
+	notAuthenticated states = 1 << iota
+	authenticated
+	selected
+
+	loggedIn = authenticated | selected
+	always   = notAuthenticated | loggedIn
+)
+
+func (d command) allows(c *conn) bool {
+	switch {
+	case c.account == nil:
+		return d.in&notAuthenticated != 0
+	case c.view == nil:
+		return d.in&authenticated != 0
+	}
+	return d.in&selected != 0
+}
+
+// lookup finds a command by its name in upper case.
+func lookup(name string) (d command, ok bool) {
+	if d = anyCommand(name); d.run == nil {
+		d = messageCommand(name)
+	}
+	return d, d.run != nil
+}
+
+// anyCommand are the commands that need no mailbox selected.
+func anyCommand(name string) command {
+	switch name {
+	case "CAPABILITY":
+		return command{always, true, (*conn).capability}
+	case "NOOP":
+		return command{always, true, (*conn).noop}
+	case "LOGOUT":
+		return command{always, false, (*conn).logout}
+	case "ID":
+		return command{always, true, (*conn).identify}
+	case "STARTTLS":
+		return command{notAuthenticated, false, (*conn).starttls}
+	case "AUTHENTICATE":
+		return command{notAuthenticated, false, (*conn).authenticate}
+	case "LOGIN":
+		return command{notAuthenticated, false, (*conn).logIn}
+	case "ENABLE":
+		return command{loggedIn, true, (*conn).enable}
+	case "SELECT", "EXAMINE":
+		return command{loggedIn, false, (*conn).selectMailbox}
+	case "CREATE":
+		return command{loggedIn, true, (*conn).create}
+	case "DELETE":
+		return command{loggedIn, true, (*conn).delete}
+	case "RENAME":
+		return command{loggedIn, true, (*conn).rename}
+	case "SUBSCRIBE", "UNSUBSCRIBE":
+		return command{loggedIn, true, (*conn).subscribe}
+	case "LIST":
+		return command{loggedIn, true, (*conn).list}
+	case "LSUB":
+		return command{loggedIn, true, (*conn).lsub}
+	case "NAMESPACE":
+		return command{loggedIn, true, (*conn).namespace}
+	case "STATUS":
+		return command{loggedIn, true, (*conn).status}
+	case "APPEND":
+		return command{loggedIn, true, (*conn).append}
+	case "IDLE":
+		return command{loggedIn, true, (*conn).idle}
+	}
+	return command{}
+}
+
+// messageCommand are the commands on the messages of the selected mailbox.
+func messageCommand(name string) command {
+	switch name {
+	case "CHECK":
+		return command{selected, true, (*conn).check}
+	case "CLOSE":
+		return command{selected, false, (*conn).close}
+	case "UNSELECT":
+		return command{selected, false, (*conn).unselect}
+	case "EXPUNGE", "UID EXPUNGE":
+		return command{selected, true, (*conn).expunge}
+	case "SEARCH":
+		return command{selected, false, (*conn).search}
+	case "UID SEARCH":
+		return command{selected, true, (*conn).search}
+	case "FETCH":
+		return command{selected, false, (*conn).fetch}
+	case "UID FETCH":
+		return command{selected, true, (*conn).fetch}
+	case "STORE":
+		return command{selected, false, (*conn).store}
+	case "UID STORE":
+		return command{selected, true, (*conn).store}
+	case "COPY", "UID COPY":
+		return command{selected, true, (*conn).copy}
+	case "MOVE", "UID MOVE":
+		return command{selected, true, (*conn).move}
+	}
+	return command{}
+}
+
+// byUID says whether a command names messages by UID.
+func byUID(cmd *imap.Command) bool { return len(cmd.Name) > 4 && cmd.Name[:4] == "UID " }

@@ -1,0 +1,286 @@
+package imapd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"plic/internal/imap"
+	"plic/internal/journal"
+	"plic/internal/mail"
+	"plic/internal/store"
+)
+
+// conn is one session.
+type conn struct {
+	server   *Server
+	nc       net.Conn
+	id       mail.ID
+	remote   netip.AddrPort
+	tls      *tls.ConnectionState
+	stopping <-chan struct{} // closed when the server begins to stop
+	since    time.Time
+
+	in   input
+	out  output
+	text *[]byte // of the command at work, nil at rest
+
+	account   *store.Account // nil before login
+	login     login
+	view      *view // nil unless a mailbox is selected
+	rev2      bool  // ENABLE IMAP4rev2 was given
+	condstore bool  // the client knows of mod-sequences, RFC 7162 section 3.1
+	bad       int   // commands that were no good, without a good one between
+	taken     bool  // the message of this APPEND was read
+	leaving   bool  // the session ends after this command
+}
+
+// The commands that may be no good in a row before we hang up.
+const (
+	maxBadBefore = 3
+	maxBadAfter  = 20
+)
+
+// serve runs a session to its end, whatever happens in it.
+func (s *Server) serve(stop, work context.Context, nc net.Conn, implicitTLS bool) {
+	c := &conn{server: s, nc: nc, id: mail.NewID(s.o.Now()), stopping: stop.Done(), since: s.o.Now()}
+	c.remote, _ = netip.ParseAddrPort(nc.RemoteAddr().String())
+	c.remote = netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())
+	c.in.server, c.in.conn, c.in.buf = s, nc, c.in.small[:]
+	c.out.server, c.out.conn = s, nc
+	defer context.AfterFunc(work, func() { nc.Close() })()
+	defer context.AfterFunc(stop, c.in.interrupt)()
+	c.record(journal.Event{Kind: journal.Connect})
+	defer c.end(work)
+	if implicitTLS {
+		if err := c.handshake(work); err != nil {
+			c.record(journal.Event{Kind: journal.TLS, Reason: err.Error()})
+			return
+		}
+	}
+	c.session(work)
+}
+
+// end leaves nothing behind; a panic of the session ends here too.
+func (c *conn) end(ctx context.Context) {
+	if p := recover(); p != nil {
+		c.server.o.Log.Error("imap: panic", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
+		c.record(journal.Event{Kind: journal.Panic, Reason: fmt.Sprint(p)})
+		refuse(c.nc, "\r\n* BYE [SERVERBUG] internal error\r\n")
+	}
+	c.closeView(ctx)
+	c.out.rest()
+	c.nc.Close()
+	c.in.r, c.in.w = 0, 0
+	c.in.rest()
+	c.restText()
+	if c.account != nil {
+		c.server.leave(c.login)
+	}
+	c.record(journal.Event{Kind: journal.Disconnect, Took: c.server.o.Now().Sub(c.since)})
+}
+
+func (c *conn) record(e journal.Event) {
+	if c.server.o.Journal == nil {
+		return
+	}
+	e.Service, e.Conn, e.Remote = "imap", c.id, c.remote.String()
+	if c.account != nil {
+		e.Account = c.account.Name()
+	}
+	if c.tls != nil {
+		e.TLS = tls.VersionName(c.tls.Version) + " " + tls.CipherSuiteName(c.tls.CipherSuite)
+	}
+	c.server.o.Journal.Record(e)
+}
+
+// handshake starts TLS. What came before it is not known any more.
+func (c *conn) handshake(ctx context.Context) error {
+	t := tls.Server(c.nc, c.server.o.TLS)
+	c.nc.SetDeadline(time.Now().Add(c.server.o.LoginTimeout))
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	c.nc.SetDeadline(time.Time{})
+	state := t.ConnectionState()
+	c.tls, c.nc, c.out.conn = &state, t, t
+	c.in.swap(t)
+	c.record(journal.Event{Kind: journal.TLS})
+	return nil
+}
+
+// session greets and runs commands until one of the two has had enough.
+func (c *conn) session(ctx context.Context) {
+	c.out.text("* OK [CAPABILITY ", c.capabilities(), "] plic is ready")
+	patience := time.Now().Add(c.server.o.LoginTimeout)
+	for !c.leaving {
+		if c.account != nil {
+			patience = time.Now().Add(c.server.o.IdleTimeout)
+		}
+		cmd, err := c.next(patience)
+		if err != nil && !c.misread(cmd, err) {
+			return
+		}
+		if err == nil {
+			c.handle(ctx, cmd)
+		}
+		limit := maxBadBefore
+		if c.account != nil {
+			limit = maxBadAfter
+		}
+		if c.bad >= limit && !c.leaving {
+			c.bye("too many commands that are no good")
+			return
+		}
+		if c.out.err != nil {
+			return
+		}
+	}
+}
+
+// next reads a command. While nothing comes the session holds no buffers.
+func (c *conn) next(patience time.Time) (imap.Command, error) {
+	if c.in.buffered() == 0 {
+		c.restText()
+		if err := c.out.rest(); err != nil {
+			return imap.Command{}, err
+		}
+	}
+	if err := c.in.await(patience); err != nil {
+		return imap.Command{}, err
+	}
+	if c.text == nil {
+		c.text = c.server.pages.Get().(*[]byte)
+	}
+	limits := imap.PreAuth
+	if c.account != nil {
+		limits = imap.Authenticated
+	}
+	cmd, buf, err := imap.ReadCommand(c, *c.text, limits, c.rev2)
+	if cap(buf) <= 4*pageSize {
+		*c.text = buf
+	}
+	return cmd, err
+}
+
+// restText gives the buffer of the last command back.
+func (c *conn) restText() {
+	if c.text != nil {
+		c.server.pages.Put(c.text)
+		c.text = nil
+	}
+}
+
+// misread answers when no command could be read, and says whether to go on.
+func (c *conn) misread(cmd imap.Command, err error) bool {
+	switch {
+	case errors.Is(err, imap.ErrTooBig):
+		c.bad++
+		c.out.text(cmd.Tag, " BAD [TOOBIG] the command or a literal in it is too long")
+		return true
+	case errors.Is(err, imap.ErrLost):
+		c.bye("[TOOBIG] the command or a literal in it is far too long")
+	case errors.Is(err, errInterrupted):
+		c.bye("[UNAVAILABLE] the server is stopping, come back soon")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.bye("nothing was said for too long")
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	default:
+		c.server.o.Log.Debug("imap: read", "conn", c.id, "err", err)
+	}
+	return false
+}
+
+// bye ends the session from our side.
+func (c *conn) bye(text string) {
+	c.leaving = true
+	c.out.text("* BYE ", text)
+	c.out.flush()
+}
+
+// ReadLine reads a line of a command.
+func (c *conn) ReadLine(dst []byte, limit int) ([]byte, error) { return c.in.readLine(dst, limit) }
+
+// Read reads the content of a literal.
+func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+// Continue asks for a literal.
+func (c *conn) Continue() error {
+	c.out.text("+ go ahead")
+	return c.out.flush()
+}
+
+// handle runs a command and answers it.
+func (c *conn) handle(ctx context.Context, cmd imap.Command) {
+	c.taken = false
+	spec, known := lookup(cmd.Name)
+	r, err := c.run(ctx, cmd, spec, known)
+	if cmd.Message != nil && !c.taken {
+		limit := int64(imap.MaxDrain)
+		if c.account != nil {
+			limit = c.server.o.MaxMessage
+		}
+		if e := imap.RefuseLiteral(c, *cmd.Message, limit); !errors.Is(e, imap.ErrTooBig) {
+			c.misread(cmd, e)
+			c.leaving = true
+			return
+		}
+	}
+	if err == nil || !isFatal(err) {
+		if e := c.sync(ctx, spec.expunges); e != nil {
+			err = e
+		}
+	}
+	c.answer(cmd, r, err)
+}
+
+func (c *conn) run(ctx context.Context, cmd imap.Command, spec command, known bool) (reply, error) {
+	switch {
+	case cmd.Args.Err() != nil:
+		return reply{}, bad(cmd.Args.Err())
+	case !known:
+		return reply{}, bad(errors.New("there is no such command"))
+	case !spec.allows(c):
+		return reply{}, bad(fmt.Errorf("%s cannot be given now", cmd.Name))
+	}
+	if c.view != nil {
+		if err := c.view.refresh(ctx); err != nil {
+			return reply{}, err
+		}
+	}
+	return spec.run(c, ctx, &cmd)
+}
+
+// answer writes the tagged response.
+func (c *conn) answer(cmd imap.Command, r reply, err error) {
+	if errors.Is(err, errAnswered) {
+		return
+	}
+	if err != nil {
+		f := c.refusalOf(err)
+		switch f.kind {
+		case "":
+			c.leaving = true // nobody is there to be told
+			return
+		case "BYE":
+			c.bye(f.line())
+			return
+		case "BAD":
+			c.bad++
+		}
+		c.out.text(cmd.Tag, " ", f.kind, " ", f.line())
+		return
+	}
+	c.bad = 0
+	if r.text == "" {
+		r.text = cmd.Name + " completed"
+	}
+	c.out.text(cmd.Tag, " OK ", r.line())
+}

@@ -1,0 +1,56 @@
+package imapd
+
+import (
+	"context"
+	"strconv"
+
+	"plic/internal/imap"
+)
+
+// expunge is EXPUNGE and UID EXPUNGE, RFC 9051 sections 6.4.3 and 6.4.9. The
+// EXPUNGE responses come from the sync before its answer.
+func (c *conn) expunge(ctx context.Context, cmd *imap.Command) (reply, error) {
+	s, v := cmd.Args, c.view
+	var set imap.Set
+	if byUID(cmd) {
+		s.SP()
+		set = s.Set()
+	}
+	if err := s.End(); err != nil {
+		return reply{}, bad(err)
+	}
+	if v.readOnly {
+		return reply{}, errReadOnly
+	}
+	if v.now.Deleted() == 0 {
+		return reply{}, nil
+	}
+	if !byUID(cmd) {
+		_, err := v.mb.Expunge(ctx, nil, true)
+		return c.expunged(ctx, err)
+	}
+	spans, err := v.spans(set, true)
+	if err != nil {
+		return reply{}, err
+	}
+	uids, _ := v.uids(spans)
+	if len(uids) > 0 {
+		_, err = v.mb.Expunge(ctx, uids, true)
+	}
+	return c.expunged(ctx, err)
+}
+
+// expunged gives a client that knows of mod-sequences the one of the change,
+// RFC 7162 section 3.2.7.
+func (c *conn) expunged(ctx context.Context, err error) (reply, error) {
+	if err != nil || !c.condstore {
+		return reply{}, err
+	}
+	if err := c.view.reload(ctx); err != nil {
+		return reply{}, err
+	}
+	return reply{"HIGHESTMODSEQ " + strconv.FormatUint(uint64(c.view.now.HighestModSeq()), 10), "expunged"}, nil
+}
+
+// errReadOnly is the answer to changes of a mailbox opened with EXAMINE.
+var errReadOnly = &refusal{"NO", "READ-ONLY", "the mailbox is open for reading only"}

@@ -1,0 +1,293 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"plic/internal/imap"
+	"plic/internal/store"
+	"plic/internal/store/engine"
+)
+
+// fetch is FETCH and UID FETCH, RFC 9051 section 6.4.5, with CHANGEDSINCE of
+// RFC 7162 section 3.1.4.
+func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
+	s := cmd.Args
+	s.SP()
+	set := s.Set()
+	s.SP()
+	items := s.FetchItems()
+	mod := s.FetchModifiers()
+	if err := s.End(); err != nil {
+		return reply{}, bad(err)
+	}
+	spans, err := c.view.spans(set, byUID(cmd))
+	if err != nil {
+		return reply{}, err
+	}
+	f := newFetcher(c, items, mod, byUID(cmd))
+	defer f.close()
+	if err := f.run(ctx, spans); err != nil {
+		return reply{}, err
+	}
+	return reply{}, f.outcome(byUID(cmd))
+}
+
+// fetcher runs one FETCH.
+type fetcher struct {
+	c       *conn
+	items   []imap.FetchItem
+	since   store.ModSeq // only messages changed after it
+	details bool         // ENVELOPE and the like are wanted
+	reads   bool         // octets are wanted
+	seen    bool         // \Seen is to be set
+	msg     reading      // the message at hand
+	pieces  []piece      // of it, for the items that read
+
+	gone    bool  // some message is no longer there
+	unknown bool  // some part is encoded in a way we do not know
+	failed  error // the first other failure; the rest went on
+}
+
+func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID bool) *fetcher {
+	f := &fetcher{c: c, since: store.ModSeq(mod.ChangedSince)}
+	want := func(kind imap.FetchKind) {
+		if !slices.ContainsFunc(f.items, func(i imap.FetchItem) bool { return i.Kind == kind }) {
+			f.items = append(f.items, imap.FetchItem{Kind: kind, Peek: true})
+		}
+	}
+	if byUID {
+		want(imap.FetchUID)
+	}
+	for _, it := range items {
+		if it.Kind < imap.FetchSection {
+			want(it.Kind)
+		} else if !slices.ContainsFunc(f.items, func(i imap.FetchItem) bool { return i.Kind == it.Kind && i.Label == it.Label }) {
+			f.items = append(f.items, it) // what is asked for twice is sent once
+		}
+	}
+	if mod.Since {
+		want(imap.FetchModSeq)
+	}
+	for _, it := range f.items {
+		f.details = f.details || it.Details()
+		f.reads = f.reads || it.Reads()
+		f.seen = f.seen || !it.Peek && !c.view.readOnly
+		c.condstore = c.condstore || it.Kind == imap.FetchModSeq
+	}
+	for _, it := range items { // a duplicate may be the one without PEEK
+		f.seen = f.seen || !it.Peek && it.Reads() && !c.view.readOnly
+	}
+	return f
+}
+
+func (f *fetcher) close() { f.msg.close() }
+
+// run sends the messages of spans, in batches where they must be looked up.
+func (f *fetcher) run(ctx context.Context, spans []span) error {
+	v := f.c.view
+	if !f.details && !f.reads {
+		for i, it := range v.entries(spans) {
+			if it.ModSeq > f.since || f.since == 0 {
+				f.write(i, it.Entry, nil, false)
+				if f.c.out.err != nil {
+					return f.c.out.err
+				}
+			}
+		}
+		return nil
+	}
+	return v.batches(spans, func(batch []numbered) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		batch = slices.DeleteFunc(batch, func(n numbered) bool { return n.ModSeq <= f.since && f.since != 0 })
+		if f.seen {
+			if err := f.setSeen(ctx, batch); err != nil {
+				return err
+			}
+		}
+		if f.details {
+			return v.sweepBatch(ctx, batch, func(i int, it item, d *store.Detail) error {
+				return f.message(ctx, i, it, d)
+			})
+		}
+		for _, n := range batch {
+			if err := f.message(ctx, n.i, n.item, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// setSeen marks the messages of a batch before they are sent, so that their
+// flags can be sent along.
+func (f *fetcher) setSeen(ctx context.Context, batch []numbered) error {
+	v := f.c.view
+	var uids []store.UID
+	for _, n := range batch {
+		if n.there && n.Flags&store.Seen == 0 {
+			uids = append(uids, n.UID)
+		}
+	}
+	if len(uids) == 0 {
+		return nil
+	}
+	changed, _, err := v.mb.SetFlags(ctx, uids, store.FlagsAdd, store.Flags{System: store.Seen}, store.MaxModSeq)
+	if err != nil {
+		return err
+	}
+	if err := v.reload(ctx); err != nil {
+		return err
+	}
+	v.own = append(v.own, changed...)
+	for i := range batch {
+		if e, ok := v.now.Get(batch[i].UID); ok {
+			batch[i].Entry = e
+		}
+	}
+	return nil
+}
+
+// message sends one message whose octets or details are wanted.
+func (f *fetcher) message(ctx context.Context, i int, it item, d *store.Detail) error {
+	if f.details && d == nil {
+		f.gone = true
+		return nil
+	}
+	if f.reads {
+		err := f.find(ctx, it.Entry)
+		switch {
+		case err == nil:
+		case errors.Is(err, engine.ErrNotFound):
+			f.gone = true
+			return nil
+		case isLost(err):
+			return err
+		default:
+			if f.failed == nil {
+				f.failed = err
+			}
+			return nil
+		}
+	}
+	return f.write(i, it.Entry, d, f.seen && f.c.view.isOwn(it.Entry))
+}
+
+// find opens a message and finds what is wanted of it, so that nothing is begun
+// that could not be ended.
+func (f *fetcher) find(ctx context.Context, e store.Entry) error {
+	if err := f.msg.open(ctx, f.c, e); err != nil {
+		return err
+	}
+	f.pieces = f.pieces[:0]
+	for _, it := range f.items {
+		if !it.Reads() {
+			continue
+		}
+		p, err := f.msg.piece(it)
+		if errors.Is(err, errUnknownEncoding) {
+			f.unknown, p.skip, err = true, true, nil
+		}
+		if err != nil {
+			return err
+		}
+		f.pieces = append(f.pieces, p)
+	}
+	return nil
+}
+
+// write sends one FETCH response. changed says that its flags are news.
+func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) error {
+	c := f.c
+	b := appendFetch(c.out.line(), i)
+	from, pieces := len(b), f.pieces
+	hasFlags, hasModSeq := false, false
+	for _, it := range f.items {
+		switch it.Kind {
+		case imap.FetchUID:
+			b = append(b, "UID "...)
+			b = strconv.AppendUint(b, uint64(e.UID), 10)
+		case imap.FetchFlags:
+			hasFlags = true
+			b = c.appendFlags(append(b, "FLAGS "...), e)
+		case imap.FetchInternalDate:
+			b = append(b, "INTERNALDATE "...)
+			b = imap.AppendDateTime(b, time.Unix(e.Internal, 0).UTC())
+		case imap.FetchSize:
+			b = append(b, "RFC822.SIZE "...)
+			b = strconv.AppendInt(b, e.Size, 10)
+		case imap.FetchModSeq:
+			hasModSeq = true
+			b = appendModSeq(b, e.ModSeq)
+		case imap.FetchEnvelope:
+			b = append(append(b, "ENVELOPE "...), d.Envelope...)
+		case imap.FetchBody:
+			b = append(append(b, "BODY "...), d.Body...)
+		case imap.FetchBodyStructure:
+			b = append(append(b, "BODYSTRUCTURE "...), d.BodyStructure...)
+		default:
+			p := pieces[0]
+			if pieces = pieces[1:]; p.skip {
+				continue
+			}
+			var err error
+			if b, err = f.writePiece(b, it, p); err != nil {
+				return err
+			}
+		}
+		b = append(b, ' ')
+	}
+	if changed && !hasFlags {
+		b = append(c.appendFlags(append(b, "FLAGS "...), e), ' ')
+	}
+	if changed && !hasModSeq && c.condstore {
+		b = append(appendModSeq(b, e.ModSeq), ' ')
+	}
+	if n := len(b); n > 0 && b[n-1] == ' ' && n > from {
+		b = b[:n-1]
+	}
+	c.out.end(append(b, ")\r\n"...))
+	return c.out.err
+}
+
+// writePiece sends an item that reads. When octets that were announced cannot
+// be sent the session must end.
+func (f *fetcher) writePiece(b []byte, it imap.FetchItem, p piece) ([]byte, error) {
+	out := &f.c.out
+	b = append(append(b, it.Label...), ' ')
+	switch {
+	case it.Kind == imap.FetchBinarySize:
+		return strconv.AppendInt(b, p.n, 10), nil
+	case p.none:
+		return append(b, "NIL"...), nil
+	case p.n == 0:
+		return append(b, `""`...), nil
+	case p.binary:
+		b = append(b, '~')
+	}
+	out.end(imap.AppendLiteral(b, p.n))
+	if err := p.copy(out); err != nil {
+		f.c.server.o.Log.Error("imap: a message broke while it was sent", "conn", f.c.id, "err", err)
+		f.c.record(errorEvent(err))
+		return nil, errLeave
+	}
+	return out.line(), out.err
+}
+
+// outcome is the error of a FETCH that could not send all, RFC 5530 section 3.
+func (f *fetcher) outcome(byUID bool) error {
+	switch {
+	case f.failed != nil:
+		return f.failed
+	case f.unknown:
+		return no("UNKNOWN-CTE", "a part is encoded in a way that is not known")
+	case f.gone && !byUID:
+		return no("EXPUNGEISSUED", "some of the messages are gone")
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package imapd
+
+import (
+	"context"
+	"strings"
+
+	"plic/internal/imap"
+	"plic/internal/store"
+)
+
+// list is LIST, RFC 9051 section 6.3.9, with the special uses of RFC 6154.
+func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
+	l := cmd.Args.ListCommand()
+	if err := cmd.Args.End(); err != nil {
+		return reply{}, bad(err)
+	}
+	if !l.Extended && l.Patterns[0] == "" {
+		c.out.text(`* LIST (\Noselect) "/" ""`) // only the delimiter is asked for
+		return reply{}, nil
+	}
+	for i := range l.Patterns {
+		l.Patterns[i] = l.Reference + l.Patterns[i]
+	}
+	infos := c.account.Mailboxes()
+	var above map[string]bool
+	if l.Recursive {
+		above = aboveSubscribed(infos)
+	}
+	for _, info := range infos {
+		if err := ctx.Err(); err != nil {
+			return reply{}, err
+		}
+		childInfo := above[info.Name]
+		delete(above, info.Name)
+		switch {
+		case !matchesAny(l.Patterns, info.Name):
+		case l.Subscribed && !info.Subscribed && !childInfo,
+			l.SpecialOnly && info.SpecialUse == "",
+			!l.Subscribed && info.NonExistent:
+		default:
+			c.tellListed(info, &l, childInfo)
+		}
+	}
+	for _, name := range sorted(above) { // names without a mailbox
+		if matchesAny(l.Patterns, name) && !l.SpecialOnly {
+			c.tellListed(store.Info{Name: name, NoSelect: true, NonExistent: true}, &l, true)
+		}
+	}
+	return reply{}, nil
+}
+
+func matchesAny(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if imap.MatchName(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// aboveSubscribed gives the names that have subscribed names below them.
+func aboveSubscribed(infos []store.Info) map[string]bool {
+	above := map[string]bool{}
+	for _, info := range infos {
+		if !info.Subscribed {
+			continue
+		}
+		for name := info.Name; ; {
+			i := strings.LastIndexByte(name, imap.Delimiter)
+			if i < 0 || above[name[:i]] {
+				break
+			}
+			name = name[:i]
+			above[name] = true
+		}
+	}
+	return above
+}
+
+// tellListed sends the LIST of a mailbox, and its STATUS if that is wanted.
+func (c *conn) tellListed(info store.Info, l *imap.List, childInfo bool) {
+	b := append(c.out.line(), "* LIST "...)
+	b = appendAttributes(b, info, l.Subscribed || l.ReturnSubscribed)
+	b = append(b, ` "/" `...)
+	b = imap.AppendMailbox(b, info.Name, c.rev2)
+	if childInfo {
+		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
+	}
+	c.out.end(append(b, '\r', '\n'))
+	if len(l.Status) > 0 && !info.NoSelect { // RFC 5819 section 2
+		c.tellStatus(info, l.Status)
+	}
+}
+
+// tellMailbox sends the LIST of one mailbox unasked; with the name that the
+// client gave if it has become another, RFC 9051 section 6.3.9.7.
+func (c *conn) tellMailbox(info store.Info, supplied string) {
+	b := append(c.out.line(), "* LIST "...)
+	b = appendAttributes(b, info, true)
+	b = append(b, ` "/" `...)
+	b = imap.AppendMailbox(b, info.Name, c.rev2)
+	if supplied != info.Name {
+		b = append(b, ` ("OLDNAME" (`...)
+		b = imap.AppendMailbox(b, supplied, c.rev2)
+		b = append(b, "))"...)
+	}
+	c.out.end(append(b, '\r', '\n'))
+}
+
+// appendAttributes writes the attributes of a mailbox, RFC 9051 section 7.3.1.
+func appendAttributes(b []byte, info store.Info, subscribed bool) []byte {
+	var names [6]string
+	list := names[:0]
+	switch {
+	case info.NonExistent:
+		list = append(list, `\NonExistent`, `\Noselect`) // the first implies the second, not all know it
+	case info.NoSelect:
+		list = append(list, `\Noselect`)
+	}
+	if info.HasChildren {
+		list = append(list, `\HasChildren`)
+	} else {
+		list = append(list, `\HasNoChildren`)
+	}
+	if info.Subscribed && subscribed {
+		list = append(list, `\Subscribed`)
+	}
+	if info.SpecialUse != "" {
+		list = append(list, info.SpecialUse)
+	}
+	return imap.AppendFlags(b, list...)
+}

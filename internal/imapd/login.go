@@ -1,0 +1,45 @@
+package imapd
+
+import (
+	"context"
+	"fmt"
+
+	"plic/internal/imap"
+	"plic/internal/journal"
+)
+
+// logIn is LOGIN, RFC 9051 section 6.2.3.
+func (c *conn) logIn(ctx context.Context, cmd *imap.Command) (reply, error) {
+	s := cmd.Args
+	s.SP()
+	user := s.AString()
+	s.SP()
+	password := s.AString()
+	if err := s.End(); err != nil {
+		return reply{}, bad(err)
+	}
+	if !c.isPrivate() {
+		return reply{}, no("PRIVACYREQUIRED", "use TLS first")
+	}
+	account, err := c.server.o.Auth.Password(ctx, c.peer(), user, password)
+	if err != nil {
+		return reply{}, authError(err)
+	}
+	return c.loggedInAs(ctx, account)
+}
+
+// loggedInAs makes the session the account's.
+func (c *conn) loggedInAs(ctx context.Context, name string) (reply, error) {
+	l := login{name, c.remote.Addr()}
+	if !c.server.enter(l) {
+		return reply{}, no("LIMIT", "too many sessions of this user from this address")
+	}
+	account, err := c.server.o.Store.Account(ctx, name)
+	if err != nil {
+		c.server.leave(l)
+		return reply{}, fmt.Errorf("open account: %w", err)
+	}
+	c.account, c.login, c.bad = account, l, 0
+	c.record(journal.Event{Kind: journal.Read})
+	return reply{"CAPABILITY " + c.capabilities(), "logged in"}, nil
+}

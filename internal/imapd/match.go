@@ -1,0 +1,220 @@
+package imapd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"plic/internal/imap"
+	"plic/internal/message"
+	"plic/internal/store"
+	"plic/internal/store/engine"
+)
+
+// matcher looks into messages, one after the other, each no further than it
+// must.
+type matcher struct {
+	ctx  context.Context
+	mb   *store.Mailbox
+	pool *Server
+
+	i    int
+	e    store.Entry
+	env  *message.Envelope // nil until it is needed
+	raw  []byte            // ENVELOPE of the message
+	msg  *store.Message    // nil until it is needed
+	tree *message.Message
+	err  error
+}
+
+// matches says whether a message passes.
+func (m *matcher) matches(p *test, i int, e store.Entry, d *store.Detail) (bool, error) {
+	m.close()
+	m.i, m.e, m.raw = i, e, d.Envelope
+	for _, l := range [...]level{inEnvelope, inMessage} {
+		switch v := m.look(p, l); {
+		case m.err != nil:
+			return false, m.err
+		case v != unknown:
+			return v == yes, nil
+		}
+	}
+	return false, nil
+}
+
+// close forgets the message.
+func (m *matcher) close() {
+	if m.msg != nil {
+		m.msg.Close()
+	}
+	m.env, m.msg, m.tree, m.err = nil, nil, nil, nil
+}
+
+// look tests a message no further than to a level.
+func (m *matcher) look(t *test, to level) verdict {
+	switch {
+	case m.err != nil:
+		return nope
+	case t.op == imap.SearchAnd || t.op == imap.SearchOr || t.op == imap.SearchNot:
+		return t.combine(func(k *test) verdict { return m.look(k, to) })
+	case t.level == inIndex:
+		return t.index(m.i, &m.e)
+	case t.level > to:
+		return unknown
+	case t.level == inEnvelope:
+		return t.envelope(m.envelope())
+	}
+	if m.open(); m.tree == nil {
+		return nope // it went meanwhile, or there is an error
+	}
+	switch t.op {
+	case imap.SearchHeader:
+		return decided(m.inField(t))
+	case imap.SearchText:
+		return decided(m.inFields(m.tree.Root, t.needle) || m.inBody(t.needle))
+	}
+	return decided(m.inBody(t.needle))
+}
+
+// envelope reads the envelope; what is damaged has an empty one.
+func (m *matcher) envelope() *message.Envelope {
+	if m.env == nil {
+		if m.env, _ = imap.ParseEnvelope(m.raw); m.env == nil {
+			m.env = new(message.Envelope)
+		}
+	}
+	return m.env
+}
+
+// open opens the message. One that cannot be read matches nothing.
+func (m *matcher) open() {
+	if m.msg != nil || m.err != nil {
+		return
+	}
+	if m.err = m.ctx.Err(); m.err != nil {
+		return
+	}
+	msg, err := m.mb.Open(m.ctx, m.e)
+	if err != nil {
+		m.fail(err)
+		return
+	}
+	m.msg = msg
+	if m.tree, err = msg.Structure(); err != nil {
+		m.fail(err)
+	}
+}
+
+func (m *matcher) fail(err error) {
+	if errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrDamaged) {
+		return
+	}
+	if m.err == nil {
+		m.err = fmt.Errorf("search in UID %d: %w", m.e.UID, err)
+	}
+}
+
+// inField tests the header field of a name; an empty string matches if there
+// is such a field.
+func (m *matcher) inField(t *test) bool {
+	for _, f := range m.tree.Root.Header {
+		if equalFold(f.Name, t.field) && hasText(message.DecodeHeader(f.Text()), t.needle) {
+			return true
+		}
+	}
+	return false
+}
+
+// inFields tests all header fields of a message.
+func (m *matcher) inFields(p *message.Part, needle []byte) bool {
+	for _, f := range p.Header {
+		if hasText(f.Name+": "+message.DecodeHeader(f.Text()), needle) {
+			return true
+		}
+	}
+	return false
+}
+
+// inBody tests every text of the message, and the headers of the messages in
+// it.
+func (m *matcher) inBody(needle []byte) (ok bool) {
+	m.tree.Walk(func(p *message.Part) bool {
+		switch {
+		case p.Embedded != nil:
+			ok = m.inFields(p.Embedded, needle)
+		case p.Type == "text":
+			ok = m.inText(p, needle)
+		}
+		return !ok && m.err == nil
+	})
+	return ok
+}
+
+func (m *matcher) inText(p *message.Part, needle []byte) bool {
+	var r io.Reader = io.NewSectionReader(m.msg, p.Body, p.End-p.Body)
+	r = message.DecodeBody(r, p.Encoding)
+	r = message.DecodeText(r, p.Param("charset"))
+	if p.Subtype == "html" {
+		r = &htmlText{r: r}
+	}
+	ok, err := m.contains(newFolder(r), needle)
+	if err != nil {
+		m.fail(err)
+	}
+	return ok
+}
+
+// contains searches a text as it comes, in pieces that overlap by the length
+// of what is sought.
+func (m *matcher) contains(r io.Reader, needle []byte) (bool, error) {
+	if len(needle) == 0 {
+		return true, nil
+	}
+	page := m.pool.pages.Get().(*[]byte)
+	defer m.pool.pages.Put(page)
+	buf := (*page)[:cap(*page)]
+	if len(buf) < 2*len(needle) {
+		buf = make([]byte, 4*len(needle))
+	}
+	n := 0
+	for {
+		if err := m.ctx.Err(); err != nil {
+			return false, err
+		}
+		got, err := io.ReadFull(r, buf[n:])
+		n += got
+		if bytes.Contains(buf[:n], needle) {
+			return true, nil
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		n = copy(buf, buf[n-len(needle)+1:n])
+	}
+}
+
+func hasText(text string, needle []byte) bool {
+	return len(needle) == 0 || bytes.Contains(foldString(text), needle)
+}
+
+// hasAddress tests addresses as people write them.
+func hasAddress(list []message.Mailbox, needle []byte) bool {
+	for _, a := range list {
+		text := a.Local
+		if a.Host != "" {
+			text += "@" + a.Host
+		}
+		if a.Name != "" {
+			text = message.DecodeHeader(a.Name) + " <" + text + ">"
+		}
+		if hasText(text, needle) {
+			return true
+		}
+	}
+	return false
+}

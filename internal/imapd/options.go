@@ -1,0 +1,65 @@
+package imapd
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"plic/internal/auth"
+	"plic/internal/journal"
+	"plic/internal/store"
+)
+
+// Options is what a Server needs and may be told; zero values are good
+// defaults.
+type Options struct {
+	Store   *store.Store
+	Auth    *auth.Auth
+	Journal *journal.Journal // nil for none
+	Log     *slog.Logger
+	TLS     *tls.Config // nil for none: then there is no STARTTLS
+	Now     func() time.Time
+	Version string // told by ID
+
+	MaxMessage     int64         // octets of a message to APPEND: 50 MiB
+	MaxConnections int           // of one Serve: 20000
+	PerUserIP      int           // sessions of one user from one address: 20
+	LoginTimeout   time.Duration // to log in: 3 min
+	IdleTimeout    time.Duration // between commands, and of IDLE: 30 min, RFC 9051 section 5.4
+	WriteTimeout   time.Duration // for a client to take what it asked for: 5 min
+	NoticeEvery    time.Duration // a sign of life in IDLE: 4 min
+	Grace          time.Duration // for commands to end when the server stops: 5 s
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Version == "" {
+		o.Version = "devel"
+	}
+	number := func(n *int, value int) {
+		if *n <= 0 {
+			*n = value
+		}
+	}
+	if o.MaxMessage <= 0 {
+		o.MaxMessage = 50 << 20
+	}
+	number(&o.MaxConnections, 20000)
+	number(&o.PerUserIP, 20)
+	span := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	span(&o.LoginTimeout, 3*time.Minute)
+	span(&o.IdleTimeout, 30*time.Minute)
+	span(&o.WriteTimeout, 5*time.Minute)
+	span(&o.NoticeEvery, 4*time.Minute)
+	span(&o.Grace, 5*time.Second)
+	return o
+}

@@ -1,0 +1,111 @@
+package imapd
+
+import (
+	"io"
+	"net"
+	"time"
+)
+
+// pageSize is how much output is gathered before it is written.
+const pageSize = 16 << 10
+
+// output gathers responses. An error sticks: what is written after it is lost,
+// and the session ends when it looks.
+type output struct {
+	server *Server
+	conn   net.Conn
+	page   *[]byte // from the pool, nil at rest
+	buf    []byte
+	err    error
+}
+
+// line gives the buffer to append a response to, for end.
+func (o *output) line() []byte {
+	if o.page == nil {
+		o.page = o.server.pages.Get().(*[]byte)
+		o.buf = (*o.page)[:0]
+	}
+	return o.buf
+}
+
+// end takes the buffer with what was appended, and writes it out if it is full.
+func (o *output) end(b []byte) {
+	o.buf = b
+	if len(b) >= pageSize*3/4 {
+		o.flush()
+	}
+}
+
+// text writes a response.
+func (o *output) text(parts ...string) {
+	b := o.line()
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	o.end(append(b, '\r', '\n'))
+}
+
+// flush writes what was gathered. A client that does not take it within the
+// time is gone.
+func (o *output) flush() error {
+	if len(o.buf) > 0 && o.err == nil {
+		o.conn.SetWriteDeadline(time.Now().Add(o.server.o.WriteTimeout))
+		_, o.err = o.conn.Write(o.buf)
+	}
+	if cap(o.buf) > 4*pageSize && o.page != nil {
+		o.buf = (*o.page)[:0] // one long response must not keep its memory
+	}
+	o.buf = o.buf[:0]
+	return o.err
+}
+
+// rest writes what was gathered and gives the buffer back.
+func (o *output) rest() error {
+	err := o.flush()
+	if o.page != nil {
+		o.server.pages.Put(o.page)
+		o.page, o.buf = nil, nil
+	}
+	return err
+}
+
+// copy writes n octets of r from off on: the content of a literal. The error is
+// the reader's; then too few octets were written and the session must end.
+func (o *output) copy(r io.ReaderAt, off, n int64) error {
+	for n > 0 && o.err == nil {
+		b := o.line()
+		if cap(b)-len(b) < 1<<10 {
+			o.flush()
+			b = o.line()
+		}
+		room := b[len(b):cap(b)]
+		if int64(len(room)) > n {
+			room = room[:n]
+		}
+		got, err := r.ReadAt(room, off)
+		o.buf = b[:len(b)+got]
+		off, n = off+int64(got), n-int64(got)
+		if n > 0 && err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyFrom writes the next n octets of r, as copy does.
+func (o *output) copyFrom(r io.Reader, n int64) error {
+	for n > 0 && o.err == nil {
+		b := o.line()
+		if cap(b)-len(b) < 1<<10 {
+			o.flush()
+			b = o.line()
+		}
+		room := b[len(b):cap(b)]
+		got, err := r.Read(room[:min(int64(len(room)), n)])
+		o.buf = b[:len(b)+got]
+		if n -= int64(got); n > 0 && err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package imapd
+
+import (
+	"slices"
+	"time"
+
+	"plic/internal/imap"
+	"plic/internal/message"
+	"plic/internal/store"
+	"plic/internal/store/engine"
+)
+
+// test is a search key made ready: sets resolved, strings folded, the cheap
+// keys of a list before the dear ones.
+type test struct {
+	op     imap.SearchOp
+	keys   []test
+	ranges []imap.Range
+	flag   engine.Flags
+	needle []byte
+	field  string
+	number int64
+	date   int64 // days since 1970
+	level  level
+}
+
+// level is how far one must look into a message for a test.
+type level uint8
+
+const (
+	inIndex level = iota
+	inEnvelope
+	inMessage
+)
+
+// verdict is the outcome of a test; unknown is that of one that would have to
+// look further than it may.
+type verdict uint8
+
+const (
+	nope verdict = iota
+	yes
+	unknown
+)
+
+func decided(ok bool) verdict {
+	if ok {
+		return yes
+	}
+	return nope
+}
+
+// compile makes a search key ready.
+func (v *view) compile(k *imap.SearchKey) (*test, error) {
+	t := &test{op: k.Op, field: k.Field, number: k.Number}
+	for i := range k.Keys {
+		sub, err := v.compile(&k.Keys[i])
+		if err != nil {
+			return nil, err
+		}
+		t.keys = append(t.keys, *sub)
+		t.level = max(t.level, sub.level)
+	}
+	slices.SortStableFunc(t.keys, func(a, b test) int { return int(a.level) - int(b.level) })
+	switch k.Op {
+	case imap.SearchNumbers:
+		return t, v.compileSet(t, k.Set, false)
+	case imap.SearchUIDs:
+		return t, v.compileSet(t, k.Set, true)
+	case imap.SearchFlag:
+		t.flag = v.flagBit(k.Text)
+	case imap.SearchRecent:
+		t.ranges = v.recent
+	case imap.SearchBefore, imap.SearchSince, imap.SearchOn:
+		t.date = day(k.Date)
+	case imap.SearchSentBefore, imap.SearchSentSince, imap.SearchSentOn:
+		t.date, t.level = day(k.Date), inEnvelope
+	case imap.SearchFrom, imap.SearchTo, imap.SearchCc, imap.SearchBcc, imap.SearchSubject:
+		t.needle, t.level = foldString(k.Text), inEnvelope
+	case imap.SearchHeader:
+		t.needle, t.level = foldString(k.Text), inMessage
+		if equalFold(k.Field, "Message-ID") || equalFold(k.Field, "In-Reply-To") {
+			t.level = inEnvelope
+		}
+	case imap.SearchBody, imap.SearchText:
+		t.needle, t.level = foldString(k.Text), inMessage
+	}
+	return t, checkNeedle(k.Text)
+}
+
+// compileSet turns a set into indexes of seq plus one.
+func (v *view) compileSet(t *test, set imap.Set, byUID bool) error {
+	spans, err := v.spans(set, byUID)
+	if err != nil {
+		return err
+	}
+	t.op = imap.SearchNumbers
+	for _, s := range spans {
+		t.ranges = append(t.ranges, imap.Range{Lo: uint32(s.from + 1), Hi: uint32(s.to)})
+	}
+	return nil
+}
+
+// flagBit finds a flag or keyword; 0 if no message can have it.
+func (v *view) flagBit(name string) engine.Flags {
+	for _, f := range systemFlags {
+		if equalFold(f.name, name) {
+			return f.bit
+		}
+	}
+	for i, k := range v.now.Keywords() {
+		if k != "" && equalFold(k, name) {
+			return store.KeywordBit(i)
+		}
+	}
+	return 0
+}
+
+// day counts the days to a date, whatever its zone.
+func day(t time.Time) int64 {
+	y, m, d := t.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400
+}
+
+// unixDay is the day, in UTC as INTERNALDATE tells it, of a time.
+func unixDay(seconds int64) int64 {
+	if seconds < 0 {
+		seconds -= 86399
+	}
+	return seconds / 86400
+}
+
+// index tests what the index knows; i is the message's index in seq.
+func (t *test) index(i int, e *store.Entry) verdict {
+	switch t.op {
+	case imap.SearchAnd, imap.SearchOr, imap.SearchNot:
+		return t.combine(func(k *test) verdict { return k.index(i, e) })
+	case imap.SearchNumbers:
+		return decided(imap.Contains(t.ranges, uint32(i+1)))
+	case imap.SearchFlag:
+		return decided(e.Flags&t.flag != 0)
+	case imap.SearchRecent:
+		return decided(imap.Contains(t.ranges, uint32(e.UID)))
+	case imap.SearchBefore:
+		return decided(unixDay(e.Internal) < t.date)
+	case imap.SearchSince:
+		return decided(unixDay(e.Internal) >= t.date)
+	case imap.SearchOn:
+		return decided(unixDay(e.Internal) == t.date)
+	case imap.SearchLarger:
+		return decided(e.Size > t.number)
+	case imap.SearchSmaller:
+		return decided(e.Size < t.number)
+	case imap.SearchModSeq:
+		return decided(int64(e.ModSeq) >= t.number)
+	}
+	return unknown
+}
+
+// combine joins the verdicts of keys; one that is decided ends it.
+func (t *test) combine(test func(*test) verdict) verdict {
+	stop, out := nope, yes // of AND
+	switch t.op {
+	case imap.SearchNot:
+		switch test(&t.keys[0]) {
+		case yes:
+			return nope
+		case nope:
+			return yes
+		}
+		return unknown
+	case imap.SearchOr:
+		stop, out = yes, nope
+	}
+	for i := range t.keys {
+		switch got := test(&t.keys[i]); got {
+		case stop:
+			return stop
+		case unknown:
+			out = unknown
+		}
+	}
+	return out
+}
+
+// envelope tests what the envelope knows.
+func (t *test) envelope(e *message.Envelope) verdict {
+	switch t.op {
+	case imap.SearchFrom:
+		return decided(hasAddress(e.From, t.needle))
+	case imap.SearchTo:
+		return decided(hasAddress(e.To, t.needle))
+	case imap.SearchCc:
+		return decided(hasAddress(e.Cc, t.needle))
+	case imap.SearchBcc:
+		return decided(hasAddress(e.Bcc, t.needle))
+	case imap.SearchSubject:
+		return decided(hasText(message.DecodeHeader(e.Subject), t.needle))
+	case imap.SearchHeader:
+		switch {
+		case equalFold(t.field, "Message-ID"):
+			return decided(e.MessageID != "" && hasText(e.MessageID, t.needle))
+		case equalFold(t.field, "In-Reply-To"):
+			return decided(e.InReplyTo != "" && hasText(e.InReplyTo, t.needle))
+		}
+	case imap.SearchSentBefore, imap.SearchSentSince, imap.SearchSentOn:
+		sent, err := message.ParseDate(e.Date)
+		if err != nil {
+			return nope
+		}
+		d := day(sent)
+		return decided(t.op == imap.SearchSentBefore && d < t.date ||
+			t.op == imap.SearchSentSince && d >= t.date || t.op == imap.SearchSentOn && d == t.date)
+	}
+	return unknown
+}

@@ -1,0 +1,102 @@
+package imapd
+
+import (
+	"context"
+	"strconv"
+
+	"plic/internal/imap"
+)
+
+// selectMailbox is SELECT and EXAMINE, RFC 9051 sections 6.3.2 and 6.3.3.
+func (c *conn) selectMailbox(ctx context.Context, cmd *imap.Command) (reply, error) {
+	s := cmd.Args
+	s.SP()
+	name, supplied := s.MailboxAs()
+	condstore := false
+	if s.Take(' ') { // RFC 7162 section 3.1.8
+		s.List(func() {
+			if word := s.Word(); word != "CONDSTORE" {
+				s.Fail("%s knows no parameter %.40s", cmd.Name, word)
+			}
+			condstore = true
+		})
+	}
+	if err := s.End(); err != nil && !imap.IsNameError(err) {
+		return reply{}, bad(err)
+	}
+	if c.view != nil {
+		c.closeView(ctx)
+		if c.rev2 {
+			c.out.text("* OK [CLOSED] the mailbox before is closed")
+		}
+	}
+	if err := s.Err(); err != nil {
+		return reply{}, bad(err)
+	}
+	c.condstore = c.condstore || condstore
+	v, err := c.open(ctx, name, cmd.Name == "EXAMINE")
+	if err != nil {
+		return reply{}, err
+	}
+	c.view = v
+	c.describe(name, supplied)
+	if v.readOnly {
+		return reply{"READ-ONLY", "the mailbox is open for reading"}, nil
+	}
+	return reply{"READ-WRITE", "the mailbox is open"}, nil
+}
+
+// open makes a view of a mailbox.
+func (c *conn) open(ctx context.Context, name string, readOnly bool) (*view, error) {
+	mb, err := c.account.Mailbox(name)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{mb: mb, readOnly: readOnly}
+	if !readOnly {
+		if v.taken, err = mb.TakeRecent(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if v.now, err = mb.Snapshot(ctx); err != nil {
+		return nil, err
+	}
+	v.seq, v.told = v.now, v.now
+	v.takeRecent()
+	return v, nil
+}
+
+// describe tells what a client needs to know of a mailbox that it has opened.
+func (c *conn) describe(name, supplied string) {
+	v := c.view
+	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	c.tellFlagNames()
+	c.tellExists()
+	if i, ok := v.seq.FirstUnseen(); ok && !c.rev2 {
+		c.out.text("* OK [UNSEEN ", strconv.Itoa(i+1), "] the first that is not seen")
+	}
+	c.out.text("* OK [UIDVALIDITY ", number(uint64(v.seq.UIDValidity())), "] UIDs are valid")
+	c.out.text("* OK [UIDNEXT ", number(uint64(v.seq.UIDNext())), "] the next UID, at least")
+	c.out.text("* OK [HIGHESTMODSEQ ", number(uint64(v.seq.HighestModSeq())), "] of all changes")
+	if c.rev2 {
+		info := v.mb.Info()
+		info.Name = name
+		if full, err := c.account.Info(name); err == nil {
+			info = full
+		}
+		c.tellMailbox(info, supplied)
+	}
+}
+
+// closeView leaves the selected mailbox. What came in the meantime was \Recent
+// in this session and is not in the next.
+func (c *conn) closeView(ctx context.Context) {
+	v := c.view
+	c.view = nil
+	if v == nil || v.readOnly || len(v.recent) == 0 {
+		return
+	}
+	if _, err := v.mb.TakeRecent(ctx); err != nil {
+		c.server.o.Log.Debug("imap: recent", "conn", c.id, "err", err)
+	}
+}

@@ -1,0 +1,132 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Server serves IMAP on any number of listeners. Its methods may be called at
+// the same time.
+type Server struct {
+	o     Options
+	lines sync.Pool // *[]byte, input of inputSize
+	pages sync.Pool // *[]byte, output and commands, of pageSize
+
+	searches gate
+
+	mu       sync.Mutex
+	sessions map[login]int // logged in, by who and whence
+}
+
+type login struct {
+	account string
+	remote  netip.Addr
+}
+
+// New makes a server.
+func New(o Options) *Server {
+	return &Server{
+		o:        o.withDefaults(),
+		lines:    sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
+		pages:    sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
+		sessions: map[login]int{},
+	}
+}
+
+// Serve takes connections until ctx is done. Then sessions that wait are told
+// BYE; those at work end their command within the grace time, or are cut off.
+// It closes the listener, and returns when all its sessions have ended: nil
+// when it was told to stop.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS bool) error {
+	defer listener.Close()
+	if implicitTLS && s.o.TLS == nil {
+		return errors.New("imap: implicit TLS needs a certificate")
+	}
+	stopListening := context.AfterFunc(ctx, func() { listener.Close() })
+	defer stopListening()
+	work, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
+	var sessions sync.WaitGroup
+	places := make(chan struct{}, s.o.MaxConnections)
+	err := s.accept(ctx, listener, func(nc net.Conn) {
+		select {
+		case places <- struct{}{}:
+		default:
+			refuse(nc, "* BYE [UNAVAILABLE] too many connections, try again later\r\n")
+			return
+		}
+		sessions.Go(func() {
+			defer func() { <-places }()
+			s.serve(ctx, work, nc, implicitTLS)
+		})
+	})
+	ended := make(chan struct{})
+	go func() {
+		sessions.Wait()
+		close(ended)
+	}()
+	grace := time.NewTimer(s.o.Grace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+		cutOff()
+		<-ended
+	}
+	return err
+}
+
+// accept hands connections on until ctx is done. A shortage of descriptors and
+// the like passes: it waits a little and goes on.
+func (s *Server) accept(ctx context.Context, listener net.Listener, take func(net.Conn)) error {
+	const wait = 50 * time.Millisecond
+	for {
+		nc, err := listener.Accept()
+		switch {
+		case err == nil:
+			take(nc)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("imap: accept: %w", err)
+		default:
+			s.o.Log.Error("imap: accept", "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+// refuse says a line without waiting for the client, and closes.
+func refuse(nc net.Conn, line string) {
+	nc.SetWriteDeadline(time.Now().Add(time.Second))
+	nc.Write([]byte(line))
+	nc.Close()
+}
+
+// enter counts a login in, and says whether there was room for it.
+func (s *Server) enter(l login) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[l] >= s.o.PerUserIP {
+		return false
+	}
+	s.sessions[l]++
+	return true
+}
+
+func (s *Server) leave(l login) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[l]--; s.sessions[l] == 0 {
+		delete(s.sessions, l)
+	}
+}

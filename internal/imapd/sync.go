@@ -1,0 +1,187 @@
+package imapd
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"plic/internal/imap"
+	"plic/internal/store"
+	"plic/internal/store/engine"
+)
+
+// sync tells the client what has changed in the selected mailbox since it was
+// told last. Where EXPUNGE is forbidden and there are some, numbers stay as
+// they are and only flags are told, RFC 9051 sections 5.2 and 7.5.1.
+func (c *conn) sync(ctx context.Context, expunges bool) error {
+	v := c.view
+	if v == nil {
+		return nil
+	}
+	if err := v.reload(ctx); err != nil {
+		return err
+	}
+	if v.now == v.told && v.now == v.seq {
+		return nil
+	}
+	c.tellKeywords(v.told, v.now)
+	changes := store.Diff(v.seq, v.now)
+	flagged := changes.Flagged
+	if v.told != v.seq {
+		flagged = store.Diff(v.told, v.now).Flagged
+	}
+	known := v.seq.UIDNext() // messages from here on are new to the client
+	if expunges || len(changes.Expunged) == 0 {
+		c.tellNumbers(changes)
+	}
+	for _, e := range flagged {
+		if e.UID < known && !v.isOwn(e) {
+			c.tellFlags(e)
+		}
+	}
+	v.told = v.now
+	return c.out.err
+}
+
+// tellNumbers sends EXPUNGE, from the last message to the first so that each
+// number is still right when it comes, and EXISTS.
+func (c *conn) tellNumbers(changes store.Changes) {
+	v := c.view
+	for _, uid := range slices.Backward(changes.Expunged) {
+		if i, ok := v.seq.Find(uid); ok {
+			b := append(c.out.line(), "* "...)
+			b = strconv.AppendInt(b, int64(i+1), 10)
+			c.out.end(append(b, " EXPUNGE\r\n"...))
+		}
+	}
+	more := changes.Added < v.now.Len()
+	v.seq = v.now
+	if !more {
+		return
+	}
+	v.takeRecent()
+	c.tellExists()
+}
+
+func (c *conn) tellExists() {
+	v := c.view
+	c.out.text("* ", strconv.Itoa(v.seq.Len()), " EXISTS")
+	if !c.rev2 {
+		c.out.text("* ", strconv.Itoa(v.countRecent()), " RECENT")
+	}
+}
+
+// tellFlags sends the flags of a message that somebody changed.
+func (c *conn) tellFlags(e store.Entry) {
+	i, ok := c.view.seq.Find(e.UID)
+	if !ok {
+		return
+	}
+	b := appendFetch(c.out.line(), i)
+	b = append(b, "UID "...)
+	b = strconv.AppendUint(b, uint64(e.UID), 10)
+	b = append(b, " FLAGS "...)
+	b = c.appendFlags(b, e)
+	if c.condstore {
+		b = appendModSeq(append(b, ' '), e.ModSeq)
+	}
+	c.out.end(append(b, ")\r\n"...))
+}
+
+// appendFetch begins the FETCH response of the message with an index.
+func appendFetch(b []byte, i int) []byte {
+	b = append(b, "* "...)
+	b = strconv.AppendInt(b, int64(i+1), 10)
+	return append(b, " FETCH ("...)
+}
+
+func appendModSeq(b []byte, m store.ModSeq) []byte {
+	b = append(b, "MODSEQ ("...)
+	b = strconv.AppendUint(b, uint64(m), 10)
+	return append(b, ')')
+}
+
+// systemFlags are the flags as they are written, RFC 9051 section 2.3.2.
+var systemFlags = [...]struct {
+	bit  engine.Flags
+	name string
+}{
+	{store.Answered, `\Answered`}, {store.Flagged, `\Flagged`}, {store.Deleted, `\Deleted`},
+	{store.Seen, `\Seen`}, {store.DraftFlag, `\Draft`},
+}
+
+// appendFlags writes the flags of a message in parentheses.
+func (c *conn) appendFlags(b []byte, e store.Entry) []byte {
+	b = append(b, '(')
+	from := len(b)
+	for _, f := range systemFlags {
+		if e.Flags&f.bit != 0 {
+			b = append(append(b, f.name...), ' ')
+		}
+	}
+	if e.Flags&^store.SystemFlags != 0 {
+		for i, k := range c.view.now.Keywords() {
+			if k != "" && e.Flags&store.KeywordBit(i) != 0 {
+				b = append(append(b, k...), ' ')
+			}
+		}
+	}
+	if !c.rev2 && c.view.isRecent(e.UID) {
+		b = append(b, `\Recent `...)
+	}
+	if len(b) > from {
+		b = b[:len(b)-1]
+	}
+	return append(b, ')')
+}
+
+// tellKeywords sends FLAGS when the mailbox has got new keywords, so that the
+// client knows them before it meets them.
+func (c *conn) tellKeywords(old, now *store.Snapshot) {
+	if !slices.Equal(old.Keywords(), now.Keywords()) {
+		c.tellFlagNames()
+	}
+}
+
+func (c *conn) tellFlagNames() {
+	v := c.view
+	names := make([]string, 0, len(systemFlags)+8)
+	for _, f := range systemFlags {
+		names = append(names, f.name)
+	}
+	for _, k := range v.now.Keywords() {
+		if k != "" {
+			names = append(names, k)
+		}
+	}
+	b := append(c.out.line(), "* FLAGS "...)
+	b = imap.AppendFlags(b, names...)
+	b = append(b, "\r\n* OK [PERMANENTFLAGS "...)
+	if v.readOnly {
+		b = append(b, "()] nothing can be changed here\r\n"...)
+	} else {
+		b = imap.AppendFlags(b, append(names, `\*`)...)
+		b = append(b, "] these flags and new keywords are kept\r\n"...)
+	}
+	c.out.end(b)
+}
+
+// flagsOf brings flags of a client into the store's form.
+func flagsOf(names []string) (store.Flags, error) {
+	var out store.Flags
+next:
+	for _, name := range names {
+		if name[0] != '\\' {
+			out.Keywords = append(out.Keywords, name)
+			continue
+		}
+		for _, f := range systemFlags {
+			if equalFold(name, f.name) {
+				out.System |= f.bit
+				continue next
+			}
+		}
+		return out, &refusal{"BAD", "", "there is no flag " + name + " that a client may set"}
+	}
+	return out, nil
+}
