@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -28,10 +29,31 @@ func Fenced(under FS, closed func() error) FS {
 	}))
 }
 
+// Ordered syncs a directory before it makes a file whose name begins with the
+// prefix there: such a file names others, which must not be missing when it is
+// there. File systems with a journal keep that order by themselves.
+func Ordered(under FS, prefix string) FS { return ordered{under, prefix} }
+
+type ordered struct {
+	FS
+	prefix string
+}
+
+func (o ordered) Unwrap() FS { return o.FS }
+
+func (o ordered) Create(name string, c vfs.DiskWriteCategory) (File, error) {
+	if strings.HasPrefix(o.PathBase(name), o.prefix) {
+		if err := SyncDir(o.FS, o.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
+	return o.FS.Create(name, c)
+}
+
 // Syncing syncs a file in the background as it fills, by so many octets, so
 // that the last sync has little left to do.
 func Syncing(f File, every int) File {
-	return vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: every})
+	return vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: every, NoSyncOnClose: true})
 }
 
 // SyncDir makes the names in a directory durable.

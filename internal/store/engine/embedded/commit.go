@@ -123,8 +123,31 @@ func (t *ticket) Wait() error {
 	return t.err
 }
 
+// guard runs something of Pebble's that may call Fatalf or panic; then the
+// engine has failed.
+func (e *Engine) guard(run func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		ended := false
+		defer func() {
+			if !ended {
+				done <- e.fail(fmt.Errorf("records: %v", recover()))
+			}
+		}()
+		err := run()
+		ended = true
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-e.failed: // it may be waiting for what will never come
+		return e.failure
+	}
+}
+
 // logger gives Pebble's messages to the engine's log. After Fatalf Pebble must
-// not go on; only goroutines of its own and the committer call it.
+// not go on; only goroutines of its own, the committer and guard meet it.
 type logger struct{ e *Engine }
 
 func (logger) Infof(string, ...any) {}

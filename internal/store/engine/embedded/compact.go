@@ -40,7 +40,7 @@ func (s *segments) worn(kept map[uint64]bool) []uint64 {
 		case info.size == 0 || kept[n] || s.writing(n):
 		case info.dead*2 >= info.size:
 			worn = append(worn, n)
-		case info.size < smallSegment:
+		case info.size < s.e.o.segment/4:
 			small = append(small, n)
 		}
 	}

@@ -43,6 +43,8 @@ const (
 	memTableSize  = 32 << 20
 	formatVersion = pebble.FormatTableFormatV6 // the last before value separation
 
+	markerPrefix = "marker." // of the files that name Pebble's current ones
+
 	settleEvery  = time.Second // segments are synced as often
 	reclaimEvery = time.Minute
 )
@@ -60,7 +62,8 @@ type Options struct {
 	Grace   time.Duration    // how long a body without owners is kept
 	OnFail  func(error)      // called once, when the engine has stopped
 
-	manual bool // tests run the background work themselves
+	manual  bool  // tests run the background work themselves
+	segment int64 // octets after which a segment is sealed
 }
 
 func (o *Options) defaults() {
@@ -79,6 +82,9 @@ func (o *Options) defaults() {
 	o.Ballast = orDefault(o.Ballast, DefaultBallast)
 	o.Reserve = orDefault(o.Reserve, DefaultReserve)
 	o.Grace = orDefault(o.Grace, DefaultGrace)
+	if o.segment == 0 {
+		o.segment = segmentSize
+	}
 	if o.OnFail == nil {
 		o.OnFail = func(error) {}
 	}
@@ -99,6 +105,7 @@ type Engine struct {
 	bodies  string
 	lock    *pebble.Lock
 	db      *pebble.DB
+	dbOpen  atomic.Bool
 
 	space     *space
 	segments  *segments
@@ -137,7 +144,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		wake:   make(chan struct{}, 1),
 	}
 	e.space = newSpace(e.o)
-	e.fs = vfs.Fenced(vfs.OnDiskFull(o.FS, e.space.full), e.fence)
+	e.fs = vfs.Fenced(vfs.OnDiskFull(vfs.Ordered(o.FS, markerPrefix), e.space.full), e.fence)
 	e.records = e.fs.PathJoin(o.Dir, "records")
 	e.bodies = e.fs.PathJoin(o.Dir, "bodies")
 	if err := e.open(ctx); err != nil {
@@ -162,7 +169,12 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrInUse, err)
 	}
 	e.space.open()
-	if e.db, err = openRecords(e); err != nil {
+	err = e.guard(func() (err error) {
+		e.db, err = openRecords(e)
+		e.dbOpen.Store(err == nil)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
 	e.committer = newCommitter(e)
@@ -308,14 +320,19 @@ func (e *Engine) closeFiles() error {
 	}
 	e.committer.stop()
 	// A long log would make the next start slow.
-	if e.db.Metrics().WAL.Size > 4<<20 {
-		if err := e.db.Flush(); err != nil {
-			return fmt.Errorf("records: %w", err)
+	err := e.guard(func() error {
+		if e.db.Metrics().WAL.Size > 4<<20 {
+			if err := e.db.Flush(); err != nil {
+				return err
+			}
 		}
+		defer e.dbOpen.Store(false)
+		return e.db.Close()
+	})
+	if err != nil {
+		return fmt.Errorf("records: %w", err)
 	}
-	err := e.db.Close()
-	e.db = nil
-	return err
+	return nil
 }
 
 // abandon lets go of everything without writing any more. A failed database is
@@ -328,10 +345,12 @@ func (e *Engine) abandon() {
 	if e.segments != nil {
 		e.segments.close()
 	}
-	if e.db != nil && e.failedErr() == nil {
-		e.db.Close()
-	} else if e.db != nil {
-		e.lock.Close() // in place of the database, which holds it too
+	if e.dbOpen.Load() {
+		if e.failedErr() == nil {
+			e.db.Close()
+		} else {
+			e.lock.Close() // in place of the database, which holds it too
+		}
 	}
 	if e.lock != nil {
 		e.lock.Close()

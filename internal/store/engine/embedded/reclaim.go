@@ -16,17 +16,15 @@ import (
 )
 
 const (
-	reclaimStep  = 1000            // records changed in one commit of the background
-	smallSegment = segmentSize / 4 // segments below this are merged
-	smallMany    = 8               // when there are so many of them
+	reclaimStep = 1000 // records changed in one commit of the background
+	smallMany   = 8    // so many segments below a quarter of the size are merged
 )
 
 // reclaimer frees what has no owner any more. One run at a time.
 type reclaimer struct {
-	mu      sync.Mutex
-	files   []mail.ID       // files found at the start, perhaps of no body
-	counted map[uint64]bool // segments of a crash whose live octets were counted
-	kept    map[uint64]bool // segments with damaged bodies: their octets are kept
+	mu    sync.Mutex
+	files []mail.ID       // files found at the start, perhaps of no body
+	kept  map[uint64]bool // segments with damaged bodies: their octets are kept
 }
 
 // sweep notes a file found at the start.

@@ -98,7 +98,7 @@ func openSegments(e *Engine) (*segments, error) {
 func (s *segments) append(frame []byte) (place, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil && s.current.size+int64(len(frame)) > segmentSize {
+	if s.current != nil && s.current.size+int64(len(frame)) > s.e.o.segment {
 		s.seal()
 	}
 	if s.current == nil {

@@ -1,0 +1,363 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
+	dto "github.com/prometheus/client_model/go"
+
+	"plic/internal/mail"
+	"plic/internal/store/engine"
+)
+
+// Stats are figures of an engine. Bodies, Live, Files and Items are counted by
+// going through the records.
+type Stats struct {
+	Bodies   int   // bodies that are kept
+	Live     int64 // their octets
+	Files    int   // bodies in files of their own
+	Items    int   // queue items
+	Segments int   // files that hold small bodies
+	Damaged  int64 // records set aside
+	Commits  int64 // batches applied since Open
+	Syncs    int64 // syncs of the log since Open
+}
+
+// Stats counts.
+func (e *Engine) Stats(ctx context.Context) (Stats, error) {
+	if err := e.enter(); err != nil {
+		return Stats{}, err
+	}
+	defer e.leave()
+	s := Stats{Damaged: e.damaged.Load(), Commits: e.commits.Load()}
+	err := e.eachRecord(kindLocation, func(key, value []byte) error {
+		if l, err := decodeLocation(key, value); err == nil {
+			s.Bodies++
+			s.Live += l.size
+			if l.own() {
+				s.Files++
+			}
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return Stats{}, e.readError(err)
+	}
+	err = e.eachRecord(kindItem, func(_, _ []byte) error {
+		s.Items++
+		return ctx.Err()
+	})
+	if err != nil {
+		return Stats{}, e.readError(err)
+	}
+	e.segments.mu.Lock()
+	s.Segments = len(e.segments.info)
+	if e.segments.current != nil {
+		s.Segments++
+	}
+	e.segments.mu.Unlock()
+	if m := e.db.Metrics(); m.LogWriter.FsyncLatency != nil {
+		s.Syncs = syncCount(m)
+	}
+	return s, nil
+}
+
+// Problem is something that Check found.
+type Problem struct {
+	Record string // which one, for people
+	Err    error
+}
+
+func (p Problem) String() string { return p.Record + ": " + p.Err.Error() }
+
+// Check goes through everything: each record decodes, each body fits its
+// checksum, references and the messages and items they stand for agree. It
+// changes nothing; nothing is reclaimed while it runs.
+func (e *Engine) Check(ctx context.Context) iter.Seq[Problem] {
+	return func(yield func(Problem) bool) {
+		if err := e.enter(); err != nil {
+			yield(Problem{"store", err})
+			return
+		}
+		defer e.leave()
+		e.reclaimer.mu.Lock()
+		defer e.reclaimer.mu.Unlock()
+		c := &checker{e: e, ctx: ctx, at: e.db.NewSnapshot(), yield: yield}
+		defer c.at.Close()
+		c.each(kindName, c.name)
+		c.each(kindAccount, c.account)
+		c.each(kindItem, c.item)
+		c.each(kindRef, c.ref)
+		c.suspects()
+		c.each(kindLocation, c.location)
+		c.each(kindRedo, c.redo)
+		c.each(kindSegment, func(key, value []byte) error {
+			_, err := decodeSegment(key, value)
+			return err
+		})
+		c.each(kindDamaged, func(_, _ []byte) error { return errors.New("was set aside as damaged") })
+	}
+}
+
+type checker struct {
+	e     *Engine
+	ctx   context.Context
+	at    *pebble.Snapshot
+	yield func(Problem) bool
+	ended bool
+	held  map[mail.ID]bool // bodies that are waiting to be reclaimed
+}
+
+// each gives all records of a kind to a check and reports what it says.
+func (c *checker) each(kind byte, check func(key, value []byte) error) {
+	if c.ended {
+		return
+	}
+	it, err := c.at.NewIterWithContext(c.ctx, &pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		c.report(fmt.Sprintf("records %q", kind), err)
+		return
+	}
+	defer it.Close()
+	for ok := it.First(); ok && !c.ended; ok = it.Next() {
+		if c.ctx.Err() != nil {
+			c.ended = true
+			return
+		}
+		value, err := it.ValueAndErr()
+		if err == nil {
+			err = check(it.Key(), value)
+		}
+		if err != nil {
+			c.report(describe(it.Key()), err)
+		}
+	}
+	if err := it.Error(); err != nil {
+		c.report(fmt.Sprintf("records %q", kind), err)
+	}
+}
+
+func (c *checker) report(record string, err error) {
+	if !c.ended {
+		c.ended = !c.yield(Problem{record, err})
+	}
+}
+
+// describe names a record for people.
+func describe(key []byte) string {
+	if a, m, ok := ownerOf(key); ok && key[0] == kindAccount {
+		return fmt.Sprintf("account %d, mailbox %d, uid %d (%c)", a, m, uidOf(key), key[9])
+	}
+	if len(key) >= 17 && bytes.IndexByte([]byte{kindItem, kindLocation, kindRef}, key[0]) >= 0 {
+		return fmt.Sprintf("%c %s %x", key[0], mail.ID(key[1:17]), key[17:])
+	}
+	return fmt.Sprintf("%c %x", key[0], key[1:])
+}
+
+func (c *checker) get(key []byte) ([]byte, error) {
+	value, closer, err := c.at.Get(key)
+	if err != nil {
+		return nil, c.e.readError(err)
+	}
+	defer closer.Close()
+	return bytes.Clone(value), nil
+}
+
+// need says that a record must be there.
+func (c *checker) need(what string, key []byte) error {
+	if _, err := c.get(key); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+func (c *checker) name(key, value []byte) error {
+	id, err := decodeNumber(key, value)
+	if err != nil {
+		return err
+	}
+	record := partKey(engine.AccountID(id), partRecord)
+	raw, err := c.get(record)
+	if err != nil {
+		return fmt.Errorf("record of account %d: %w", id, err)
+	}
+	a, err := decodeAccount(record, raw)
+	if err != nil {
+		return err
+	}
+	if a.Name != string(key[1:]) {
+		return fmt.Errorf("account %d is called %q", id, a.Name)
+	}
+	return nil
+}
+
+func (c *checker) account(key, value []byte) error {
+	if len(key) < 10 {
+		return fmt.Errorf("key of %d octets", len(key))
+	}
+	id := engine.AccountID(numberOf(key))
+	switch key[9] {
+	case partRecord:
+		a, err := decodeAccount(key, value)
+		if err != nil {
+			return err
+		}
+		return c.need("name", nameKey(a.Name))
+	case partMailbox:
+		m, err := decodeMailbox(key, value)
+		if err == nil && !bytes.Equal(key, mailboxKey(id, partMailbox, m.ID)) {
+			err = fmt.Errorf("says that it is mailbox %d", m.ID)
+		}
+		return err
+	case partGone:
+		_, err := decodeGone(key, value)
+		return err
+	case partEntry, partDetail:
+		return c.message(id, key, value)
+	}
+	return fmt.Errorf("unknown part %q", key[9])
+}
+
+func (c *checker) message(a engine.AccountID, key, value []byte) error {
+	_, m, ok := ownerOf(key)
+	if !ok {
+		return fmt.Errorf("key of %d octets", len(key))
+	}
+	if c.e.graves.has(grave{account: a, mailbox: m}) || c.e.graves.has(grave{account: a, all: true}) {
+		return nil
+	}
+	if err := c.need("mailbox", mailboxKey(a, partMailbox, m)); err != nil {
+		return err
+	}
+	if key[9] == partDetail {
+		if _, err := decodeDetail(key, value); err != nil {
+			return err
+		}
+		return c.need("entry", messageKey(a, partEntry, m, uidOf(key)))
+	}
+	entry, err := decodeEntry(key, value)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		c.need("reference", messageRef(entry.Body, a, m, entry.UID)),
+		c.need("detail", messageKey(a, partDetail, m, entry.UID)),
+		c.need("body "+entry.Body.String(), idKey(kindLocation, entry.Body)),
+	)
+}
+
+func (c *checker) item(key, value []byte) error {
+	i, err := decodeItem(key, value)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(key, idKey(kindItem, i.ID)) {
+		return fmt.Errorf("says that it is item %s", i.ID)
+	}
+	return errors.Join(
+		c.need("reference", itemRef(i.Body, i.ID)),
+		c.need("body "+i.Body.String(), idKey(kindLocation, i.Body)),
+	)
+}
+
+// ref checks that the owner in a reference is there and names the body.
+func (c *checker) ref(key, _ []byte) error {
+	if len(key) < 18 {
+		return fmt.Errorf("key of %d octets", len(key))
+	}
+	body, owner := mail.ID(key[1:17]), key[17:]
+	var named mail.ID
+	switch {
+	case owner[0] == ownerItem && len(owner) == 17:
+		record := idKey(kindItem, mail.ID(owner[1:]))
+		raw, err := c.get(record)
+		if err != nil {
+			return fmt.Errorf("item: %w", err)
+		}
+		if named, _, err = decodeItemBody(record, raw); err != nil {
+			return err
+		}
+	case owner[0] == ownerMessage && len(owner) == 17:
+		record := messageKey(engine.AccountID(binary.BigEndian.Uint64(owner[1:])), partEntry,
+			engine.MailboxID(binary.BigEndian.Uint32(owner[9:])), engine.UID(binary.BigEndian.Uint32(owner[13:])))
+		raw, err := c.get(record)
+		if err != nil {
+			return fmt.Errorf("message: %w", err)
+		}
+		entry, err := decodeEntry(record, raw)
+		if err != nil {
+			return err
+		}
+		named = entry.Body
+	default:
+		return errors.New("unknown owner")
+	}
+	if named != body {
+		return fmt.Errorf("its owner names body %s", named)
+	}
+	return nil
+}
+
+func (c *checker) suspects() {
+	c.held = map[mail.ID]bool{}
+	c.each(kindSuspect, func(key, _ []byte) error {
+		_, id, ok := suspectOf(key)
+		if !ok {
+			return fmt.Errorf("key of %d octets", len(key))
+		}
+		c.held[id] = true
+		return nil
+	})
+}
+
+func (c *checker) location(key, value []byte) error {
+	if len(key) != 17 {
+		return fmt.Errorf("key of %d octets", len(key))
+	}
+	id := mail.ID(key[1:])
+	l, err := decodeLocation(key, value)
+	if err != nil {
+		return err
+	}
+	refs := idKey(kindRef, id)
+	it, err := c.at.NewIter(&pebble.IterOptions{LowerBound: refs, UpperBound: after(refs)})
+	if err != nil {
+		return err
+	}
+	owned := it.First()
+	if err := it.Close(); err != nil {
+		return err
+	}
+	if !owned && !c.held[id] {
+		return errors.New("body has no owner and is not on the way to be reclaimed")
+	}
+	body, err := c.e.openAt(id, &l)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, io.NewSectionReader(body, 0, body.Size()))
+	return errors.Join(err, body.Close())
+}
+
+func (c *checker) redo(key, value []byte) error {
+	if _, ok := redoPlace(key); !ok {
+		return fmt.Errorf("key of %d octets", len(key))
+	}
+	_, _, err := openFrame(value)
+	return err
+}
+
+// syncCount is how often the log was synced.
+func syncCount(m *pebble.Metrics) int64 {
+	var h dto.Metric
+	if err := m.LogWriter.FsyncLatency.Write(&h); err != nil {
+		return 0
+	}
+	return int64(h.GetHistogram().GetSampleCount())
+}

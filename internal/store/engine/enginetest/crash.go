@@ -1,0 +1,327 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"plic/internal/store/engine"
+	"plic/internal/vfs"
+)
+
+// History runs random batches against an engine and a model and compares them,
+// now and then after closing and opening the engine again.
+func History(ctx context.Context, s Suite, seed uint64, steps int) error {
+	c := newClock()
+	a := newAuthor(seed, c)
+	fs := vfs.NewMemory()
+	e, err := s.Open(ctx, Config{FS: fs, Now: c.now})
+	if err != nil {
+		return err
+	}
+	defer func() { e.Close() }()
+	for step := range steps {
+		b, err := a.batch(ctx, e)
+		if err != nil {
+			return err
+		}
+		if err := applyWait(e, b); err != nil {
+			return fmt.Errorf("step %d: %w", step, err)
+		}
+		a.model.apply(b)
+		if step%10 == 9 {
+			if err := s.Tend(ctx, e); err != nil {
+				return fmt.Errorf("step %d: %w", step, err)
+			}
+		}
+		if step%25 != 24 {
+			continue
+		}
+		if step%50 == 49 {
+			if err := e.Close(); err != nil {
+				return fmt.Errorf("step %d: close: %w", step, err)
+			}
+			if e, err = s.Open(ctx, Config{FS: fs, Now: c.now}); err != nil {
+				return fmt.Errorf("step %d: open: %w", step, err)
+			}
+		}
+		if err := whole(ctx, s, e, a.model.describe()); err != nil {
+			return fmt.Errorf("step %d: %w", step, err)
+		}
+	}
+	return nil
+}
+
+// whole says whether an engine holds what it should, and nothing is wrong.
+func whole(ctx context.Context, s Suite, e engine.Engine, want string) error {
+	if err := equal(ctx, e, want); err != nil {
+		return err
+	}
+	if bad := s.Check(ctx, e); len(bad) > 0 {
+		return fmt.Errorf("check: %s", strings.Join(bad, "\n"))
+	}
+	return nil
+}
+
+// CrashRun says how to run a script with crashes.
+type CrashRun struct {
+	Seed     uint64
+	Steps    int
+	Unsynced int                 // percent of unsynced blocks and names that survive
+	Wrap     func(vfs.FS) vfs.FS // what a mutation test does to the file system
+}
+
+// moment is the disk at one write, and what it must hold.
+type moment struct {
+	fs      *vfs.Memory
+	op      string
+	waited  int // batches that were waited for
+	applied int // batches that were given to Apply
+}
+
+// camera takes a picture of the disk, as a crash would leave it, before every
+// operation that changes something.
+type camera struct {
+	mu      sync.Mutex
+	on      bool
+	disk    *vfs.Memory
+	rng     *rand.Rand
+	percent int
+	moments []moment
+	waited  int
+	applied int
+}
+
+func (c *camera) look(op errorfs.Op) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.on || op.Kind == errorfs.OpFileClose || op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+		return nil
+	}
+	c.moments = append(c.moments, moment{
+		fs:     c.disk.CrashClone(vfs.CrashConfig{UnsyncedDataPercent: c.percent, RNG: c.rng}),
+		op:     fmt.Sprintf("%d %s", op.Kind, op.Path),
+		waited: c.waited, applied: c.applied,
+	})
+	return nil
+}
+
+func (c *camera) set(waited, applied int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waited, c.applied = waited, applied
+}
+
+// Crash runs a script and crashes at every write of it. After each crash the
+// engine must open and hold the batches up to one that is not before the last
+// that was waited for: those whole, the others absent.
+func Crash(ctx context.Context, s Suite, r CrashRun) error {
+	cam := &camera{
+		disk: vfs.NewMemory(), percent: r.Unsynced, rng: rand.New(rand.NewPCG(r.Seed, 5)), on: true,
+	}
+	var fs vfs.FS = errorfs.Wrap(cam.disk, errorfs.InjectorFunc(cam.look))
+	if r.Wrap != nil {
+		fs = r.Wrap(fs)
+	}
+	c := newClock()
+	states, err := script(ctx, s, fs, c, r, cam)
+	if err != nil {
+		return err
+	}
+	for n, m := range cam.moments {
+		if err := survives(ctx, s, c, m, states); err != nil {
+			return fmt.Errorf("crash %d of %d, before %s: %w", n, len(cam.moments), m.op, err)
+		}
+	}
+	return nil
+}
+
+// script runs the batches; states[n] is what n of them leave.
+func script(ctx context.Context, s Suite, fs vfs.FS, c *clock, r CrashRun, cam *camera) (states []string, err error) {
+	a := newAuthor(r.Seed, c)
+	e, err := s.Open(ctx, Config{FS: fs, Now: c.now})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { e.Close() }()
+	states = []string{a.model.describe()}
+	var tickets []engine.Ticket
+	for step := range r.Steps {
+		b, err := a.batch(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		waited := len(states) - 1 - len(tickets)
+		cam.set(waited, len(states))
+		ticket, err := e.Apply(b)
+		if err != nil {
+			return nil, err
+		}
+		a.model.apply(b)
+		states = append(states, a.model.describe())
+		tickets = append(tickets, ticket)
+		if a.rng.IntN(3) > 0 { // else more batches follow before a wait
+			if err := tickets[len(tickets)-1].Wait(); err != nil {
+				return nil, err
+			}
+			tickets = nil
+			cam.set(len(states)-1, len(states)-1)
+		}
+		switch {
+		case step%7 == 6:
+			c.advance(time.Hour)
+			err = s.Tend(ctx, e)
+		case step == r.Steps/2:
+			if err = e.Close(); err == nil {
+				tickets = nil
+				cam.set(len(states)-1, len(states)-1)
+				e, err = s.Open(ctx, Config{FS: fs, Now: c.now})
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("step %d: %w", step, err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		return nil, err
+	}
+	cam.mu.Lock()
+	defer cam.mu.Unlock()
+	cam.on = false
+	return states, nil
+}
+
+// survives opens an engine on what a crash left.
+func survives(ctx context.Context, s Suite, c *clock, m moment, states []string) error {
+	e, err := s.Open(ctx, Config{FS: m.fs, Now: c.now})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer e.Close()
+	return among(ctx, s, e, states, m.waited, m.applied)
+}
+
+// among says whether an engine holds one of the states first to last.
+func among(ctx context.Context, s Suite, e engine.Engine, states []string, first, last int) error {
+	got, err := describe(ctx, e)
+	if err != nil {
+		return err
+	}
+	for n := min(last, len(states)-1); n >= first; n-- {
+		if got == states[n] {
+			return whole(ctx, s, e, got)
+		}
+	}
+	return fmt.Errorf("neither of the states %d to %d; against the first, %s", first, last, difference(got, states[first]))
+}
+
+// CrashWriters lets several goroutines append at the same time, crashes now and
+// then, and looks for what was acknowledged.
+func CrashWriters(ctx context.Context, s Suite) error {
+	const writers, each = 8, 40
+	disk := vfs.NewMemory()
+	c := newClock()
+	e, err := s.Open(ctx, Config{FS: disk, Now: c.now})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	for w := range writers {
+		id := engine.AccountID(w + 1)
+		err := applyWait(e, &engine.Batch{
+			Accounts:  []engine.Account{{ID: id, Name: fmt.Sprint(w), NextMailbox: 2}},
+			Mailboxes: []engine.MailboxChange{{Account: id, Record: engine.Mailbox{ID: 1, Name: "INBOX", UIDNext: 1}}},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var mu sync.Mutex
+	var acked [writers]int
+	crash := func() error {
+		mu.Lock()
+		want, fs := acked, disk.CrashClone(vfs.CrashConfig{})
+		mu.Unlock()
+		return holds(ctx, s, c, fs, want[:])
+	}
+	errs := make(chan error, 2*writers)
+	for w := range writers {
+		go func() {
+			for n := range each {
+				if err := appendOne(ctx, e, engine.AccountID(w+1), engine.UID(n+1)); err != nil {
+					errs <- err
+					return
+				}
+				mu.Lock()
+				acked[w] = n + 1
+				mu.Unlock()
+				if w == 0 && n%4 == 0 {
+					if err := errors.Join(s.Tend(ctx, e), crash()); err != nil {
+						errs <- err
+						return
+					}
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range writers {
+		err = errors.Join(err, <-errs)
+	}
+	return errors.Join(err, crash())
+}
+
+func appendOne(ctx context.Context, e engine.Engine, a engine.AccountID, uid engine.UID) error {
+	w, err := write(ctx, e, fmt.Appendf(nil, "body %d of account %d, %s", uid, a, strings.Repeat("x", int(uid)*100)))
+	if err != nil {
+		return err
+	}
+	return applyWait(e, &engine.Batch{
+		Mailboxes: []engine.MailboxChange{{
+			Account: a, Record: engine.Mailbox{ID: 1, Name: "INBOX", UIDNext: uid + 1},
+			Add: []engine.Message{{Entry: engine.Entry{UID: uid, ModSeq: engine.ModSeq(uid), Body: w.ID()}}},
+		}},
+		Bodies: []engine.BodyWriter{w},
+	})
+}
+
+// holds says whether what was acknowledged is there after a crash.
+func holds(ctx context.Context, s Suite, c *clock, fs vfs.FS, acked []int) error {
+	e, err := s.Open(ctx, Config{FS: fs, Now: c.now})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	for w, want := range acked {
+		got := 0
+		for entry, err := range e.Entries(ctx, engine.AccountID(w+1), 1, 0) {
+			if err != nil {
+				return err
+			}
+			got++
+			if entry.UID != engine.UID(got) {
+				return fmt.Errorf("writer %d: uid %d in place %d", w, entry.UID, got)
+			}
+			body, err := contentOf(ctx, e, entry.Body)
+			if err != nil {
+				return fmt.Errorf("writer %d, uid %d: %w", w, entry.UID, err)
+			}
+			if !strings.HasPrefix(string(body), fmt.Sprintf("body %d of account %d,", entry.UID, w+1)) {
+				return fmt.Errorf("writer %d, uid %d: another body", w, entry.UID)
+			}
+		}
+		if got < want {
+			return fmt.Errorf("writer %d: %d messages, %d were acknowledged", w, got, want)
+		}
+	}
+	if bad := s.Check(ctx, e); len(bad) > 0 {
+		return fmt.Errorf("check: %s", strings.Join(bad, "\n"))
+	}
+	return nil
+}
