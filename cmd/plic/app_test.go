@@ -259,7 +259,7 @@ func TestServeReloads(t *testing.T) {
 	write("[smtp]\nhops = 60\n[queue]\nactive = 100\n[log]\nlevel = \"debug\"\n")
 	r.hup <- syscall.SIGHUP
 	got := <-r.host.reloaded
-	if got.SMTP.Hops != 60 || got.Queue.Active != 20000 {
+	if got.SMTP.Hops != 60 || got.Queue.Active != 500 {
 		t.Errorf("reloaded with hops %d, active %d", got.SMTP.Hops, got.Queue.Active)
 	}
 	r.waitFor(t, "needs a restart")

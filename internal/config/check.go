@@ -43,13 +43,12 @@ func (c *Config) rules() []rule {
 	return []rule{
 		{c.Hostname.IsZero(), "hostname", `is missing: name this host, such as hostname = "mail.example.org"`},
 		{c.DataDir == "", "data_dir", `is empty: name a directory, such as "/var/lib/plic"`},
+		{c.Directory.PlusSeparator == "", "directory.plus_separator", `is empty: write "+" or "-"`},
 		{c.TLS.Cert != "" && c.TLS.Key == "", "tls.cert", "has no key: set tls.key too"},
 		{c.TLS.Key != "" && c.TLS.Cert == "", "tls.key", "has no certificate: set tls.cert too"},
 		{c.SMTP.ErrorsSoft > c.SMTP.ErrorsHard, "smtp.errors_soft", fmt.Sprintf("%d is more than smtp.errors_hard, which is %d: the session would be closed first", c.SMTP.ErrorsSoft, c.SMTP.ErrorsHard)},
 		{c.SMTP.HeaderSize > c.SMTP.MessageSize, "smtp.header_size", "is more than smtp.message_size: a header is part of its message"},
 		{c.SMTP.ConnectionsPerHost > c.SMTP.Connections, "smtp.connections_per_host", "is more than smtp.connections: one host could take them all"},
-		{c.Auth.Delay > c.Auth.DelayMax, "auth.delay", order(c.Auth.Delay, "auth.delay_max", c.Auth.DelayMax)},
-		{c.Auth.PerTenMin > c.Auth.PerDay, "auth.per_ten_minutes", "is more than auth.per_day: ten minutes are part of a day"},
 		{q.BackoffMin > q.BackoffMax, "queue.backoff_min", order(q.BackoffMin, "queue.backoff_max", q.BackoffMax)},
 		{q.BackoffMax > q.ExpireAfter, "queue.backoff_max", order(q.BackoffMax, "queue.expire_after", q.ExpireAfter)},
 		{q.WarnAfter > q.ExpireAfter, "queue.warn_after", order(q.WarnAfter, "queue.expire_after", q.ExpireAfter)},
@@ -58,8 +57,6 @@ func (c *Config) rules() []rule {
 		{r.SmartHostUser != "" && r.SmartHostPasswordFile == "", "remote.smart_host_user", "has no password: set remote.smart_host_password_file too"},
 		{r.SmartHostPasswordFile != "" && r.SmartHostUser == "", "remote.smart_host_password_file", "has no user: set remote.smart_host_user too"},
 		{r.SmartHostUser != "" && r.TLS == TLSOff, "remote.tls", `is "off", and the smart host's password never goes out without TLS`},
-		{c.DNS.Trusted && len(c.DNS.Servers) == 0, "dns.trusted", "trusts nobody by name: set dns.servers too"},
-		{c.IMAP.Literal > c.IMAP.CommandSize, "imap.literal", "is more than imap.command_size: a literal is part of its command"},
 	}
 }
 

@@ -66,14 +66,13 @@ type SMTP struct {
 	HeaderLines        int
 	Recipients         int
 	Hops               int
-	LineLength         int
 	BareNewline        BareNewline
 	TrustedNetworks    []netip.Prefix
 	EarlyTalker        bool
-	GreetingDelay      time.Duration
 	Timeout            time.Duration
 	DataTimeout        time.Duration
-	MessageTimeout     time.Duration
+	MinRate            int64
+	ProgressTimeout    time.Duration
 	ErrorsSoft         int
 	ErrorsHard         int
 	ErrorDelay         time.Duration
@@ -93,17 +92,14 @@ const (
 
 // Submission is what holds for the mail of our own users.
 type Submission struct {
-	RequireTLS  bool
 	CheckSender bool
-	Recipients  int
 }
 
 // Auth slows the guessing of passwords, for all protocols together.
 type Auth struct {
-	Delay       time.Duration
-	DelayMax    time.Duration
-	PerTenMin   int
-	PerDay      int
+	RefuseAfter int
+	HalfLife    time.Duration
+	Remember    time.Duration
 	Hashes      int
 	HashMemory  int64
 	HashRounds  int
@@ -172,18 +168,15 @@ type DNS struct {
 // Store is how mail is kept.
 type Store struct {
 	Cache   int64
+	Index   int64
 	Reserve int64
 	Grace   time.Duration
-	Segment int64
 }
 
 // IMAP is what an IMAP session may use.
 type IMAP struct {
 	Timeout             time.Duration
 	LoginTimeout        time.Duration
-	LineLength          int
-	Literal             int64
-	CommandSize         int64
 	Connections         int
 	ConnectionsPerLogin int
 }
@@ -248,32 +241,31 @@ func Default() *Config {
 		TLS: TLS{MinVersion: TLS12},
 		SMTP: SMTP{
 			MessageSize: 50 * mib, HeaderSize: mib, HeaderLines: 5000,
-			Recipients: 1000, Hops: 50, LineLength: 4096,
+			Recipients: 1000, Hops: 50,
 			BareNewline: RefuseBare, EarlyTalker: true,
-			Timeout: 5 * time.Minute, DataTimeout: 5 * time.Minute, MessageTimeout: time.Hour,
+			Timeout: 5 * time.Minute, DataTimeout: 5 * time.Minute, MinRate: 100, ProgressTimeout: time.Hour,
 			ErrorsSoft: 10, ErrorsHard: 20, ErrorDelay: time.Second, JunkCommands: 100,
 			Connections: 1000, ConnectionsPerHost: 30,
 		},
-		Submission: Submission{RequireTLS: true, CheckSender: true, Recipients: 1000},
+		Submission: Submission{CheckSender: true},
 		Auth: Auth{
-			Delay: 2 * time.Second, DelayMax: 15 * time.Second, PerTenMin: 10, PerDay: 50,
+			RefuseAfter: 20, HalfLife: time.Hour, Remember: 5 * time.Minute,
 			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
 		},
 		Directory: Directory{PlusSeparator: "+"},
 		Queue: Queue{
 			BackoffMin: 5 * time.Minute, BackoffMax: time.Hour, WarnAfter: 4 * time.Hour, ExpireAfter: 5 * day,
-			Active: 20000, ConcurrencyStart: 5, ConcurrencyMax: 20,
+			Active: 500, ConcurrencyStart: 5, ConcurrencyMax: 20,
 		},
 		Remote: Remote{
 			TLS: TLSOpportunistic, Port: 25, Family: AnyFamily, Recipients: 50,
 			ConnectTimeout: 30 * time.Second, CommandTimeout: 5 * time.Minute, DataTimeout: 10 * time.Minute,
 		},
 		DNS:   DNS{Timeout: 5 * time.Second},
-		Store: Store{Cache: 64 * mib, Reserve: 256 * mib, Grace: 10 * time.Minute, Segment: 256 * mib},
+		Store: Store{Cache: 64 * mib, Index: 256 * mib, Reserve: 256 * mib, Grace: 10 * time.Minute},
 		IMAP: IMAP{
 			Timeout: 30 * time.Minute, LoginTimeout: 3 * time.Minute,
-			LineLength: int(64 * kib), Literal: 100 * kib, CommandSize: 1000 * kib,
-			Connections: 10000, ConnectionsPerLogin: 20,
+			Connections: 20000, ConnectionsPerLogin: 20,
 		},
 		POP3: POP3{
 			Timeout: 10 * time.Minute, LoginTimeout: 3 * time.Minute,
