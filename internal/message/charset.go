@@ -24,7 +24,11 @@ func DecodeText(r io.Reader, charset string) io.Reader {
 
 // decodeCharset is DecodeText for a short text.
 func decodeCharset(text []byte, charset string) string {
-	out, _, err := transform.Bytes(charsetDecoder(charset), text)
+	t := charsetDecoder(charset)
+	if _, mixed := t.(mixedUTF8); mixed && utf8.Valid(text) {
+		return string(text)
+	}
+	out, _, err := transform.Bytes(t, text)
 	if err != nil { // no decoder of ours ends in one
 		return strings.ToValidUTF8(string(text), "\uFFFD")
 	}

@@ -12,6 +12,7 @@ import (
 const (
 	foldAt  = 78
 	maxLine = 998
+	maxAtom = 900 // what is folded although it has no space
 )
 
 // Allow says what a composed message may hold.
@@ -24,7 +25,7 @@ type Allow struct {
 // Data, Raw and Parts.
 type Entity struct {
 	// Header holds the fields in their order. Values are text in UTF-8. A
-	// Content-Type may be left out for Text; those of Parts need no boundary.
+	// Content-Type may be left out for Text and Data; that of Parts needs no boundary.
 	// MIME-Version and Content-Transfer-Encoding are added.
 	Header []Field
 	Text   string   // lines of text, ending in LF or CRLF
@@ -64,6 +65,9 @@ func compose(e *Entity, a Allow) []byte {
 	case e.Data != nil:
 		encoding = "base64"
 		body = appendBase64(nil, e.Data)
+		if typ == "" {
+			typ = "application/octet-stream"
+		}
 	case e.Raw != nil:
 		body, encoding = e.Raw, encodingOf(e.Raw)
 	default:
@@ -132,6 +136,10 @@ func AppendField(dst []byte, name, value string, utf8Allowed bool) []byte {
 			column = 0
 		}
 		dst = append(dst, ' ')
+		for len(w) > maxAtom { // no line may be longer than maxLine
+			dst = append(append(dst, w[:maxAtom]...), "\r\n "...)
+			w, column = w[maxAtom:], 0
+		}
 		dst = append(dst, w...)
 		column += 1 + len(w)
 	}

@@ -35,11 +35,12 @@ func ParseDate(value string) (time.Time, error) {
 	return at, nil
 }
 
-// dateTokens splits at white space, commas and comments; a date has few tokens.
+// dateTokens splits at white space, commas and comments, but not around the
+// colons of a time: RFC 5322 appendix A.6.3. A date has few tokens.
 func dateTokens(value string) []string {
 	lx := lexer{s: value}
 	tokens := make([]string, 0, 8)
-	for len(tokens) < 12 {
+	for range 24 {
 		for lx.space(); lx.i < len(lx.s) && lx.s[lx.i] == ','; lx.space() {
 			lx.i++
 		}
@@ -47,10 +48,15 @@ func dateTokens(value string) []string {
 		for lx.i < len(lx.s) && strings.IndexByte(" \t\r\n,(", lx.s[lx.i]) < 0 {
 			lx.i++
 		}
-		if start == lx.i {
+		token, last := lx.s[start:lx.i], len(tokens)-1
+		switch {
+		case token == "":
 			return tokens
+		case last >= 0 && (token[0] == ':' || strings.HasSuffix(tokens[last], ":")):
+			tokens[last] += token
+		default:
+			tokens = append(tokens, token)
 		}
-		tokens = append(tokens, lx.s[start:lx.i])
 	}
 	return tokens
 }

@@ -52,7 +52,7 @@ func FormatAddress(name, address string, utf8Allowed bool) string {
 			plain = false
 		}
 	}
-	if strings.Contains(name, "=?") || len(name) > 900 {
+	if strings.Contains(name, "=?") || len(name) > maxAtom {
 		return strings.Join(encodeWords(name), " ") + " " + address
 	}
 	if plain {
@@ -102,7 +102,7 @@ func isAtext(c byte) bool {
 }
 
 func needsEncoding(w string, utf8Allowed bool) bool {
-	if strings.Contains(w, "=?") || len(w) > 900 { // RFC 5322 section 2.1.1: a line is at most 998
+	if strings.Contains(w, "=?") || len(w) > maxAtom { // RFC 5322 section 2.1.1: a line is at most 998
 		return true
 	}
 	return !utf8Allowed && !isASCII(w)

@@ -21,7 +21,7 @@ func Parse(r io.Reader, l Limits) (*Message, error) {
 		msg:  new(Message),
 		scan: scanner{src: r, buf: make([]byte, minWindow)},
 	}
-	p.stack = make([]level, 0, 4)
+	p.stack, p.head = make([]level, 0, 4), make([]byte, 0, 2<<10)
 	p.msg.Root = p.push(nil, "text", "plain", true)
 	for !p.done {
 		if p.inHeader {
