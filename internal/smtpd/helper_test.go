@@ -41,12 +41,12 @@ type taken struct {
 }
 
 func (o *office) Sender(_ context.Context, env *mail.Envelope) error {
+	if env.From.Local == "panic" {
+		panic("a bug in the intake")
+	}
 	account := env.Origin.Account
 	if account != "" && !env.From.IsNull() && env.From.String() != account {
 		return &mail.Failure{Op: "send", Status: mail.Reply(553, "5.7.1", "not yours"), Err: errors.New("a secret reason")}
-	}
-	if env.From.Local == "panic" {
-		panic("a bug in the intake")
 	}
 	return nil
 }
@@ -245,6 +245,7 @@ type house struct {
 	t      testing.TB
 	o      *office
 	bell   *bell
+	tcp    string // where it listens instead of the bell
 	server *Server
 	cancel context.CancelFunc
 	done   chan error
@@ -282,9 +283,28 @@ func open(t testing.TB, kind Kind, change func(*Options)) *house {
 		h.o = given
 	}
 	h.server = New(o)
+	h.serve(h.bell, kind)
+	return h
+}
+
+func (h *house) serve(l net.Listener, kind Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
-	go func() { h.done <- h.server.Serve(ctx, h.bell, kind) }()
+	go func() { h.done <- h.server.Serve(ctx, l, kind) }()
+}
+
+// openTCP is open with a real socket on loopback, which has room: octets may be
+// under way in both directions.
+func openTCP(t testing.TB, kind Kind, change func(*Options)) *house {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, kind, change)
+	h.cancel()
+	<-h.done
+	h.tcp = l.Addr().String()
+	h.serve(l, kind)
 	return h
 }
 
@@ -308,6 +328,13 @@ func (h *house) dial(from string) *client { return newClient(h.t, h.ring(from)) 
 
 // ring is dial without a reader.
 func (h *house) ring(from string) net.Conn {
+	if h.tcp != "" {
+		c, err := net.Dial("tcp", h.tcp)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return c
+	}
 	ours, theirs := net.Pipe()
 	h.bell.calls <- addressed{theirs, netip.MustParseAddrPort(from)}
 	return ours
