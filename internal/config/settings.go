@@ -70,7 +70,7 @@ func (c *Config) inbound() []Section {
 		}},
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
-			{"check_sender", "Refuse a sender address that is not the account's own or one of its aliases.", live, switchValue{&c.Submission.CheckSender}},
+			{"check_sender", "Refuse a sender address that is not the account's own or one of its aliases.", restart, switchValue{&c.Submission.CheckSender}},
 		}},
 		{"auth", "What slows the guessing of passwords, for all protocols together.", []Setting{
 			{"refuse_after", "Wrong passwords after which a host (one IPv4 address or IPv6 /64) is turned away; its network after three times as many. Long before that, its answers come ever more slowly.", restart, number{&c.Auth.RefuseAfter, 1, 100000}},

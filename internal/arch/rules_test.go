@@ -1,0 +1,154 @@
+package arch
+
+// layer is a floor of the house. Imports go down only, and those on one floor
+// do not know each other, but for the floors in neighbours.
+type layer int
+
+const (
+	words    layer = iota // no I/O
+	ground                // what everything stands on
+	store                 // mail as mailboxes
+	out                   // to other hosts
+	custody               // who is responsible for a message
+	in                    // from other hosts
+	read                  // to readers
+	assembly              // puts it all together
+)
+
+// neighbours may import each other as their rules say.
+func (l layer) neighbours() bool {
+	return l == words || l == ground || l == store || l == custody || l == assembly
+}
+
+func (l layer) String() string {
+	return [...]string{"words", "ground", "store", "out", "custody", "in", "read", "assembly"}[l]
+}
+
+// rule is what a package may import of ours. Names are relative to internal/.
+type rule struct {
+	layer layer
+	may   string
+}
+
+// rules has a row for every package below internal/, in the order of the house.
+// A package whose name ends in "test" holds tests of others or doubles for
+// them: it may import what it tests, and only tests may import it.
+func rules() map[string]rule {
+	return map[string]rule{
+		"mail":    {words, ""},
+		"message": {words, "mail"},
+		"smtp":    {words, "mail"},
+		"imap":    {words, "mail message"},
+		"sasl":    {words, ""},
+		"dsn":     {words, "mail message"},
+
+		"vfs":              {ground, ""},
+		"dns":              {ground, ""},
+		"journal":          {ground, "mail vfs"},
+		"config":           {ground, "mail"},
+		"directory":        {ground, "mail sasl"},
+		"directory/native": {ground, "directory mail sasl vfs"},
+		"auth":             {ground, "directory journal mail sasl"},
+		"pki":              {ground, "vfs"},
+
+		"store/engine":          {store, "mail"},
+		"store/engine/embedded": {store, "mail store/engine vfs"},
+		"store/memory":          {store, "mail store/engine"},
+		"store":                 {store, "imap mail message store/engine vfs"},
+
+		"deliver/remote": {out, "dns journal mail sasl smtp"},
+
+		"queue":  {custody, "journal mail"},
+		"route":  {custody, "directory mail"},
+		"bounce": {custody, "dsn mail message"},
+		"post":   {custody, "directory journal mail message queue route store store/engine"},
+
+		"smtpd": {in, "auth journal mail message sasl smtp"},
+
+		"imapd": {read, "auth imap journal mail message sasl store store/engine"},
+		"pop3d": {read, "auth journal mail message sasl store store/engine"},
+
+		"control": {assembly, "journal mail"},
+		"server": {assembly, "auth bounce config control deliver/remote directory directory/native dns imapd journal " +
+			"mail message pki pop3d post queue route sasl smtp smtpd store store/engine store/engine/embedded vfs"},
+		"arch": {assembly, ""},
+	}
+}
+
+// ban is something that no package but those in except may do outside tests.
+type ban struct {
+	what   string // an import, or "package.Name" for a use
+	except string
+	why    string
+}
+
+// bans on imports. A path that ends in "/" means all below it.
+func bannedImports() []ban {
+	return []ban{
+		{"net/mail", "", "its parser is not bounded and fails on real mail; use internal/message"},
+		{"net/textproto", "", "it is not strict about line ends; use internal/smtp or internal/message"},
+		{"mime", "", "use internal/message, which never fails on content"},
+		{"mime/multipart", "", "use internal/message, which is bounded and never fails on content"},
+		{"net/smtp", "", "deliver/remote is our client"},
+		{"log", "", "use log/slog, given in Options"},
+		{"math/rand", "", "use math/rand/v2 or crypto/rand"},
+		{"reflect", "", "say what is meant in types"},
+		{"unsafe", "", "memory safety is a promise"},
+		{"plic/internal/config", "config server cmd/plic", "every package has Options of its own"},
+		{"github.com/cockroachdb/pebble/v2", "store/engine/embedded vfs", "an engine is behind store/engine"},
+		{"github.com/cockroachdb/pebble/v2/vfs", "vfs journal store/engine/embedded", "use internal/vfs"},
+		{"github.com/miekg/dns", "dns", "use internal/dns"},
+		{"github.com/pelletier/go-toml/", "config", "only config reads TOML"},
+		{"github.com/spf13/cobra", "cmd/plic", "only the command has a command line"},
+		{"github.com/prometheus/client_golang/", "control", "metrics are made of the journal's counters"},
+		{"github.com/xdg-go/", "sasl", "use internal/sasl"},
+		{"golang.org/x/term", "cmd/plic", "only the command has a terminal"},
+	}
+}
+
+// bannedUses are names of the standard library.
+func bannedUses() []ban {
+	const write = "only vfs opens files for writing, else tests of crashes are blind"
+	bans := []ban{
+		{"os.Exit", "cmd/plic", "a package returns an error; only the command ends the process"},
+		{"time.Sleep", "", "wait on something that a context can end and a test can drive"},
+	}
+	for name, except := range map[string]string{
+		"Create": "", "OpenFile": "", "CreateTemp": "", "MkdirTemp": "", "Truncate": "", "Link": "", "Symlink": "", "Mkdir": "",
+		"Rename":    "control",  // of the control socket, which is no mail
+		"Remove":    "control",  // likewise
+		"Chmod":     "control",  // likewise
+		"RemoveAll": "",         //
+		"MkdirAll":  "server",   // the data directory itself, before there is a vfs
+		"WriteFile": "cmd/plic", // quickstart's note of the passwords that it made up
+	} {
+		bans = append(bans, ban{"os." + name, except, write})
+	}
+	return bans
+}
+
+// The size budget. Tests are excepted.
+const (
+	maxFile       = 500
+	wantFunction  = 60
+	maxFunction   = 100
+	maxInterface  = 12
+	wantInterface = 6
+)
+
+// longFunctions may be longer than maxFunction, each for a reason. Keys are
+// "package.Function" or "package.Type.Method".
+func longFunctions() map[string]string {
+	return map[string]string{}
+}
+
+// undocumented are methods whose name says it all, as an interface of the
+// standard library documents them.
+func undocumented() map[string]bool {
+	return map[string]bool{
+		"Error": true, "Unwrap": true, "Is": true, "String": true,
+		"Len": true, "Less": true, "Swap": true, "Push": true, "Pop": true,
+		"Read": true, "Write": true, "Close": true, "ReadAt": true, "Seek": true,
+		"Describe": true, "Collect": true,
+	}
+}
