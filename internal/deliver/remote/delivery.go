@@ -108,17 +108,10 @@ func (v *verdict) yields(to *trouble) bool {
 // reuse sends over a session that was kept. If it does not last, that is no
 // trouble: it may have been closed long ago.
 func (d *delivery) reuse(ctx context.Context, s *session) {
-	release := s.use(ctx)
-	defer release()
 	began := time.Now()
-	bad := d.send(ctx, s)
-	if bad == nil {
+	if bad := d.converse(ctx, s, Opportunistic, false); bad == nil {
 		d.note(s, place{s.host, s.addr}, nil, began)
-		release()
-		d.t.idle.put(s)
-		return
 	}
-	s.drop()
 }
 
 // visit tries one place, without TLS if it cannot be had and need not. A
@@ -147,27 +140,33 @@ func (d *delivery) enter(ctx context.Context, p place, policy Policy) (*trouble,
 	if bad != nil {
 		return bad, nil
 	}
+	return d.converse(ctx, s, policy, true), s
+}
+
+// converse sends what is pending over a session, which is kept for others
+// afterwards, or ended, whatever happens.
+func (d *delivery) converse(ctx context.Context, s *session, policy Policy, fresh bool) (bad *trouble) {
+	keep := false
 	release := s.use(ctx)
-	defer release()
-	if bad = s.open(ctx, policy); bad != nil {
-		if bad.said {
+	defer func() {
+		release()
+		switch {
+		case keep:
+			d.t.idle.put(s)
+		case bad != nil && (bad.said || errors.Is(bad.err, errSpent)):
 			s.quit()
-		} else {
+		default:
 			s.drop()
 		}
-		return bad, s
-	}
-	if bad = d.send(ctx, s); bad != nil {
-		if bad.said || errors.Is(bad.err, errSpent) {
-			s.quit()
-		} else {
-			s.drop()
+	}()
+	if fresh {
+		if bad = s.open(ctx, policy); bad != nil {
+			return bad
 		}
-		return bad, s
 	}
-	release()
-	d.t.idle.put(s)
-	return nil, s
+	bad = d.send(ctx, s)
+	keep = bad == nil
+	return bad
 }
 
 // note writes a try of a place into the journal.

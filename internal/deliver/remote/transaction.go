@@ -155,7 +155,12 @@ func (t *transaction) pipelined(commands []string) *trouble {
 		return bad
 	}
 	if from.Code != 250 {
-		t.all(t.to, wanted(from, 250))
+		bad = wanted(from, 250)
+		t.all(t.to, bad)
+		if data.Code == 354 {
+			// A host that goes on without a sender must not get even a dot.
+			return &trouble{status: bad.status}
+		}
 	}
 	if len(t.accepted) > 0 {
 		return t.data(data)

@@ -22,6 +22,23 @@ func (s *Server) serveUDP() {
 	}
 }
 
+// servePipe serves one end of a pipe as if it were UDP.
+func (s *Server) servePipe(conn net.Conn) {
+	defer conn.Close()
+	buf := make([]byte, 65536)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		for _, packet := range s.answer(buf[:n], "udp") {
+			if _, err := conn.Write(packet); err != nil {
+				return
+			}
+		}
+	}
+}
+
 func (s *Server) serveTCP() {
 	defer s.wg.Done()
 	for {

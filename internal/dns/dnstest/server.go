@@ -7,6 +7,7 @@
 package dnstest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -60,6 +61,33 @@ type Server struct {
 	closed  bool
 }
 
+// Offline makes a server without sockets, for tests on a clock of their own:
+// it is reached by its Dial alone.
+func Offline(tb testing.TB, records ...string) *Server {
+	tb.Helper()
+	s := newServer()
+	if err := s.Add(records...); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func newServer() *Server {
+	return &Server{zones: map[string]bool{}, records: map[string][]wire.RR{},
+		faults: map[string]Fault{}, ad: map[string]bool{}, conns: map[net.Conn]bool{}}
+}
+
+// Dial reaches the server without sockets, whatever the address.
+func (s *Server) Dial(_ context.Context, network, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	if strings.HasPrefix(network, "tcp") {
+		go s.serveConn(far)
+	} else {
+		go s.servePipe(far)
+	}
+	return near, nil
+}
+
 // New starts a server on a free port of 127.0.0.1 for the time of a test.
 func New(tb testing.TB, records ...string) *Server {
 	tb.Helper()
@@ -89,8 +117,8 @@ func Start(address string) (*Server, error) {
 			problem = err
 			continue
 		}
-		s := &Server{udp: udp, tcp: tcp, zones: map[string]bool{}, records: map[string][]wire.RR{},
-			faults: map[string]Fault{}, ad: map[string]bool{}, conns: map[net.Conn]bool{}}
+		s := newServer()
+		s.udp, s.tcp = udp, tcp
 		s.wg.Add(2)
 		go s.serveUDP()
 		go s.serveTCP()
@@ -99,7 +127,7 @@ func Start(address string) (*Server, error) {
 	return nil, fmt.Errorf("start a DNS server: %w", problem)
 }
 
-// Addr is the address to ask, with its port.
+// Addr is the address to ask, with its port. An offline server has none.
 func (s *Server) Addr() string { return s.udp.LocalAddr().String() }
 
 // Close stops the server and waits for its goroutines.
