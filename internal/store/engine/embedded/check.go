@@ -56,12 +56,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, e.readError(err)
 	}
-	e.segments.mu.Lock()
-	s.Segments = len(e.segments.info)
-	if e.segments.current != nil {
-		s.Segments++
-	}
-	e.segments.mu.Unlock()
+	s.Segments = e.segments.count()
 	if m := e.db.Metrics(); m.LogWriter.FsyncLatency != nil {
 		s.Syncs = syncCount(m)
 	}

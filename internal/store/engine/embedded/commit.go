@@ -1,9 +1,11 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -143,6 +145,40 @@ func (e *Engine) guard(run func() error) error {
 		return err
 	case <-e.failed: // it may be waiting for what will never come
 		return e.failure
+	}
+}
+
+// maxTroubles is how often in a row work in Pebble's background may fail before
+// the engine gives up.
+const maxTroubles = 16
+
+// listener watches Pebble's background work, which tries again at once and for
+// ever what fails. No space and damaged files are no reason to stop.
+func (e *Engine) listener() *pebble.EventListener {
+	var troubles atomic.Int32
+	ended := func(err error) {
+		if err == nil {
+			troubles.Store(0)
+		}
+	}
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			if e.failedErr() != nil {
+				runtime.Goexit() // or it would spin
+			}
+			n := troubles.Add(1)
+			if n&(n-1) == 0 {
+				e.o.Log.Warn("records: background work failed", "error", err, "times", n)
+			}
+			if n >= maxTroubles && !errors.Is(noSpace(err), engine.ErrFull) && !pebble.IsCorruptionError(err) {
+				e.fail(fmt.Errorf("records: background work: %w", err))
+			}
+		},
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			e.o.Log.Error("records: a damaged file", "path", i.Path, "error", i.Details)
+		},
+		FlushEnd:      func(i pebble.FlushInfo) { ended(i.Err) },
+		CompactionEnd: func(i pebble.CompactionInfo) { ended(i.Err) },
 	}
 }
 

@@ -62,8 +62,9 @@ type Options struct {
 	Grace   time.Duration    // how long a body without owners is kept
 	OnFail  func(error)      // called once, when the engine has stopped
 
-	manual  bool  // tests run the background work themselves
-	segment int64 // octets after which a segment is sealed
+	manual   bool   // tests run the background work themselves
+	segment  int64  // octets after which a segment is sealed
+	memTable uint64 // octets after which Pebble flushes
 }
 
 func (o *Options) defaults() {
@@ -84,6 +85,9 @@ func (o *Options) defaults() {
 	o.Grace = orDefault(o.Grace, DefaultGrace)
 	if o.segment == 0 {
 		o.segment = segmentSize
+	}
+	if o.memTable == 0 {
+		o.memTable = memTableSize
 	}
 	if o.OnFail == nil {
 		o.OnFail = func(error) {}
@@ -200,19 +204,14 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 		Cache:                       cache,
 		FormatMajorVersion:          formatVersion,
 		Logger:                      logger{e},
-		MemTableSize:                memTableSize,
+		MemTableSize:                e.o.memTable,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                1000,
 		BytesPerSync:                512 << 10,
-		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { e.o.Log.Warn("records: background work failed", "error", err) },
-			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				e.o.Log.Error("records: a damaged file", "path", i.Path, "error", i.Details)
-			},
-		},
+		EventListener:               e.listener(),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -14,7 +14,7 @@ func suite() enginetest.Suite {
 		Open: func(ctx context.Context, c enginetest.Config) (engine.Engine, error) {
 			return Open(ctx, Options{
 				FS: c.FS, Dir: "/store", Now: c.Now, Cache: 1 << 20, Ballast: -1, Reserve: -1,
-				manual: true, segment: 64 << 10,
+				manual: true, segment: 64 << 10, memTable: 128 << 10,
 			})
 		},
 		Tend: func(ctx context.Context, e engine.Engine) error {

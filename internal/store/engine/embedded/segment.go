@@ -257,6 +257,22 @@ func (s *segments) bury(b *pebble.Batch, number uint64, octets int64) {
 	b.Set(key, encodeSegment(key, &info), nil)
 }
 
+// count is how many segments there are.
+func (s *segments) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.info)
+	for _, f := range append([]*segmentFile{s.current}, s.pending...) {
+		if f == nil {
+			continue
+		}
+		if _, known := s.info[f.number]; !known {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *segments) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

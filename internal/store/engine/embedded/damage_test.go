@@ -1,0 +1,364 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"plic/internal/mail"
+	"plic/internal/store/engine"
+	"plic/internal/vfs"
+)
+
+// rig is an engine on a file system in memory.
+type rig struct {
+	*testing.T
+	fs  *vfs.Memory
+	now time.Time
+	e   *Engine
+	o   Options
+}
+
+func newRig(t *testing.T) *rig {
+	r := &rig{T: t, fs: vfs.NewMemory(), now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)}
+	r.o = Options{
+		FS: r.fs, Dir: "/store", Now: func() time.Time { return r.now }, Cache: 1 << 20, Ballast: -1, Reserve: -1,
+		manual: true, segment: 64 << 10,
+	}
+	r.open()
+	t.Cleanup(func() { r.e.Close() })
+	return r
+}
+
+func (r *rig) open() {
+	r.Helper()
+	var err error
+	if r.e, err = Open(r.Context(), r.o); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *rig) close() {
+	r.Helper()
+	if err := r.e.Close(); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *rig) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+func content(n, size int) []byte {
+	return bytes.Repeat(fmt.Appendf(nil, "%d ", n), size/2+1)[:size]
+}
+
+// fill makes an account with a mailbox of messages of some size, each with a
+// body of its own.
+func (r *rig) fill(messages, size int) []mail.ID {
+	r.Helper()
+	apply(r, r.e, &engine.Batch{Accounts: []engine.Account{{ID: 1, Name: "user", NextMailbox: 2}}})
+	var ids []mail.ID
+	for n := range messages {
+		w, err := r.e.NewBody(r.Context())
+		r.must(err)
+		w.Write(content(n, size))
+		ids = append(ids, w.ID())
+		apply(r, r.e, &engine.Batch{
+			Mailboxes: []engine.MailboxChange{{
+				Account: 1, Record: engine.Mailbox{ID: 1, Name: "INBOX", UIDNext: engine.UID(n + 2)},
+				Add: []engine.Message{{
+					Entry:  engine.Entry{UID: engine.UID(n + 1), ModSeq: engine.ModSeq(n + 1), Body: w.ID()},
+					Detail: engine.Detail{Prefix: []byte("X: y\r\n"), Summary: []byte("s")},
+				}},
+			}},
+			PutItems: []mail.Item{{ID: mail.NewID(r.now), Body: w.ID()}},
+			Bodies:   []engine.BodyWriter{w},
+		})
+	}
+	return ids
+}
+
+func (r *rig) read(id mail.ID) ([]byte, error) {
+	b, err := r.e.OpenBody(r.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+}
+
+func (r *rig) problems() []string {
+	var all []string
+	for p := range r.e.Check(r.Context()) {
+		all = append(all, p.String())
+	}
+	return all
+}
+
+func (r *rig) sound() {
+	r.Helper()
+	for _, p := range r.problems() {
+		r.Error(p)
+	}
+}
+
+func (r *rig) load(name string) []byte {
+	r.Helper()
+	f, err := r.fs.Open(name)
+	r.must(err)
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	r.must(err)
+	return b
+}
+
+func (r *rig) save(name string, b []byte) {
+	r.Helper()
+	f, err := r.fs.Create(name, vfs.Mail)
+	r.must(err)
+	_, err = f.Write(bytes.Clone(b))
+	r.must(errors.Join(err, f.Sync(), f.Close()))
+}
+
+func (r *rig) list(dir, suffix string) []string {
+	r.Helper()
+	names, err := r.fs.List(dir)
+	r.must(err)
+	var got []string
+	for _, n := range names {
+		if strings.HasSuffix(n, suffix) {
+			got = append(got, dir+"/"+n)
+		}
+	}
+	return got
+}
+
+// TestDamagedBody flips and cuts a segment and a file everywhere: the body
+// there is damaged, the others are as they were.
+func TestDamagedBody(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		suffix                          string
+		bodies, size, stride, cutStride int
+	}{{segmentSuffix, 4, 50, 1, 1}, {bodySuffix, 2, 200 << 10, 9973, 30011}} {
+		r := newRig(t)
+		ids := r.fill(c.bodies, c.size)
+		r.must(r.e.Settle())
+		r.close()
+		name := r.list("/store/bodies", c.suffix)[0]
+		sound := r.load(name)
+		hurt := func(what string, octets []byte) {
+			t.Helper()
+			r.save(name, octets)
+			r.open()
+			defer r.close()
+			damaged := 0
+			for n, id := range ids {
+				got, err := r.read(id)
+				switch {
+				case errors.Is(err, engine.ErrDamaged):
+					damaged++
+				case err != nil || !bytes.Equal(got, content(n, c.size)):
+					t.Fatalf("%s: body %d: %d octets, %v", what, n, len(got), err)
+				}
+			}
+			if damaged == 0 || strings.HasPrefix(what, "flip") && damaged > 1 {
+				t.Errorf("%s: %d bodies are damaged", what, damaged)
+			}
+			if len(r.problems()) == 0 {
+				t.Errorf("%s: Check finds nothing", what)
+			}
+		}
+		for at := 0; at < len(sound); at += c.stride {
+			flipped := bytes.Clone(sound)
+			flipped[at] ^= 1 << (at % 8)
+			hurt(fmt.Sprint("flip at ", at), flipped)
+		}
+		for at := 0; at < len(sound); at += c.cutStride {
+			hurt(fmt.Sprint("cut at ", at), sound[:at])
+		}
+		r.must(r.fs.Remove(name))
+		r.open()
+		if _, err := r.read(ids[0]); !errors.Is(err, engine.ErrDamaged) {
+			t.Errorf("missing file: %v, want ErrDamaged", err)
+		}
+		r.close()
+	}
+}
+
+// hurtRecord flips a bit of a record behind the engine's back.
+func (r *rig) hurtRecord(key []byte) (damaged []byte) {
+	r.Helper()
+	value, closer, err := r.e.db.Get(key)
+	r.must(err)
+	damaged = bytes.Clone(value)
+	closer.Close()
+	damaged[len(damaged)/2] ^= 4
+	r.must(r.e.db.Set(key, damaged, pebble.Sync))
+	return damaged
+}
+
+// TestDamagedRecord: lists go on without the record, whose octets are kept;
+// what is asked for by name is ErrDamaged.
+func TestDamagedRecord(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ids := r.fill(5, 40)
+	var items []mail.Item
+	for i, err := range r.e.Items(t.Context()) {
+		r.must(err)
+		items = append(items, i)
+	}
+	apply(t, r.e, &engine.Batch{Mailboxes: []engine.MailboxChange{
+		{Account: 1, Record: engine.Mailbox{ID: 1, Name: "INBOX"}, Expunge: []engine.UID{4, 5}, ExpungedAt: 9},
+		{Account: 1, Record: engine.Mailbox{ID: 2, Name: "other"}},
+	}})
+	count := func() (entries, details, gone, queued, boxes int) {
+		t.Helper()
+		ctx := t.Context()
+		for _, err := range r.e.Entries(ctx, 1, 1, 0) {
+			r.must(err)
+			entries++
+		}
+		for _, err := range r.e.Details(ctx, 1, 1, []engine.UID{1, 2, 3}) {
+			r.must(err)
+			details++
+		}
+		for _, err := range r.e.Expunged(ctx, 1, 1, 0) {
+			r.must(err)
+			gone++
+		}
+		for _, err := range r.e.Items(ctx) {
+			r.must(err)
+			queued++
+		}
+		_, all, err := r.e.Account(ctx, "user")
+		r.must(err)
+		return entries, details, gone, queued, len(all)
+	}
+	if got := fmt.Sprint(count()); got != "3 3 2 5 2" {
+		t.Fatal(got)
+	}
+	kept := map[string][]byte{}
+	for _, key := range [][]byte{
+		messageKey(1, partEntry, 1, 2), messageKey(1, partDetail, 1, 3), goneKey(1, 1, 9, 5),
+		idKey(kindItem, items[1].ID), mailboxKey(1, partMailbox, 2),
+	} {
+		kept[string(key)] = r.hurtRecord(key)
+	}
+	if len(r.problems()) == 0 {
+		t.Error("Check finds nothing")
+	}
+	for range 2 {
+		if got := fmt.Sprint(count()); got != "2 2 1 4 1" {
+			t.Error("left:", got)
+		}
+		if s, err := r.e.Stats(t.Context()); err != nil || s.Damaged != int64(len(kept)) {
+			t.Errorf("%d records were set aside, %v; want %d", s.Damaged, err, len(kept))
+		}
+		r.close()
+		r.open()
+	}
+	for key, want := range kept {
+		value, closer, err := r.e.db.Get(append([]byte{kindDamaged}, key...))
+		r.must(err)
+		if !bytes.Equal(value, want) {
+			t.Errorf("%x: kept %x, want %x", key, value, want)
+		}
+		closer.Close()
+	}
+
+	for key, ask := range map[string]func() error{
+		string(idKey(kindLocation, ids[0])): func() error { _, err := r.read(ids[0]); return err },
+		string(partKey(1, partRecord)):      func() error { _, _, err := r.e.Account(t.Context(), "user"); return err },
+		string(nameKey("user")):             func() error { _, _, err := r.e.Account(t.Context(), "user"); return err },
+	} {
+		r.hurtRecord([]byte(key))
+		for range 2 {
+			if err := ask(); !errors.Is(err, engine.ErrDamaged) {
+				t.Errorf("%q: %v, want ErrDamaged", key, err)
+			}
+		}
+		for a, err := range r.e.Accounts(t.Context()) {
+			if err != nil || len(key) == 10 {
+				t.Error("accounts:", a, err)
+			}
+		}
+	}
+}
+
+// TestDamagedFile flips a bit here and there in every file: whatever the engine
+// says of it, it does not panic, and what it gives is what was put in.
+func TestDamagedFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ids := r.fill(40, 2000)
+	r.must(r.e.Settle())
+	r.must(r.e.db.Flush())
+	r.fill(3, 100)
+	r.close()
+	disk := r.fs
+	names := append(r.list("/store/records", ""), r.list("/store/bodies", "")...)
+	served, refused := 0, 0
+	for _, name := range names {
+		sound := r.load(name)
+		for at := 0; at < len(sound); at += 1 + len(sound)/12 {
+			flipped := bytes.Clone(sound)
+			flipped[at] ^= 1 << (at % 8)
+			r.fs = disk.CrashClone(vfs.CrashConfig{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+			r.o.FS = r.fs
+			r.save(name, flipped)
+			e, err := Open(t.Context(), r.o)
+			if err != nil {
+				refused++
+				continue
+			}
+			served += serve(t, e, ids)
+			e.Close()
+		}
+		r.fs = disk
+	}
+	t.Logf("%d bodies served, %d times not opened", served, refused)
+	if served == 0 {
+		t.Error("nothing was served")
+	}
+}
+
+func serve(t *testing.T, e *Engine, ids []mail.ID) (served int) {
+	ctx := context.Background()
+	for _, err := range e.Entries(ctx, 1, 1, 0) {
+		if err != nil && !errors.Is(err, engine.ErrDamaged) {
+			t.Errorf("entries: %v", err)
+		}
+	}
+	for n, id := range ids {
+		b, err := e.OpenBody(ctx, id)
+		if err != nil {
+			if !errors.Is(err, engine.ErrDamaged) && !errors.Is(err, engine.ErrNotFound) {
+				t.Errorf("body %d: %v", n, err)
+			}
+			continue
+		}
+		got := make([]byte, b.Size())
+		if _, err := b.ReadAt(got, 0); err != nil || !bytes.Equal(got, content(n, 2000)) {
+			t.Errorf("body %d: other octets, %v", n, err)
+		}
+		served++
+	}
+	for range e.Check(ctx) {
+		continue
+	}
+	return served
+}
