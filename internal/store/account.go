@@ -25,9 +25,9 @@ type Account struct {
 
 	mu   sync.Mutex // one change at a time, as far as Apply
 	rec  engine.Account
-	tree *tree        // the head, with all that was applied
-	seq  uint64       // of the last commit applied
-	last func() error // waits until it is durable
+	tree *tree  // the head, with all that was applied
+	seq  uint64 // of the last commit applied
+	last *fate  // of that commit
 	gone bool
 }
 
@@ -90,7 +90,7 @@ func (s *Store) open(ctx context.Context, name string) (*Account, error) {
 }
 
 func (s *Store) newAccount(rec engine.Account) *Account {
-	a := &Account{store: s, name: rec.Name, id: rec.ID, rec: rec, last: func() error { return nil }}
+	a := &Account{store: s, name: rec.Name, id: rec.ID, rec: rec}
 	runtime.AddCleanup(a, s.forget, rec.Name)
 	return a
 }

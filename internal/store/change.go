@@ -42,9 +42,12 @@ func (m *Mailbox) SetFlags(ctx context.Context, uids []UID, op FlagOp, f Flags, 
 		return nil, nil, err
 	}
 	modified, err = e.setFlags(ctx, snap, uids, op, f, unchangedSince)
-	if err != nil || len(e.change.Update) == 0 {
+	if err != nil {
 		c.unlock()
-		return nil, modified, err
+		return nil, nil, err
+	}
+	if len(e.change.Update) == 0 {
+		return nil, modified, c.nothing(ctx)
 	}
 	if err := c.finish(); err != nil {
 		return nil, nil, fmt.Errorf("change flags in %s: %w", e.next.rec.Name, err)
@@ -122,8 +125,7 @@ func (m *Mailbox) Expunge(ctx context.Context, uids []UID, onlyDeleted bool) ([]
 		}
 	}
 	if len(e.change.Expunge) == 0 {
-		c.unlock()
-		return nil, nil
+		return nil, c.nothing(ctx)
 	}
 	if err := c.finish(); err != nil {
 		return nil, fmt.Errorf("expunge from %s: %w", e.next.rec.Name, err)

@@ -2,11 +2,11 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"plic/internal/store/engine"
 )
@@ -159,10 +159,10 @@ func (c *commit) apply() (*applied, error) {
 		c.s.stopped(err)
 		return nil, err
 	}
-	wait := sync.OnceValue(ticket.Wait)
+	f := &fate{done: make(chan struct{})}
 	for _, a := range c.accounts {
 		a.seq++
-		a.last = wait
+		a.last = f
 	}
 	for _, e := range c.edits {
 		head := e.m.head
@@ -176,19 +176,42 @@ func (c *commit) apply() (*applied, error) {
 		t.next.seq = t.a.seq
 		t.a.tree, t.a.rec = t.next, t.rec
 	}
-	return &applied{c, wait}, nil
+	return &applied{c, ticket, f}, nil
 }
 
-// applied is a commit on its way to stable storage.
+// applied is a commit on its way to stable storage. Who applied it publishes
+// it, whatever happens: others may wait for its fate.
 type applied struct {
-	c    *commit
-	wait func() error
+	c      *commit
+	ticket engine.Ticket
+	fate   *fate
+}
+
+// fate is what becomes of a commit.
+type fate struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// wait returns when the commit is durable, or never will be.
+func (f *fate) wait(ctx context.Context) error {
+	if f == nil {
+		return nil
+	}
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // publish waits until the commit is durable, makes it visible and tells the
 // watchers. The accounts are not locked any more.
 func (p *applied) publish() error {
-	if err := p.wait(); err != nil {
+	p.fate.err = p.ticket.Wait()
+	close(p.fate.done)
+	if err := p.fate.err; err != nil {
 		p.c.s.stopped(err)
 		return err
 	}
@@ -207,12 +230,24 @@ func (p *applied) publish() error {
 	return nil
 }
 
+// nothing ends a commit that has nothing to change. It may be that another has
+// just made the same change: it is promised only when it is durable.
+func (c *commit) nothing(ctx context.Context) error {
+	fates := make([]*fate, len(c.accounts))
+	for i, a := range c.accounts {
+		fates[i] = a.last
+	}
+	c.unlock()
+	for _, f := range fates {
+		if err := f.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // finish applies the commit, unlocks and waits.
 func (c *commit) finish() error {
-	if c.empty() {
-		c.unlock()
-		return nil
-	}
 	p, err := c.apply()
 	c.unlock()
 	if err != nil {

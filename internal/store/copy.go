@@ -98,9 +98,12 @@ func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if src, dst, err = m.transferLocked(ctx, c, details, to, move); err != nil || len(src) == 0 {
+	if src, dst, err = m.transferLocked(ctx, c, details, to, move); err != nil {
 		c.unlock()
 		return nil, nil, err
+	}
+	if len(src) == 0 {
+		return nil, nil, c.nothing(ctx)
 	}
 	if err := c.finish(); err != nil {
 		return nil, nil, err

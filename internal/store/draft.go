@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -94,8 +93,6 @@ func (s *Store) draft(id mail.ID) *Draft {
 	defer s.mu.Unlock()
 	return s.drafts[id]
 }
-
-var errNothing = errors.New("no message given")
 
 // parse analyses a body from its beginning.
 func parse(b mail.Body, l message.Limits) (*message.Message, error) {

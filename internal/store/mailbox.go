@@ -91,13 +91,13 @@ func (m *Mailbox) Snapshot(ctx context.Context) (*Snapshot, error) {
 	a := m.account
 	a.mu.Lock()
 	st, err := m.loaded(ctx)
-	wait := a.last
+	last := a.last
 	a.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	// What was read may be newer than what is durable.
-	if err := wait(); err != nil {
+	if err := last.wait(ctx); err != nil {
 		return nil, fmt.Errorf("mailbox %s: %w", st.rec.Name, err)
 	}
 	m.publish(st)

@@ -18,3 +18,5 @@ func inMemory(testing.TB) storetest.Place {
 }
 
 func TestMemory(t *testing.T) { storetest.Run(t, inMemory) }
+
+func BenchmarkMemory(b *testing.B) { storetest.Bench(b, inMemory) }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -105,7 +106,7 @@ func (t *Tx) prepare(ctx context.Context) error {
 			d.body = d.in.Body
 			d.size, d.sum, err = t.s.summaryOf(ctx, d.body)
 		default:
-			err = errNothing
+			err = errors.New("no message given")
 		}
 		if err != nil {
 			return err
