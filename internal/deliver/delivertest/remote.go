@@ -33,6 +33,7 @@ type Remote struct {
 	Name       string // "mx.test" if empty
 	Extensions []string
 	TLS        *tls.Config // STARTTLS is offered, and works, with it
+	Implicit   bool        // TLS comes first, as on port 465
 	// On is asked before each step: "CONNECT", a verb, "." for the end of data,
 	// "HANDSHAKE" before that of TLS. It does what it likes with the
 	// conversation and says whether the step is thereby done.
@@ -88,7 +89,11 @@ func (r *Remote) Serve(conn net.Conn) {
 	r.conns++
 	c := &Conn{Conn: conn, remote: r, number: r.conns, m: Message{Conn: r.conns}}
 	r.mu.Unlock()
-	c.pump()
+	if r.Implicit {
+		c.Handshake()
+	} else {
+		c.pump()
+	}
 	c.serve()
 }
 
@@ -168,6 +173,9 @@ func (c *Conn) name() string {
 }
 
 func (c *Conn) serve() {
+	if c.ended {
+		return
+	}
 	if !c.on("CONNECT", "") {
 		c.Reply("220 " + c.name() + " ESMTP")
 	}
@@ -296,4 +304,20 @@ func (c *Conn) Accept(reply string) {
 	c.remote.messages = append(c.remote.messages, c.m)
 	c.remote.mu.Unlock()
 	c.Reply(reply)
+}
+
+// To is what the transaction's RCPT commands gave.
+func (c *Conn) To() []string { return c.m.To }
+
+// Reset ends the conversation with a TCP reset, where there is TCP.
+func (c *Conn) Reset() {
+	conn := c.Conn
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	conn.Close()
+	c.ended = true
 }
