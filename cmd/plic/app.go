@@ -25,7 +25,7 @@ type app struct {
 	out, err io.Writer
 	env      func(string) string
 	now      func() time.Time
-	reload   <-chan os.Signal                 // SIGHUP
+	hangups  func() <-chan os.Signal          // SIGHUP, from the call on
 	terminal func(io.Reader) (prompter, bool) // of standard input
 	host     host
 

@@ -121,7 +121,8 @@ func newRig(t *testing.T) *rig {
 		out:  &lockedBuffer{changed: make(chan struct{})}, err: &lockedBuffer{changed: make(chan struct{})}, hup: make(chan os.Signal),
 	}
 	r.app = &app{
-		in: strings.NewReader(""), out: r.out, err: r.err, now: time.Now, reload: r.hup, host: r.host,
+		in: strings.NewReader(""), out: r.out, err: r.err, now: time.Now, host: r.host,
+		hangups:  func() <-chan os.Signal { return r.hup },
 		env:      func(string) string { return "" },
 		terminal: func(io.Reader) (prompter, bool) { return nil, false },
 	}

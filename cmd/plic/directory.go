@@ -99,6 +99,9 @@ func (a *app) accountPasswd() *cobra.Command {
 }
 
 func (a *app) setPassword(c *cobra.Command, account string, p passwordFlags, done string, do func(control.Directory, string) error) error {
+	if _, err := a.site(); err != nil { // before anybody types a password
+		return err
+	}
 	secret, made, err := a.password(account, p.stdin, p.generate)
 	if err != nil {
 		return err

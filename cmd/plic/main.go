@@ -20,12 +20,17 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
 	a := &app{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		env: os.Getenv, now: time.Now, reload: reload,
+		env: os.Getenv, now: time.Now, hangups: hangups,
 		terminal: terminal, host: realHost{},
 	}
 	os.Exit(a.run(ctx, os.Args[1:]))
+}
+
+// hangups makes SIGHUP ask for a reload, where it would end the process.
+func hangups() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
 }

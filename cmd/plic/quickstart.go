@@ -47,7 +47,10 @@ func (a *app) quickstartCommand() *cobra.Command {
 		Long: `Start a whole mail server for trying: a data directory, a local certificate
 authority, a domain and two accounts with mail in them. Every port is --port-base
 plus the well-known one: SMTP at 10025, IMAP at 10143 and so on. Started again on
-the same directory it goes on with the same mail. Ctrl-C stops it.`,
+the same directory it goes on with the same mail. Ctrl-C stops it.
+
+The passwords that it makes up are kept in quickstart.json in the data directory, so
+that the next start can show them. No other command does that.`,
 		Example: `  plic quickstart
   plic quickstart --dir /tmp/try --account ann@plic.test:secret
   plic quickstart --domain example.test --listen 127.0.0.2 --port-base 20000`,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 
 	"plic/internal/config"
 
@@ -50,6 +51,7 @@ The configuration is --config, $PLIC_CONFIG, ./plic.toml or /etc/plic/plic.toml;
 			if err != nil {
 				return err
 			}
+			hangups := a.hangups()
 			level := new(slog.LevelVar)
 			log := logger(a.err, running, level)
 			s, err := a.host.New(c.Context(), running, log, func(up site) {
@@ -62,26 +64,26 @@ The configuration is --config, $PLIC_CONFIG, ./plic.toml or /etc/plic/plic.toml;
 				return err
 			}
 			ctx, stop := context.WithCancel(c.Context())
-			reloads := make(chan struct{})
+			done := make(chan struct{})
 			go func() {
-				defer close(reloads)
-				a.reloads(ctx, s, running, load, log, level)
+				defer close(done)
+				reloads(ctx, hangups, s, running, load, log, level)
 			}()
 			err = s.Run(ctx)
 			stop()
-			<-reloads
+			<-done
 			return err
 		},
 	}
 }
 
 // reloads answers SIGHUP until ctx ends.
-func (a *app) reloads(ctx context.Context, s service, running *config.Config, load func() (*config.Config, error), log *slog.Logger, level *slog.LevelVar) {
+func reloads(ctx context.Context, hangups <-chan os.Signal, s service, running *config.Config, load func() (*config.Config, error), log *slog.Logger, level *slog.LevelVar) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-a.reload:
+		case <-hangups:
 		}
 		next, err := load()
 		if err != nil {
