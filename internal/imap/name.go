@@ -111,23 +111,20 @@ func MatchName(pattern, name string) bool {
 	if len(pattern) > MaxName {
 		return false
 	}
-	if first, rest, _ := strings.Cut(name, string(Delimiter)); first == "INBOX" && len(pattern) >= 5 && equalFold(pattern[:5], first) {
-		if len(pattern) == 5 || rest == "" || pattern[5] == Delimiter || pattern[5] == '*' || pattern[5] == '%' {
-			pattern = first + pattern[5:]
-		}
-	}
 	// at[i] says that pattern[:i] matches the name so far.
 	at := make([]bool, len(pattern)+1)
 	at[0] = true
 	skipWild(pattern, at)
+	first, _, _ := strings.Cut(name, string(Delimiter))
 	for i := range len(name) {
-		stepMatch(pattern, at, name[i])
+		stepMatch(pattern, at, name[i], first == "INBOX" && i < len(first))
 	}
 	return at[len(pattern)]
 }
 
-// stepMatch takes one more octet of the name, in place from the right.
-func stepMatch(pattern string, at []bool, c byte) {
+// stepMatch takes one more octet of the name, in place from the right; with
+// fold its case does not matter.
+func stepMatch(pattern string, at []bool, c byte, fold bool) {
 	for j := len(pattern); j > 0; j-- {
 		switch p := pattern[j-1]; p {
 		case '*':
@@ -135,7 +132,7 @@ func stepMatch(pattern string, at []bool, c byte) {
 		case '%':
 			at[j] = at[j] && c != Delimiter
 		default:
-			at[j] = at[j-1] && p == c
+			at[j] = at[j-1] && (p == c || fold && lower(p) == lower(c))
 		}
 	}
 	at[0] = false

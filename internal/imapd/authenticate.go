@@ -84,6 +84,8 @@ func authError(err error) error {
 	switch {
 	case errors.Is(err, auth.ErrBad):
 		return no("AUTHENTICATIONFAILED", "user name or password are not right")
+	case errors.Is(err, auth.ErrMalformed):
+		return bad(err)
 	case errors.Is(err, auth.ErrThrottled):
 		return no("UNAVAILABLE", "too many failed logins, try again later")
 	case errors.Is(err, auth.ErrNoMechanism):

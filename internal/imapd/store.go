@@ -47,7 +47,7 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 			return reply{}, err
 		}
 	}
-	c.tellKeywords(v.told, v.now)
+	c.tellKeywords()
 	c.tellStored(spans, byUID(cmd), a.silent, modified)
 	r := reply{}
 	if len(modified) > 0 {

@@ -24,7 +24,7 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 	if v.now == v.told && v.now == v.seq {
 		return nil
 	}
-	c.tellKeywords(v.told, v.now)
+	c.tellKeywords()
 	changes := store.Diff(v.seq, v.now)
 	flagged := changes.Flagged
 	if v.told != v.seq {
@@ -137,14 +137,15 @@ func (c *conn) appendFlags(b []byte, e store.Entry) []byte {
 
 // tellKeywords sends FLAGS when the mailbox has got new keywords, so that the
 // client knows them before it meets them.
-func (c *conn) tellKeywords(old, now *store.Snapshot) {
-	if !slices.Equal(old.Keywords(), now.Keywords()) {
+func (c *conn) tellKeywords() {
+	if !slices.Equal(c.view.keywords, c.view.now.Keywords()) {
 		c.tellFlagNames()
 	}
 }
 
 func (c *conn) tellFlagNames() {
 	v := c.view
+	v.keywords = v.now.Keywords()
 	names := make([]string, 0, len(systemFlags)+8)
 	for _, f := range systemFlags {
 		names = append(names, f.name)

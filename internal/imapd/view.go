@@ -18,6 +18,7 @@ type view struct {
 	seq      *store.Snapshot // gives the numbers that the client knows
 	told     *store.Snapshot // the flags that the client knows; seq or newer
 	now      *store.Snapshot // the newest, as the command at work sees it
+	keywords []string        // that the client knows
 	recent   []imap.Range    // UIDs that are \Recent in this session
 	taken    store.UID       // messages below it were claimed as \Recent, or left
 	saved    []imap.Range    // UIDs of the last SEARCH with SAVE, RFC 5182
