@@ -56,6 +56,8 @@ func TestDotReader(t *testing.T) {
 		{"a\r.\r\n\r\n.\r\nR", "a\r.\r\n\r\n", "R"},
 		{"a\r\n.\n\r\n.\r\nR", "a\r\n\n\r\n", "R"},
 		{"a\r\n.\r\r\n\r\n.\r\nR", "a\r\n\r\r\n\r\n", "R"},
+		{".x\n\r\n.\r\nR", "x\n\r\n", "R"},
+		{".\rx\r\n.\r\nR", "\rx\r\n", "R"},
 		{"a\r\r\n.\r\nR", "a\r\r\n", "R"},
 		{"a\r\n\x00.\r\n\r\n.\r\nR", "a\r\n\x00.\r\n\r\n", "R"},
 	}

@@ -80,10 +80,8 @@ func (s *session) auth(args string) {
 	case s.account != "":
 		s.refuse(badAuthAgain)
 		return
-	case s.tx.env != nil:
-		s.refuse(badOrder)
-		return
 	}
+	// No transaction can be open: here MAIL comes after AUTH.
 	mechanism, initial, given := strings.Cut(args, " ")
 	if mechanism == "" {
 		s.refuse(badAuthSyntax)

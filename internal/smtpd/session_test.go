@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"plic/internal/auth"
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/vfs"
@@ -323,6 +324,37 @@ func TestStopCancels(t *testing.T) {
 		}
 		c.gone()
 	})
+}
+
+// TestStopInExchange stops while a login is being looked at: the client is not
+// waited for after that.
+func TestStopInExchange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, Submission, func(o *Options) { real(o); o.Auth = slowKeys{} })
+		c := h.dial("127.0.0.1:4000")
+		c.want("220 ")
+		c.say("EHLO client", "250 ")
+		c.send("AUTH LOGIN\r\n")
+		synctest.Wait()
+		h.cancel()
+		start := time.Now()
+		c.want("334 ")
+		c.want("421 4.3.2 ")
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("told after %v", took)
+		}
+		c.gone()
+		h.close()
+	})
+}
+
+// slowKeys takes a second to begin.
+type slowKeys struct{ keys }
+
+func (k slowKeys) Begin(ctx context.Context, p auth.Peer, mechanism string) (Exchange, error) {
+	time.Sleep(time.Second)
+	return k.keys.Begin(ctx, p, mechanism)
 }
 
 type hanging struct{ *office }

@@ -1,8 +1,6 @@
 package smtpd
 
 import (
-	"bufio"
-
 	"plic/internal/journal"
 	"plic/internal/mail"
 )
@@ -38,7 +36,7 @@ func (s *session) startTLS(args string) *session {
 		s.end = true
 		return s
 	}
-	s.r = bufio.NewReaderSize(s.conn, readSize)
+	s.r.Reset(s.conn)
 	s.known.Helo = ""
 	return &session{conn: s.conn}
 }
