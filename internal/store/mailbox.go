@@ -126,7 +126,7 @@ func (m *Mailbox) loaded(ctx context.Context) (*state, error) {
 		return nil, err
 	}
 	next := *head
-	var b builder
+	b := builder{expect: int(head.rec.Messages)}
 	for e, err := range m.account.store.engine.Entries(ctx, m.account.id, head.rec.ID, 0) {
 		if errors.Is(err, engine.ErrDamaged) {
 			m.account.store.o.Log.Error("damaged index record", "account", m.account.name, "mailbox", head.rec.Name, "error", err)
@@ -159,27 +159,33 @@ func (m *Mailbox) recount(st *state) {
 	}
 }
 
-// TakeRecent gives the first UID that no session was told of as \Recent before,
-// and takes all there are for the caller: \Recent are the messages from there
-// up to UIDNext of the Info at the time. RFC 3501 section 2.3.2.
+// TakeRecent is ClaimRecent for all messages there are.
 func (m *Mailbox) TakeRecent(ctx context.Context) (from UID, err error) {
+	return m.ClaimRecent(ctx, m.visible.Load().rec.UIDNext)
+}
+
+// ClaimRecent takes the messages below upTo, the UIDNext of a snapshot, that no
+// session was told of as \Recent before: those from the UID that it gives. No
+// message is given to two. RFC 3501 section 2.3.2.
+func (m *Mailbox) ClaimRecent(ctx context.Context, upTo UID) (from UID, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	c, err := m.account.store.lock(m.account)
 	if err != nil {
 		return 0, err
 	}
 	defer c.unlock()
-	if m.head.gone {
-		return 0, m.errGone()
-	}
-	from, upTo := m.head.rec.RecentFrom, m.visible.Load().rec.UIDNext
-	if from >= upTo {
-		return from, nil
-	}
 	e, err := c.edit(m)
 	if err != nil {
 		return 0, err
 	}
-	e.next.rec.RecentFrom = upTo
+	rec := &e.next.rec
+	from, upTo = rec.RecentFrom, min(upTo, rec.UIDNext)
+	if from >= upTo {
+		return from, nil
+	}
+	rec.RecentFrom = upTo
 	p, err := c.apply()
 	if err != nil { // no room: reading goes on, and the next change keeps it
 		next := *m.head

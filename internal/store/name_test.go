@@ -67,8 +67,8 @@ func FuzzReadSummary(f *testing.F) {
 	f.Add([]byte{summaryVersion, 255, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := readSummary(1, engineDetail(b))
-		if err == nil && 17+len(d.Envelope)+len(d.Body)+len(d.BodyStructure)+len(d.Preview) > len(b) {
-			t.Fatalf("%d octets read out of %d", len(d.Envelope)+len(d.Body)+len(d.BodyStructure)+len(d.Preview), len(b))
+		if err == nil && 17+len(d.Envelope)+len(d.Body)+len(d.BodyStructure)+len(d.Preview()) > len(b) {
+			t.Fatalf("%d octets read out of %d", len(d.Envelope)+len(d.Body)+len(d.BodyStructure)+len(d.Preview()), len(b))
 		}
 	})
 }

@@ -141,8 +141,10 @@ func (s *Snapshot) Search(uid UID) int {
 
 // Get is the message with the UID.
 func (s *Snapshot) Get(uid UID) (Entry, bool) {
-	if i, ok := s.Find(uid); ok {
-		return s.At(i), true
+	if k := s.chunkOf(uid); k < len(s.chunks) {
+		if j, ok := slices.BinarySearch(s.chunks[k].uids, uid); ok {
+			return s.chunks[k].entry(j), true
+		}
 	}
 	return Entry{}, false
 }
@@ -202,6 +204,7 @@ type builder struct {
 	chunks []*chunk
 	owned  bool // chunks is not shared
 	open   bool // the last chunk is the builder's own
+	expect int  // how many messages are about to be added, if that is known
 }
 
 func (b *builder) own() {
@@ -216,7 +219,9 @@ func (b *builder) add(e *Entry) {
 	last := len(b.chunks) - 1
 	switch {
 	case last < 0 || len(b.chunks[last].uids) >= chunkSize:
-		b.chunks = append(b.chunks, &chunk{})
+		n := min(max(b.expect, 1), chunkSize)
+		b.expect -= n
+		b.chunks = append(b.chunks, newChunk(n))
 		last++
 	case !b.open:
 		c := *b.chunks[last] // shares the arrays: see chunk

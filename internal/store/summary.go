@@ -17,13 +17,11 @@ const summaryVersion = 1
 // it needs no body: ENVELOPE, BODY, BODYSTRUCTURE and the preview, each with its
 // length before it.
 func summarize(m *message.Message) []byte {
-	var room [2048]byte
-	b := append(room[:0], summaryVersion)
+	b := append(make([]byte, 0, 1280), summaryVersion)
 	b = appendField(b, func(b []byte) []byte { return imap.AppendEnvelope(b, m.Root.Envelope()) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, false) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, true) })
-	b = appendField(b, func(b []byte) []byte { return append(b, m.Text...) })
-	return append(make([]byte, 0, len(b)), b...)
+	return appendField(b, func(b []byte) []byte { return append(b, m.Text...) })
 }
 
 func appendField(b []byte, write func([]byte) []byte) []byte {
@@ -41,8 +39,11 @@ type Detail struct {
 	Envelope      []byte // ENVELOPE as IMAP sends it
 	Body          []byte // BODY
 	BodyStructure []byte // BODYSTRUCTURE
-	Preview       string // the beginning of the text, RFC 8970
+	preview       []byte
 }
+
+// Preview is the beginning of the text, RFC 8970; at most 512 octets.
+func (d *Detail) Preview() string { return string(d.preview) }
 
 func readSummary(uid UID, d engine.Detail) (Detail, error) {
 	out := Detail{UID: uid, Prefix: d.Prefix}
@@ -51,14 +52,12 @@ func readSummary(uid UID, d engine.Detail) (Detail, error) {
 		return out, fmt.Errorf("summary of UID %d is of another version: %w", uid, engine.ErrDamaged)
 	}
 	rest = rest[1:]
-	var preview []byte
-	for _, field := range [...]*[]byte{&out.Envelope, &out.Body, &out.BodyStructure, &preview} {
+	for _, field := range [...]*[]byte{&out.Envelope, &out.Body, &out.BodyStructure, &out.preview} {
 		if len(rest) < 4 || uint32(len(rest)-4) < binary.BigEndian.Uint32(rest) {
 			return out, fmt.Errorf("summary of UID %d is cut: %w", uid, engine.ErrDamaged)
 		}
 		n := binary.BigEndian.Uint32(rest)
 		*field, rest = rest[4:4+n:4+n], rest[4+n:]
 	}
-	out.Preview = string(preview)
 	return out, nil
 }

@@ -260,7 +260,7 @@ func testDetails(t *testing.T, s *site) {
 		got = append(got, d.UID)
 		if d.UID == 31 {
 			equal(t, "prefix", string(d.Prefix), "X-P: 1\r\n")
-			equal(t, "preview", d.Preview, "hello")
+			equal(t, "preview", d.Preview(), "hello")
 			equal(t, "envelope", string(d.Envelope), `(NIL "parts" (("Ann" NIL "ann" "example.org")) (("Ann" NIL "ann" "example.org")) (("Ann" NIL "ann" "example.org")) NIL NIL NIL NIL NIL)`)
 			if !strings.HasSuffix(string(d.Body), ` "mixed")`) || !strings.Contains(string(d.BodyStructure), `"boundary" "b"`) {
 				t.Errorf("BODY %s\nBODYSTRUCTURE %s", d.Body, d.BodyStructure)

@@ -281,6 +281,16 @@ func testRecent(t *testing.T, s *site) {
 	s.restart()
 	inbox = s.mailbox("ann", "INBOX")
 	equal(t, "after a restart", take(), 5)
+	s.fill(inbox, 4)
+	from, err := inbox.ClaimRecent(s.ctx, 7)
+	s.ok(err)
+	equal(t, "some", from, 5)
+	equal(t, "the others", take(), 7)
+	from, err = inbox.ClaimRecent(s.ctx, 99)
+	s.ok(err)
+	equal(t, "none is claimed before it is there", from, 9)
+	s.fill(inbox, 1)
+	equal(t, "then", take(), 9)
 }
 
 func testWatch(t *testing.T, s *site) {
