@@ -45,12 +45,31 @@ func charsetDecoder(charset string) transform.Transformer {
 		return new(utf7Decoder)
 	}
 	if e := otherCharset(name); e != nil {
-		return e.NewDecoder()
+		return forgiving{e.NewDecoder()}
 	}
 	if e, err := htmlindex.Get(name); err == nil && e != encoding.Replacement {
-		return e.NewDecoder()
+		return forgiving{e.NewDecoder()}
 	}
 	return mixedUTF8{}
+}
+
+// forgiving puts U+FFFD where a decoder would give up.
+type forgiving struct{ transform.Transformer }
+
+// Transform decodes src.
+func (f forgiving) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	nDst, nSrc, err = f.Transformer.Transform(dst, src, atEOF)
+	if err == nil || err == transform.ErrShortDst || err == transform.ErrShortSrc && !atEOF {
+		return nDst, nSrc, err
+	}
+	if nDst+len("\uFFFD") > len(dst) {
+		return nDst, nSrc, transform.ErrShortDst
+	}
+	nDst += copy(dst[nDst:], "\uFFFD")
+	if err == transform.ErrShortSrc {
+		return nDst, len(src), nil // half a character at the end
+	}
+	return nDst, min(nSrc+1, len(src)), transform.ErrShortDst // go on behind it
 }
 
 // canonicalCharset gives the name that is looked up for the many that are

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
+	"unicode/utf8"
 )
 
 // Line lengths of RFC 5322 section 2.1.1.
@@ -119,6 +120,25 @@ func composeParts(parts []Entity, a Allow) (body []byte, boundary, encoding stri
 // AppendField writes a header field, encoded where its value needs it and
 // folded at spaces. A name that is none gives nothing.
 func AppendField(dst []byte, name, value string, utf8Allowed bool) []byte {
+	return appendFolded(dst, name, fieldText(name, value, utf8Allowed))
+}
+
+// AppendStructured writes a field that encoded words have no place in; what is
+// not allowed in it becomes "?".
+func AppendStructured(dst []byte, name, value string, utf8Allowed bool) []byte {
+	value = strings.Join(strings.Fields(clean(value)), " ")
+	if !utf8Allowed {
+		value = strings.Map(func(r rune) rune {
+			if r >= utf8.RuneSelf {
+				return '?'
+			}
+			return r
+		}, value)
+	}
+	return appendFolded(dst, name, value)
+}
+
+func appendFolded(dst []byte, name, text string) []byte {
 	for i := range len(name) {
 		if name[i] <= ' ' || name[i] >= 0x7f || name[i] == ':' {
 			return dst
@@ -130,7 +150,7 @@ func AppendField(dst []byte, name, value string, utf8Allowed bool) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, ':')
 	column := len(name) + 1
-	for w := range strings.SplitSeq(fieldText(name, value, utf8Allowed), " ") {
+	for w := range strings.SplitSeq(text, " ") {
 		if column+1+len(w) > foldAt && column > len(name)+1 {
 			dst = append(dst, "\r\n"...)
 			column = 0

@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// maxWord is the longest encoded word, RFC 2047 section 2.
-const maxWord = 75
+// maxWord is the longest encoded word that we write. RFC 2047 section 2 allows
+// 75, but also asks for lines of at most 76, and the field's name comes before.
+const maxWord = 56
 
 // EncodeHeader writes text for an unstructured field: words that need it become
 // encoded words (RFC 2047), or stay UTF-8 if that is allowed (RFC 6532).
