@@ -63,10 +63,10 @@ type Report = mail.Report
 
 // Reporter writes delivery status notifications.
 type Reporter interface {
-	// Report tells the sender of an item what became of recipients: all of
-	// them failed for good (NotifyFailure), are late (NotifyDelay), or were
-	// handed to a host that will not report itself (NotifySuccess). False
-	// means that no report is due.
+	// Report tells the sender of an item what became of recipients, of whom
+	// all want this kind of report: they failed for good (NotifyFailure), are
+	// late (NotifyDelay), or were handed to a host that will not report itself
+	// (NotifySuccess). False means that no report is due.
 	Report(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) (Report, bool)
 }
 

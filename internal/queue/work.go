@@ -143,9 +143,6 @@ func (q *Queue) settle(ctx context.Context, item *mail.Item, v *verdict) *mail.I
 func (q *Queue) settlement(item *mail.Item, v *verdict, wished wish) Settlement {
 	var s Settlement
 	report := func(kind mail.Notify, rcpts []mail.ItemRcpt) {
-		if len(rcpts) == 0 {
-			return
-		}
 		if r, due := q.report(item, kind, rcpts); due {
 			s.Reports = append(s.Reports, r)
 		}
@@ -177,9 +174,14 @@ func (q *Queue) settlement(item *mail.Item, v *verdict, wished wish) Settlement 
 	return s
 }
 
-// report asks for a report. If that panics there is none: what was delivered
-// must be recorded all the same.
+// report asks for a report on those recipients whose sender wants it. If that
+// panics there is none: what was delivered must be recorded all the same.
 func (q *Queue) report(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) (r Report, due bool) {
+	rcpts = slices.Clone(rcpts)
+	rcpts = slices.DeleteFunc(rcpts, func(to mail.ItemRcpt) bool { return !to.Notify.Wants(kind) })
+	if len(rcpts) == 0 {
+		return Report{}, false
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			q.panicked(item, p)
