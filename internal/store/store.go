@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,7 +176,7 @@ func (s *Store) forget(name string) {
 	}
 }
 
-// Accounts lists the names of all accounts.
+// Accounts lists the names of all accounts, sorted.
 func (s *Store) Accounts(ctx context.Context) ([]string, error) {
 	var names []string
 	for rec, err := range s.engine.Accounts(ctx) {
@@ -184,6 +185,7 @@ func (s *Store) Accounts(ctx context.Context) ([]string, error) {
 		}
 		names = append(names, rec.Name)
 	}
+	slices.Sort(names)
 	return names, nil
 }
 

@@ -28,14 +28,7 @@ type CrashPlace interface {
 // was answered is there afterwards, what was not is there whole or not at all,
 // no UID is given twice and no counter falls.
 func RunCrash(t *testing.T, seed uint64, cycles int, place CrashPlace) {
-	l := &ledger{
-		random: rand.New(rand.NewPCG(seed, 3)),
-		pairs:  map[string]string{},
-		counts: map[string]store.Info{},
-	}
-	for i := range crashWorkers {
-		l.workers = append(l.workers, &crashWorker{l: l, n: i, copies: map[string]copyState{}, items: map[string]mail.ID{}, boxes: map[string]bool{}})
-	}
+	l := newLedger(seed, crashWorkers)
 	for cycle := range cycles {
 		s := newSite(t, place.Open)
 		l.begin(s)
@@ -58,6 +51,38 @@ const (
 	crashAccounts = 4
 )
 
+// FaultPlace is a place whose writes can fail.
+type FaultPlace interface {
+	CrashPlace
+	// FailAt makes the n-th write or sync from now on fail, once, with err.
+	FailAt(n int, err error)
+	// Failed says that it has.
+	Failed() bool
+}
+
+// RunFault has one work on a store of which the n-th write fails, and lose power
+// when the store stops. An error is engine.ErrFull, after which all is as it
+// was and goes on, or engine.ErrFailed. It says whether the write came to pass.
+func RunFault(t *testing.T, seed uint64, n int, err error, place FaultPlace) bool {
+	l := newLedger(seed, 1)
+	l.faulty = true
+	s := newSite(t, place.Open)
+	l.begin(s)
+	l.left = 20
+	place.FailAt(n, err)
+	l.work(func() { place.Crash(l.random) })
+	failed := place.Failed()
+	place.FailAt(0, nil)
+	s.Store.Close() // what it says does not matter any more
+	s = newSite(t, place.Open)
+	l.begin(s)
+	l.verify()
+	if t.Failed() {
+		t.Fatalf("seed %d, write %d fails with %v", seed, n, err)
+	}
+	return failed
+}
+
 // ledger is what was answered, and what was begun.
 type ledger struct {
 	*site
@@ -69,6 +94,20 @@ type ledger struct {
 	mu    sync.RWMutex // held whole while power fails
 	left  int          // answers until then
 	ended bool
+
+	faulty bool // a write may fail
+}
+
+func newLedger(seed uint64, workers int) *ledger {
+	l := &ledger{
+		random: rand.New(rand.NewPCG(seed, 3)),
+		pairs:  map[string]string{},
+		counts: map[string]store.Info{},
+	}
+	for i := range workers {
+		l.workers = append(l.workers, &crashWorker{l: l, n: i, copies: map[string]copyState{}, items: map[string]mail.ID{}, boxes: map[string]bool{}})
+	}
+	return l
 }
 
 // crashWorker changes only what is its own, so that it knows what must be.
@@ -160,15 +199,21 @@ func (w *crashWorker) step(crash func()) bool {
 	if l.ended {
 		return false
 	}
-	if err != nil {
+	stopped := l.faulty && errors.Is(err, engine.ErrFailed)
+	switch {
+	case stopped: // the change is there whole, or not at all
+	case l.faulty && errors.Is(err, engine.ErrFull):
+		w.after = w.before
+	case err != nil:
 		l.t.Errorf("worker %d: %v", w.n, err)
 		l.ended = true
 		return false
+	default:
+		c.plan()
+		w.before, w.after = w.text(), w.text()
+		l.see()
 	}
-	c.plan()
-	w.before, w.after = w.text(), w.text()
-	l.see()
-	if l.left--; l.left > 0 {
+	if l.left--; l.left > 0 && !stopped {
 		return true
 	}
 	crash()
