@@ -1,0 +1,148 @@
+package pop3d
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Server serves POP3 on any number of listeners. Its methods may be called at
+// the same time.
+type Server struct {
+	o       Options
+	writers sync.Pool // *bufio.Writer
+	chunks  sync.Pool // *[]byte
+
+	mu    sync.Mutex
+	open  map[string]bool // the accounts whose maildrop is locked
+	hosts map[netip.Addr]int
+}
+
+// New makes a server.
+func New(o Options) *Server {
+	return &Server{
+		o: o.withDefaults(), writers: newWriters(), chunks: newChunks(),
+		open: map[string]bool{}, hosts: map[netip.Addr]int{},
+	}
+}
+
+// Serve takes connections until ctx is done. Then sessions that wait are told
+// to come again; those at work end their command within the grace time, or are
+// cut off. It closes the listener, and returns when all its sessions have
+// ended: nil when it was told to stop.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS bool) error {
+	defer listener.Close()
+	if implicitTLS && s.o.TLS == nil {
+		return errors.New("pop3: implicit TLS needs a certificate")
+	}
+	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	work, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
+	var sessions sync.WaitGroup
+	places := make(chan struct{}, s.o.MaxConnections)
+	err := s.accept(ctx, listener, func(nc net.Conn) {
+		remote := remoteOf(nc)
+		if len(places) == cap(places) || !s.enter(remote.Addr()) {
+			refuse(nc, "-ERR [SYS/TEMP] too many connections, try again later\r\n")
+			return
+		}
+		places <- struct{}{} // only this loop adds to it
+		sessions.Go(func() {
+			defer func() {
+				s.leave(remote.Addr())
+				<-places
+			}()
+			s.serve(ctx, work, nc, remote, implicitTLS)
+		})
+	})
+	ended := make(chan struct{})
+	go func() {
+		sessions.Wait()
+		close(ended)
+	}()
+	grace := time.NewTimer(s.o.Grace)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+		cutOff()
+		<-ended
+	}
+	return err
+}
+
+// accept hands connections on until ctx is done. A shortage of descriptors and
+// the like passes: it waits a little and goes on.
+func (s *Server) accept(ctx context.Context, listener net.Listener, take func(net.Conn)) error {
+	const wait = 50 * time.Millisecond
+	for {
+		nc, err := listener.Accept()
+		switch {
+		case err == nil:
+			take(nc)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("pop3: accept: %w", err)
+		default:
+			s.o.Log.Error("pop3: accept", "error", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+func remoteOf(nc net.Conn) netip.AddrPort {
+	a, _ := netip.ParseAddrPort(nc.RemoteAddr().String())
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// refuse says a line without waiting for the client, and closes.
+func refuse(nc net.Conn, line string) {
+	nc.SetWriteDeadline(time.Now().Add(time.Second))
+	nc.Write([]byte(line))
+	nc.Close()
+}
+
+// enter counts a connection in, and says whether there is room for it.
+func (s *Server) enter(remote netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hosts[remote] >= s.o.PerHost {
+		return false
+	}
+	s.hosts[remote]++
+	return true
+}
+
+func (s *Server) leave(remote netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hosts[remote]--; s.hosts[remote] == 0 {
+		delete(s.hosts, remote)
+	}
+}
+
+// lock gives one session the maildrop, RFC 1939 section 4.
+func (s *Server) lock(account string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[account] {
+		return false
+	}
+	s.open[account] = true
+	return true
+}
+
+func (s *Server) unlock(account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, account)
+}
