@@ -100,7 +100,7 @@ type MailboxChange struct {
 	Account    AccountID
 	Record     Mailbox // as it is afterwards; Record.ID names it
 	Add        []Message
-	Update     []Entry // existing messages with new flags and MODSEQ
+	Update     []Entry // existing messages with new flags and MODSEQ, not those of Expunge
 	Expunge    []UID   // remembered with ExpungedAt
 	ExpungedAt ModSeq
 	Remove     bool // the mailbox goes, with all its messages
@@ -130,8 +130,9 @@ type BodyWriter interface {
 	io.Writer
 	ID() mail.ID
 	Size() int64
-	// Body reads what was written so far, until the next Write. Its Close does
-	// nothing.
+	// Body reads what was written so far, until the next Write or Discard. Its
+	// Close does nothing. A body that a batch has taken is better opened by
+	// OpenBody.
 	Body() mail.Body
 	// Discard frees a body that no applied batch has taken; after that, or
 	// after Apply, it does nothing. It may be called more than once.
@@ -140,6 +141,10 @@ type BodyWriter interface {
 
 // Engine keeps the records and bodies of one site. Its methods may be called
 // at the same time; order of changes to one account is the caller's business.
+//
+// A sequence shows the state at its start. It leaves damaged records out: the
+// engine sets each aside with its octets kept and reports it; an error ends the
+// sequence. What is asked for by name, an account or a body, is ErrDamaged.
 type Engine interface {
 	// Accounts lists every account.
 	Accounts(ctx context.Context) iter.Seq2[Account, error]

@@ -182,6 +182,9 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("records: %w", err)
 	}
 	e.committer = newCommitter(e)
+	if err := e.checkFormat(); err != nil {
+		return err
+	}
 	if e.segments, err = openSegments(e); err != nil {
 		return err
 	}
@@ -194,9 +197,34 @@ func (e *Engine) open(ctx context.Context) error {
 	return e.redo(ctx)
 }
 
+// format is the version of keys and files; a change that older programs would
+// misread raises it.
+const format = 1
+
+// checkFormat refuses a store of a newer version.
+func (e *Engine) checkFormat() error {
+	key := []byte{kindFormat}
+	value, closer, err := e.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		b := e.db.NewBatch()
+		defer b.Close()
+		b.Set(key, encodeNumber(key, format), nil)
+		return e.commit(b, false)
+	}
+	if err != nil {
+		return e.readError(err)
+	}
+	defer closer.Close()
+	if n, err := decodeNumber(key, value); err != nil || n > format {
+		return fmt.Errorf("store of format %d (%v), this program knows %d", n, err, format)
+	}
+	return nil
+}
+
 // openRecords opens the Pebble database.
 func openRecords(e *Engine) (*pebble.DB, error) {
-	cache := pebble.NewCache(e.o.Cache)
+	// Pebble takes its memtables out of the cache.
+	cache := pebble.NewCache(e.o.Cache + 2*int64(e.o.memTable))
 	defer cache.Unref()
 	o := &pebble.Options{
 		FS:                          e.fs,
@@ -215,6 +243,7 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].BlockSize = 16 << 10
 	}
 	return pebble.Open(e.records, o)
 }

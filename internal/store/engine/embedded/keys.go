@@ -18,6 +18,7 @@ const (
 	kindItem     = 'q' // item 16: a queue item
 	kindRef      = 'r' // body 16, owner: a message or item that names the body
 	kindSuspect  = 's' // time 8, body 16, count 4: a body that lost an owner
+	kindFormat   = 'v' // the version of all this
 	kindRedo     = 'w' // segment 8, offset 8: a body whose place is not yet synced
 	kindDamaged  = 'z' // another key: the octets of a record set aside
 )

@@ -2,7 +2,10 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"plic/internal/store/engine"
 )
 
 // redo writes anew every body whose place in its segment was never known to be
@@ -18,18 +21,21 @@ func (e *Engine) redo(ctx context.Context) error {
 		}
 		count++
 		was, ok := redoPlace(key)
-		if !ok {
-			return nil
-		}
 		f, _, err := openFrame(value)
-		if err != nil {
-			// The place may still hold it: OpenBody will tell.
-			e.o.Log.Error("a damaged redo record", "segment", was.segment, "offset", was.offset, "error", err)
-			return nil
+		if !ok || err != nil {
+			// The place may still hold the body: OpenBody will tell.
+			e.damaged.Add(1)
+			e.o.Log.Error("a damaged redo record was set aside", "segment", was.segment, "offset", was.offset, "error", err)
+			return b.Set(append([]byte{kindDamaged}, key...), value, nil)
 		}
 		l, err := e.locate(f.id)
-		if err != nil || l.own() || l.place != was {
+		switch {
+		case errors.Is(err, engine.ErrDamaged):
+			l = location{size: f.size, sum: f.sum} // it is known again
+		case errors.Is(err, engine.ErrNotFound) || err == nil && (l.own() || l.place != was):
 			return nil // reclaimed or moved since
+		case err != nil:
+			return err
 		}
 		if l.place, err = e.segments.append(append([]byte(nil), value...)); err != nil {
 			return err

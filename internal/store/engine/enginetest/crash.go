@@ -85,6 +85,11 @@ type moment struct {
 	applied int // batches that were given to Apply
 }
 
+// again is the same disk once more.
+func (m moment) again() *vfs.Memory {
+	return m.fs.CrashClone(vfs.CrashConfig{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+}
+
 // camera takes a picture of the disk, as a crash would leave it, before every
 // operation that changes something.
 type camera struct {
@@ -137,6 +142,34 @@ func Crash(ctx context.Context, s Suite, r CrashRun) error {
 	for n, m := range cam.moments {
 		if err := survives(ctx, s, c, m, states); err != nil {
 			return fmt.Errorf("crash %d of %d, before %s: %w", n, len(cam.moments), m.op, err)
+		}
+		if n%50 != 49 {
+			continue
+		}
+		if err := survivesTwice(ctx, s, c, r, m, states); err != nil {
+			return fmt.Errorf("crash %d of %d, before %s: %w", n, len(cam.moments), m.op, err)
+		}
+	}
+	return nil
+}
+
+// survivesTwice crashes at every write of the start after a crash.
+func survivesTwice(ctx context.Context, s Suite, c *clock, r CrashRun, m moment, states []string) error {
+	cam := &camera{disk: m.again(), percent: r.Unsynced, rng: rand.New(rand.NewPCG(r.Seed, 6)), on: true}
+	cam.set(m.waited, m.applied)
+	e, err := s.Open(ctx, Config{FS: errorfs.Wrap(cam.disk, errorfs.InjectorFunc(cam.look)), Now: c.now})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.Tend(ctx, e), e.Close()); err != nil {
+		return err
+	}
+	cam.mu.Lock()
+	cam.on = false
+	cam.mu.Unlock()
+	for _, second := range cam.moments {
+		if err := survives(ctx, s, c, second, states); err != nil {
+			return fmt.Errorf("and then again before %s: %w", second.op, err)
 		}
 	}
 	return nil
@@ -199,7 +232,7 @@ func script(ctx context.Context, s Suite, fs vfs.FS, c *clock, r CrashRun, cam *
 
 // survives opens an engine on what a crash left.
 func survives(ctx context.Context, s Suite, c *clock, m moment, states []string) error {
-	e, err := s.Open(ctx, Config{FS: m.fs, Now: c.now})
+	e, err := s.Open(ctx, Config{FS: m.again(), Now: c.now})
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
