@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// read are the selections in the packages that know the configuration, as "x.y"
+// selections are what is selected in the packages that know the configuration, as "x.y"
 // and with the last two names of longer ones.
-func read(all *tree) map[string]bool {
+func selections(all *tree) map[string]bool {
 	used := map[string]bool{}
 	for _, p := range all.pkgs {
 		if p.name != "server" && p.name != "cmd/plic" {
@@ -58,7 +58,7 @@ func structs(all *tree, name string) map[string]*ast.StructType {
 func TestEverySettingTakesEffect(t *testing.T) {
 	t.Parallel()
 	all := load(t)
-	used, types := read(all), structs(all, "config")
+	used, types := selections(all), structs(all, "config")
 	top, count := types["Config"], 0
 	if top == nil {
 		t.Fatal("config.Config is not found")
