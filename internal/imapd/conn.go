@@ -191,9 +191,9 @@ func (c *conn) misread(cmd imap.Command, err error) bool {
 		c.bye("[UNAVAILABLE] the server is stopping, come back soon")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.bye("nothing was said for too long")
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errLeave):
 	default:
-		c.server.o.Log.Debug("imap: read", "conn", c.id, "err", err)
+		c.server.o.Log.Debug("imap: session", "conn", c.id, "err", err)
 	}
 	return false
 }
@@ -267,7 +267,8 @@ func (c *conn) answer(cmd imap.Command, r reply, err error) {
 		f := c.refusalOf(err)
 		switch f.kind {
 		case "":
-			c.leaving = true // nobody is there to be told
+			c.leaving = true
+			c.misread(cmd, err)
 			return
 		case "BYE":
 			c.bye(f.line())

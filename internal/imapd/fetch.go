@@ -205,7 +205,7 @@ func (f *fetcher) find(ctx context.Context, e store.Entry) error {
 func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) error {
 	c := f.c
 	b := appendFetch(c.out.line(), i)
-	from, pieces := len(b), f.pieces
+	pieces := f.pieces
 	hasFlags, hasModSeq := false, false
 	for _, it := range f.items {
 		switch it.Kind {
@@ -248,7 +248,7 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 	if changed && !hasModSeq && c.condstore {
 		b = append(appendModSeq(b, e.ModSeq), ' ')
 	}
-	if n := len(b); n > 0 && b[n-1] == ' ' && n > from {
+	if n := len(b); n > 0 && b[n-1] == ' ' {
 		b = b[:n-1]
 	}
 	c.out.end(append(b, ")\r\n"...))

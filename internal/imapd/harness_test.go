@@ -212,6 +212,7 @@ type client struct {
 	t     testing.TB
 	nc    net.Conn
 	lines chan string
+	wait  time.Duration // for a line
 }
 
 func (h *house) dial(from string) *client {
@@ -224,7 +225,7 @@ func (h *house) dial(from string) *client {
 }
 
 func newClient(t testing.TB, nc net.Conn) *client {
-	c := &client{t: t, nc: nc, lines: make(chan string, 1<<16)}
+	c := &client{t: t, nc: nc, lines: make(chan string, 1<<16), wait: 20 * time.Second}
 	t.Cleanup(func() { nc.Close() })
 	go func() {
 		defer close(c.lines)
@@ -269,7 +270,7 @@ func (c *client) line() (string, bool) {
 			c.t.Errorf("a line does not end with CRLF: %q", line)
 		}
 		return text, ok
-	case <-time.After(20 * time.Second):
+	case <-time.After(c.wait):
 		c.t.Fatal("the server does not answer")
 		return "", false
 	}

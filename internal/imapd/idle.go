@@ -53,9 +53,6 @@ func (c *conn) idleUntil(ctx context.Context, changes <-chan struct{}, until tim
 		}
 		select {
 		case <-said:
-			if errors.Is(heard, errInterrupted) {
-				return &refusal{"BYE", "UNAVAILABLE", "the server is stopping, come back soon"}
-			}
 			return heard
 		case <-changes:
 			if err := c.update(ctx); err != nil {

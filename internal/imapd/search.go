@@ -129,11 +129,6 @@ func (c *conn) find(ctx context.Context, q *imap.Search, byUID bool) (*found, er
 
 // lookInto decides on messages whose entry does not.
 func (c *conn) lookInto(ctx context.Context, p *test, pending []span, f *found, byUID bool) error {
-	leave, err := c.server.searches.enter(ctx, c.account.Name())
-	if err != nil {
-		return err
-	}
-	defer leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	_, stop := c.in.ahead(func() {
@@ -147,6 +142,11 @@ func (c *conn) lookInto(ctx context.Context, p *test, pending []span, f *found, 
 		}
 	})
 	defer stop()
+	leave, err := c.server.searches.enter(ctx, c.account.Name())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	v := c.view
 	m := matcher{ctx: ctx, mb: v.mb, pool: c.server}
 	defer m.close()

@@ -1,0 +1,438 @@
+package imapd
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"plic/internal/sasl"
+	"plic/internal/store"
+	"plic/internal/store/engine"
+)
+
+// tlsClient goes on with a connection in TLS.
+func tlsClient(t *testing.T, nc net.Conn) *client {
+	t.Helper()
+	c := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Time{})
+	return newClient(t, c)
+}
+
+// plainLine reads one line octet by octet, so that none behind it are taken.
+func plainLine(t *testing.T, nc net.Conn) string {
+	t.Helper()
+	nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var line []byte
+	for b := make([]byte, 1); ; {
+		if _, err := nc.Read(b); err != nil {
+			t.Fatalf("%v after %q", err, line)
+		}
+		if b[0] == '\n' {
+			nc.SetReadDeadline(time.Time{})
+			return strings.TrimSuffix(string(line), "\r")
+		}
+		line = append(line, b[0])
+	}
+}
+
+func TestSTARTTLS(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	nc, err := h.ln.dial("192.0.2.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := plainLine(t, nc); !strings.Contains(line, "STARTTLS LOGINDISABLED") {
+		t.Fatalf("greeting %q", line)
+	}
+	io.WriteString(nc, "a STARTTLS\r\n")
+	if line := plainLine(t, nc); !strings.HasPrefix(line, "a OK") {
+		t.Fatalf("STARTTLS: %q", line)
+	}
+	c := tlsClient(t, nc)
+	lines := c.ok("CAPABILITY")
+	if strings.Contains(lines[0], "STARTTLS") || strings.Contains(lines[0], "LOGINDISABLED") || !strings.Contains(lines[0], "AUTH=SCRAM-SHA-256-PLUS") {
+		t.Errorf("in TLS: %s", lines[0])
+	}
+	if _, answer := c.do("STARTTLS"); !strings.HasPrefix(answer, "BAD") {
+		t.Errorf("STARTTLS in TLS: %s", answer)
+	}
+	c.ok("LOGIN alice secret")
+	if _, answer := c.do("STARTTLS"); !strings.HasPrefix(answer, "BAD") {
+		t.Errorf("STARTTLS after login: %s", answer)
+	}
+	c.ok("SELECT INBOX")
+}
+
+// S3, CVE-2011-0411: what comes in the clear behind STARTTLS is never obeyed.
+func TestSTARTTLSInjection(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	for _, injected := range []string{"b CAPABILITY\r\n", "b LOGIN alice secret\r\n", "x"} {
+		c := h.dial("127.0.0.1:1")
+		c.expect("* OK ...")
+		c.send("a STARTTLS\r\n" + injected)
+		c.expect("* BYE ...")
+		c.closed()
+	}
+}
+
+func TestImplicitTLS(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	ln := newMemListener()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.server.Serve(ctx, ln, true) }()
+	nc, err := ln.dial("192.0.2.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := tlsClient(t, nc)
+	c.expect("* OK [CAPABILITY ... AUTH=PLAIN...")
+	c.ok("LOGIN alice secret")
+	stop()
+	c.expect("* BYE ...")
+	c.closed()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSCRAM(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	for _, password := range []string{"secret", "wrong"} {
+		c := h.dial("127.0.0.1:1")
+		c.expect("* OK ...")
+		x, err := sasl.NewSCRAMClient(sasl.Credentials{User: "alice", Password: password}, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := x.Next(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.send("a AUTHENTICATE SCRAM-SHA-256 " + base64.StdEncoding.EncodeToString(first) + "\r\n")
+		for {
+			line, _ := c.line()
+			challenge, more := strings.CutPrefix(line, "+ ")
+			if !more {
+				if ok := strings.HasPrefix(line, "a OK"); ok != (password == "secret") {
+					t.Errorf("password %s: %s", password, line)
+				}
+				break
+			}
+			raw, err := base64.StdEncoding.DecodeString(challenge)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := x.Next(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.send(base64.StdEncoding.EncodeToString(response) + "\r\n")
+		}
+	}
+}
+
+// Two-stage stop: who waits is told BYE at once, who is at work may end.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	waiting, idling, working, before := h.open("alice"), h.open("alice"), h.open("alice"), h.dial("127.0.0.1:1")
+	before.expect("* OK ...")
+	idling.send("i IDLE\r\n")
+	idling.expect("+ idling")
+	working.send("w APPEND INBOX {12}\r\n")
+	working.expect("+ ...")
+	working.send("Subj")
+	h.stop()
+	for _, c := range []*client{waiting, idling, before} {
+		c.expect("* BYE [UNAVAILABLE] ...")
+		c.closed()
+	}
+	working.send("ect: x\r\n\r\n")
+	working.expect("w OK [APPENDUID ...", "* BYE [UNAVAILABLE] ...")
+	working.closed()
+	if _, err := h.ln.dial("127.0.0.1:1"); err == nil {
+		t.Error("still listening")
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, nil)
+		start := time.Now()
+		before := h.dial("127.0.0.1:1")
+		before.expect("* OK ...")
+		before.wait = time.Hour
+		before.expect("* BYE ...")
+		before.closed()
+		if got := time.Since(start); got != 3*time.Minute {
+			t.Errorf("cut off before login after %v", got)
+		}
+		c := h.open("alice")
+		c.wait = time.Hour
+		start = time.Now()
+		c.expect("* BYE ...")
+		c.closed()
+		if got := time.Since(start); got != 30*time.Minute {
+			t.Errorf("cut off after %v", got)
+		}
+		c = h.open("alice")
+		c.wait = time.Hour
+		start = time.Now()
+		c.send("a IDLE\r\n")
+		c.expect("+ idling")
+		for range 7 {
+			c.expect("* OK still here")
+		}
+		c.expect("* BYE ...")
+		c.closed()
+		if got := time.Since(start); got != 30*time.Minute {
+			t.Errorf("IDLE cut off after %v", got)
+		}
+		// half a command counts as nothing
+		c = h.open("alice")
+		c.wait = time.Hour
+		c.send("a NOO")
+		c.expect("* BYE ...")
+		c.closed()
+	})
+}
+
+// I5: a client that does not take what it asked for is cut off, and what it
+// asked for is not piled up meanwhile.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, nil)
+		h.deliver("INBOX", store.Flags{}, "Subject: big\r\n\r\n"+strings.Repeat("x", 4<<20))
+		nc, err := h.ln.dial("127.0.0.1:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		plainLine(t, nc)
+		io.WriteString(nc, "a LOGIN alice secret\r\n")
+		plainLine(t, nc)
+		go io.WriteString(nc, "b EXAMINE INBOX\r\nc FETCH 1 (BODY.PEEK[] BODY.PEEK[TEXT] BODY.PEEK[1])\r\n")
+		start := time.Now()
+		got := 0
+		for b := make([]byte, 1); ; got++ {
+			time.Sleep(time.Second)
+			if _, err := nc.Read(b); err != nil {
+				break
+			}
+		}
+		// one octet a second: the first page does not get through in 5 minutes
+		if took := time.Since(start); took > 6*time.Minute || got > 400 {
+			t.Errorf("cut off after %v and %d octets", took, got)
+		}
+	})
+}
+
+// I2: brackets without end before login.
+func TestEndlessLine(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.dial("127.0.0.1:1")
+	c.expect("* OK ...")
+	go func() {
+		piece := strings.Repeat("(", 64<<10)
+		for range 160 {
+			if _, err := io.WriteString(c.nc, piece); err != nil {
+				return
+			}
+		}
+	}()
+	c.expect("* BYE [TOOBIG] ...")
+	c.closed()
+}
+
+// A panic ends its own connection and no other.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *Options) { o.Store = nil })
+	other := h.dial("127.0.0.1:1")
+	other.expect("* OK ...")
+	c := h.dial("127.0.0.1:1")
+	c.expect("* OK ...")
+	c.send("a LOGIN alice secret\r\n")
+	c.expect("", "* BYE [SERVERBUG] internal error")
+	c.closed()
+	other.ok("NOOP")
+}
+
+// I4: a search ends when its client goes away, even while it waits its turn.
+func TestSearchCancelled(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.deliver("INBOX", store.Flags{}, eml(t, "simple.eml"))
+	for range perAccount {
+		leave, err := h.server.searches.enter(context.Background(), "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+	}
+	c := h.open("alice")
+	c.ok("SELECT INBOX")
+	c.send("a SEARCH BODY tomorrow\r\n")
+	c.nc.Close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		h.server.mu.Lock()
+		n := len(h.server.sessions)
+		h.server.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the session is still there")
+		}
+	}
+}
+
+func TestDeletedUnderSession(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	a, b, idle := h.open("alice"), h.open("alice"), h.open("alice")
+	a.ok("CREATE box")
+	b.ok("SELECT box")
+	idle.ok("SELECT box")
+	idle.send("a IDLE\r\n")
+	idle.expect("+ idling")
+	a.ok("DELETE box")
+	idle.expect("* BYE ...")
+	idle.closed()
+	b.send("a NOOP\r\n")
+	b.expect("* BYE ...")
+	b.closed()
+	a.ok("CREATE box")
+	b = h.open("alice")
+	b.ok("SELECT box")
+	a.ok("RENAME box other")
+	b.send("a FETCH 1:* FLAGS\r\n")
+	b.expect("* BYE ...")
+	b.closed()
+}
+
+// A full or broken store gives a NO, and the session goes on.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.open("alice")
+	for _, err := range []error{engine.ErrFull, engine.ErrFailed} {
+		h.engine.Refuse(fmt.Errorf("test: %w", err))
+		for _, command := range []string{"APPEND INBOX {3+}\r\nabc", "CREATE more"} {
+			if _, answer := c.do(command); !strings.HasPrefix(answer, "NO [UNAVAILABLE]") {
+				t.Errorf("%s with %v: %s", command, err, answer)
+			}
+		}
+		h.engine.Refuse(nil)
+		c.ok("NOOP")
+		if errors.Is(err, engine.ErrFull) {
+			c.ok("APPEND INBOX {3+}\r\nabc")
+		}
+	}
+}
+
+// What was sent at once is answered in order, and a message comes back as it
+// was sent.
+func TestPipelineAndStream(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	nc, err := h.ln.dial("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	var text strings.Builder
+	text.WriteString("Subject: long\r\n\r\n")
+	for i := range 60000 {
+		fmt.Fprintf(&text, "line %d of the message\r\n", i)
+	}
+	message := text.String()
+	go io.WriteString(nc, "1 LOGIN alice secret\r\n2 APPEND INBOX {"+fmt.Sprint(len(message))+"+}\r\n"+message+"\r\n3 SELECT INBOX\r\n4 FETCH 1 BODY[]\r\n5 NOOP\r\n6 LOGOUT\r\n")
+	r := bufio.NewReader(nc)
+	tag := 1
+	for {
+		line, err := r.ReadString('\n')
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "* 1 FETCH (BODY[] {") {
+			got := make([]byte, len(message))
+			if _, err := io.ReadFull(r, got); err != nil || string(got) != message {
+				t.Fatalf("the message is another: %v", err)
+			}
+		}
+		if line[0] != '*' && line[0] != ' ' && line[0] != ')' {
+			if !strings.HasPrefix(line, fmt.Sprint(tag)+" OK") {
+				t.Fatalf("answer %d: %s", tag, line)
+			}
+			tag++
+		}
+	}
+	if tag != 7 {
+		t.Errorf("%d answers", tag-1)
+	}
+}
+
+// Many messages: every batch boundary, details and bodies, in order.
+func TestManyMessages(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	const n = 2*batchSize + 7
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = fmt.Sprintf("From: u%d@example.org\r\nSubject: s%d\r\n\r\nbody %d\r\n", i+1, i+1, i+1)
+	}
+	h.deliver("INBOX", store.Flags{}, texts...)
+	c := h.open("alice")
+	c.ok("SELECT INBOX")
+	for i, line := range c.ok("FETCH 1:* (UID FLAGS)") {
+		if want := fmt.Sprintf("* %d FETCH (UID %d FLAGS (\\Recent))", i+1, i+1); line != want {
+			t.Fatalf("got %s, want %s", line, want)
+		}
+	}
+	lines := c.ok("FETCH 1:* (ENVELOPE BODY[TEXT])")
+	if len(lines) != 3*n {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for i := range n {
+		if !strings.Contains(lines[3*i], fmt.Sprintf(`"s%d"`, i+1)) {
+			t.Fatalf("message %d: %s", i+1, lines[3*i])
+		}
+		if want := fmt.Sprintf("body %d", i+1); lines[3*i+1] != want {
+			t.Fatalf("message %d: %q, want %q", i+1, lines[3*i+1], want)
+		}
+		if got := lines[3*i+2]; got != ` FLAGS (\Seen \Recent))` {
+			t.Fatalf("message %d: %q", i+1, got)
+		}
+	}
+	if got := c.ok("SEARCH RETURN (COUNT) SEEN"); got[0] != fmt.Sprintf(`* ESEARCH (TAG "x") COUNT %d`, n) {
+		t.Error(got)
+	}
+	if got := c.ok("SEARCH BODY 1030"); len(got) != 1 || got[0] != "* SEARCH 1030" {
+		t.Error(got)
+	}
+}
