@@ -38,6 +38,7 @@ type Error struct {
 	Err    error // more, or nil
 }
 
+// Error says what was asked, what came of it and who said so.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("look-up of %s %q: %v", e.Type, e.Name, e.Kind)
 	if e.Server != "" {
@@ -49,6 +50,7 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Unwrap gives what lies behind the error.
 func (e *Error) Unwrap() error { return e.Err }
 
 // NotFound says that there are no such records, for sure.

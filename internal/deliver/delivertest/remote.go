@@ -44,6 +44,7 @@ type Remote struct {
 	commands []string
 	conns    int
 	serving  sync.WaitGroup
+	read     int // octets of a flood that the client took
 }
 
 // Settle waits until all conversations that Dial has begun are over. In a
