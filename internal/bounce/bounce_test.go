@@ -349,6 +349,34 @@ func TestManyRecipients(t *testing.T) {
 	}
 }
 
+// TestAliased: a sender who wrote to another address is told so.
+func TestAliased(t *testing.T) {
+	to := rcpt("bob@example.com", "", mail.Reply(550, "5.1.1", "x"), 0)
+	for original, want := range map[string]bool{
+		"rfc822;sales@example.com": true, "rfc822;BOB@Example.com": false, "": false, "x400;/C=DE/": true,
+	} {
+		to.Original = original
+		r, _ := reporter(lunch).Report(item(), mail.NotifyFailure, []mail.ItemRcpt{to})
+		m, _ := open(t, r)
+		if got := strings.Contains(text(t, r, m), "you wrote to"); got != want {
+			t.Errorf("%q: told %v", original, got)
+		}
+	}
+}
+
+// TestEightBit: only a message that has octets above 127 makes its report so.
+func TestEightBit(t *testing.T) {
+	bob := []mail.ItemRcpt{rcpt("bob@example.com", "", mail.Reply(550, "5.1.1", "größer"), 0)}
+	for raw, want := range map[string]mail.BodyKind{
+		lunch: "", "Subject: ü\r\n\r\nü\r\n": mail.Body8Bit, "Subject: ü\r\n\r\nü\n": "",
+	} {
+		r, _ := reporter(raw).Report(item(), mail.NotifyFailure, bob)
+		if open(t, r); r.Envelope.Kind != want {
+			t.Errorf("%q: %s", raw, r.Envelope.Kind)
+		}
+	}
+}
+
 func TestAdvice(t *testing.T) {
 	for _, c := range []struct {
 		status mail.Status

@@ -84,7 +84,8 @@ func opening(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) string {
 func writeRecipient(b *strings.Builder, kind mail.Notify, to *mail.ItemRcpt, remote bool) {
 	fmt.Fprintf(b, "<%s>\n", oneLine(to.Address.String()))
 	_, original, _ := strings.Cut(to.Original, ";")
-	if original = oneLine(original); original != "" && !strings.EqualFold(original, to.Address.String()) {
+	written, err := mail.ParseAddress(original)
+	if original = oneLine(original); original != "" && (err != nil || written.Key() != to.Address.Key()) {
 		fmt.Fprintf(b, "  (you wrote to %s)\n", original)
 	}
 	if to.Last.Code != 0 {

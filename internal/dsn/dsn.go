@@ -150,7 +150,8 @@ type Notice struct {
 	UTF8     bool            // the original had SMTPUTF8: its sender reads RFC 6533
 }
 
-// Compose writes the notification as a multipart/report, RFC 6522 section 3.
+// Compose writes the notification as a multipart/report, RFC 6522 section 3, in
+// seven bits if it can be: a report has no sender to tell that it cannot pass.
 func (n *Notice) Compose() []byte {
 	status, whole, headers := "message/delivery-status", "message/rfc822", "text/rfc822-headers"
 	if n.UTF8 { // RFC 6533 sections 4 to 6
@@ -173,13 +174,16 @@ func (n *Notice) Compose() []byte {
 	header := append(n.Header[:len(n.Header):len(n.Header)], message.Field{
 		Name: "Content-Type", Value: "multipart/report; report-type=delivery-status",
 	})
-	utf8Header := false
+	utf8Header, eightBit := false, n.UTF8
+	if n.Full && !isASCII(string(n.Original)) { // a message in a message cannot be encoded
+		eightBit = true
+	}
 	for _, f := range n.Header {
 		if f.Name == "To" && !isASCII(f.Value) { // an address that has no other form
 			utf8Header = true
 		}
 	}
-	return message.Compose(&message.Entity{Header: header, Parts: parts}, message.Allow{UTF8: utf8Header, EightBit: true})
+	return message.Compose(&message.Entity{Header: header, Parts: parts}, message.Allow{UTF8: utf8Header, EightBit: eightBit})
 }
 
 func isASCII(s string) bool {

@@ -90,7 +90,7 @@ func digests(depth int) string {
 // invariants of checkTree hold (P2, P3). Sizes are such that a quadratic step
 // would not end within the time a test may take.
 func TestHostile(t *testing.T) {
-	const size = 4 << 20
+	const size = 2 << 20
 	for name, build := range hostileMessages() {
 		raw := build(size)
 		if name == "deep multipart" || name == "digests" || name == "long boundary" {
@@ -210,9 +210,9 @@ func hostileFields() map[string]func(n int) string {
 	}
 }
 
-// TestHostileFields bounds what a field of 2 MiB may cost, and what it gives.
+// TestHostileFields bounds what a field of 1 MiB may cost, and what it gives.
 func TestHostileFields(t *testing.T) {
-	const size = 2 << 20
+	const size = 1 << 20
 	for name, build := range hostileFields() {
 		value := build(size)
 		var list []message.Mailbox
