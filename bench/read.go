@@ -122,11 +122,25 @@ func (s *site) fill(ctx context.Context, messages int) error {
 	const window = 200
 	for sent := 0; sent < messages; sent += window {
 		w := bufio.NewWriterSize(c.conn, 64<<10)
+		answers := window
+		if s.multiAppend {
+			answers = 1
+			fmt.Fprintf(w, "t APPEND %s", largeBox)
+		}
 		for range window {
-			fmt.Fprintf(w, "t APPEND %s (\\Seen) {%d+}\r\n%s\r\n", largeBox, len(body), body)
+			if !s.multiAppend {
+				fmt.Fprintf(w, "t APPEND %s", largeBox)
+			}
+			fmt.Fprintf(w, " (\\Seen) {%d+}\r\n%s", len(body), body)
+			if !s.multiAppend {
+				w.WriteString("\r\n")
+			}
+		}
+		if s.multiAppend {
+			w.WriteString("\r\n")
 		}
 		go w.Flush()
-		for range window {
+		for range answers {
 			if err := c.done(); err != nil {
 				return err
 			}

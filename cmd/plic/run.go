@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 
 	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/mail"
+	"plic/internal/server"
 )
 
 // host is all that the command line needs of the server.
@@ -37,15 +37,17 @@ type site struct {
 }
 
 // endpoint is an address where a service listens.
-type endpoint struct{ Service, Address string }
+type endpoint = server.Endpoint
 
 // realHost is the server of this program.
 type realHost struct{}
 
-func (realHost) New(context.Context, *config.Config, *slog.Logger, func(site)) (service, error) {
-	return nil, errors.New("the server is not part of this build")
+func (realHost) New(ctx context.Context, c *config.Config, log *slog.Logger, up func(site)) (service, error) {
+	return server.New(ctx, server.Options{Config: c, Log: log, Up: func(s *server.Server) {
+		up(site{Endpoints: s.Endpoints(), CA: s.CA(), Operations: s.Operations(), Submit: s.Submit})
+	}})
 }
 
-func (realHost) Offline(context.Context, *config.Config) (control.Operations, io.Closer, error) {
-	return control.Operations{}, nil, errors.New("no server runs on this directory, and working without one is not part of this build")
+func (realHost) Offline(ctx context.Context, c *config.Config) (control.Operations, io.Closer, error) {
+	return server.Offline(ctx, c, slog.New(slog.DiscardHandler))
 }

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// door is an open socket. What comes in goes to the newest server behind it, so
+// that a reload changes the server and keeps the socket, and with it every
+// connection there is.
+type door struct {
+	service string
+	socket  net.Listener
+	newest  atomic.Pointer[behind]
+}
+
+// openDoor listens at an address.
+func openDoor(ctx context.Context, service, address string) (*door, error) {
+	socket, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &door{service: service, socket: socket}, nil
+}
+
+// next makes the listener of a new server; what comes in goes there from now
+// on. The one before gets nothing more, and its sessions go on.
+func (d *door) next() net.Listener {
+	b := &behind{door: d, in: make(chan net.Conn), replaced: make(chan struct{}), closed: make(chan struct{})}
+	if before := d.newest.Swap(b); before != nil {
+		close(before.replaced)
+	}
+	return b
+}
+
+// admit hands connections on until the door is closed. Trouble of the moment,
+// such as no file descriptor left, is waited out.
+func (d *door) admit(ctx context.Context) {
+	for ctx.Err() == nil {
+		conn, err := d.socket.Accept()
+		switch {
+		case err == nil:
+			d.hand(ctx, conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func (d *door) hand(ctx context.Context, conn net.Conn) {
+	for {
+		b := d.newest.Load()
+		select {
+		case b.in <- conn:
+			return
+		case <-b.replaced: // meanwhile; the next one takes it
+		case <-b.closed:
+			conn.Close()
+			return
+		case <-ctx.Done():
+			conn.Close()
+			return
+		}
+	}
+}
+
+// behind is the listener of one server behind a door.
+type behind struct {
+	door     *door
+	in       chan net.Conn
+	replaced chan struct{}
+	closed   chan struct{}
+	once     sync.Once
+}
+
+// Accept waits for the next connection. A server that was replaced waits until
+// it is closed.
+func (b *behind) Accept() (net.Conn, error) {
+	select {
+	case conn := <-b.in:
+		return conn, nil
+	case <-b.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends this server's part; the socket is the door's.
+func (b *behind) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
+}
+
+// Addr is the address of the socket.
+func (b *behind) Addr() net.Addr { return b.door.socket.Addr() }

@@ -1,0 +1,240 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+
+	"plic/internal/config"
+	"plic/internal/control"
+	"plic/internal/directory"
+	"plic/internal/directory/native"
+	"plic/internal/mail"
+	"plic/internal/queue"
+	"plic/internal/store"
+)
+
+// Operations are what the command line may ask of the running server.
+func (s *Server) Operations() control.Operations { return s.site.operations() }
+
+// Offline opens a data directory on which no server runs, for the command line.
+func Offline(ctx context.Context, c *config.Config, log *slog.Logger) (control.Operations, io.Closer, error) {
+	s, err := openSite(ctx, c, log)
+	if err != nil {
+		return control.Operations{}, nil, err
+	}
+	return s.operations(), closer(s.close), nil
+}
+
+type closer func() error
+
+// Close calls the function.
+func (c closer) Close() error { return c() }
+
+func (s *site) operations() control.Operations {
+	return control.Operations{Directory: people{s.directory, s.store}, Queue: waiting{s}, Journal: s.journal}
+}
+
+// people is control.Directory over the directory and the mail of its accounts.
+type people struct {
+	d     *native.Directory
+	store *store.Store
+}
+
+// told turns what the directory says into the words of control.
+func told(err error) error {
+	if errors.Is(err, directory.ErrNotFound) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, store.ErrNoAccount) {
+		return errors.Join(control.ErrNotFound, err)
+	}
+	return err
+}
+
+// Domains lists our domains.
+func (p people) Domains(context.Context) iter.Seq2[control.Domain, error] {
+	return func(yield func(control.Domain, error) bool) {
+		for _, d := range p.d.Domains() {
+			if !yield(control.Domain{Name: d.Name.String()}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// AddDomain makes a domain ours.
+func (p people) AddDomain(ctx context.Context, name string) error {
+	d, err := mail.ParseDomain(name)
+	if err != nil {
+		return err
+	}
+	return p.d.AddDomain(ctx, d)
+}
+
+// RemoveDomain gives up a domain without accounts and aliases.
+func (p people) RemoveDomain(ctx context.Context, name string) error {
+	d, err := mail.ParseDomain(name)
+	if err != nil {
+		return err
+	}
+	return told(p.d.RemoveDomain(ctx, d, false))
+}
+
+// Accounts lists who may log in.
+func (p people) Accounts(context.Context) iter.Seq2[control.Account, error] {
+	return func(yield func(control.Account, error) bool) {
+		for _, a := range p.d.Accounts() {
+			if !yield(control.Account{Name: a.Name, Disabled: a.Disabled}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// AddAccount makes an account.
+func (p people) AddAccount(ctx context.Context, name, password string) error {
+	a, err := mail.ParseAddress(name)
+	if err != nil {
+		return err
+	}
+	_, err = p.d.AddAccount(ctx, a, password)
+	return told(err)
+}
+
+// SetPassword changes an account's password.
+func (p people) SetPassword(ctx context.Context, name, password string) error {
+	return told(p.d.SetPassword(ctx, name, password))
+}
+
+// RemoveAccount takes a login away; with purge, its mail too. Mail that is
+// kept comes back with an account of the same name.
+func (p people) RemoveAccount(ctx context.Context, name string, purge bool) error {
+	a, err := p.d.Account(ctx, name)
+	if err != nil {
+		return told(err)
+	}
+	if err := p.d.RemoveAccount(ctx, name); err != nil {
+		return told(err)
+	}
+	if !purge {
+		return nil
+	}
+	if err := p.store.RemoveAccount(ctx, a.Name); err != nil && !errors.Is(err, store.ErrNoAccount) {
+		return fmt.Errorf("the account is removed, but not its mail: %w", err)
+	}
+	return nil
+}
+
+// Aliases lists the aliases.
+func (p people) Aliases(context.Context) iter.Seq2[control.Alias, error] {
+	return func(yield func(control.Alias, error) bool) {
+		for _, a := range p.d.Aliases() {
+			c := control.Alias{Address: a.Name}
+			for _, t := range a.Targets {
+				c.Targets = append(c.Targets, t.String())
+			}
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// AddAlias adds targets to an alias.
+func (p people) AddAlias(ctx context.Context, a control.Alias) error {
+	targets, err := parseAll(a.Targets)
+	if err != nil {
+		return err
+	}
+	return told(p.d.AddAlias(ctx, a.Address, targets...))
+}
+
+// RemoveAlias takes targets from an alias, or all of it.
+func (p people) RemoveAlias(ctx context.Context, a control.Alias) error {
+	targets, err := parseAll(a.Targets)
+	if err != nil {
+		return err
+	}
+	return told(p.d.RemoveAlias(ctx, a.Address, targets...))
+}
+
+func parseAll(texts []string) ([]mail.Address, error) {
+	var list []mail.Address
+	for _, text := range texts {
+		a, err := mail.ParseAddress(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+// waiting is control.Queue over the queue, which need not run.
+type waiting struct{ s *site }
+
+// List gives every item.
+func (w waiting) List(ctx context.Context) iter.Seq2[mail.Item, error] {
+	return func(yield func(mail.Item, error) bool) {
+		for l, err := range w.s.queue.List(ctx, queue.Filter{}) {
+			if !yield(l.Item, err) {
+				return
+			}
+		}
+	}
+}
+
+// Show gives one item.
+func (w waiting) Show(ctx context.Context, id mail.ID) (mail.Item, error) {
+	l, err := w.s.queue.Show(ctx, id)
+	return l.Item, told(err)
+}
+
+// Message reads an item's message.
+func (w waiting) Message(ctx context.Context, id mail.ID) (io.ReadCloser, error) {
+	item, err := w.s.office.Item(ctx, id)
+	if err != nil {
+		return nil, told(err)
+	}
+	body, err := w.s.office.OpenBody(ctx, &item)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{mail.Reader(body), body}, nil
+}
+
+// Retry tries an item now.
+func (w waiting) Retry(ctx context.Context, id mail.ID) error {
+	return w.one(id)(w.s.queue.Retry(ctx, only(id)))
+}
+
+// Hold keeps an item from being tried.
+func (w waiting) Hold(ctx context.Context, id mail.ID) error {
+	return w.one(id)(w.s.queue.Hold(ctx, only(id)))
+}
+
+// Release ends Hold.
+func (w waiting) Release(ctx context.Context, id mail.ID) error {
+	return w.one(id)(w.s.queue.Release(ctx, only(id)))
+}
+
+// Remove takes an item out, without a word to its sender.
+func (w waiting) Remove(ctx context.Context, id mail.ID) error {
+	return w.one(id)(w.s.queue.Remove(ctx, only(id), false))
+}
+
+func only(id mail.ID) queue.Filter { return queue.Filter{IDs: []mail.ID{id}} }
+
+// one makes an error of an item that was not there.
+func (waiting) one(id mail.ID) func(int, error) error {
+	return func(n int, err error) error {
+		if err == nil && n == 0 {
+			return fmt.Errorf("item %s: %w", id, control.ErrNotFound)
+		}
+		return told(err)
+	}
+}

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"plic/internal/auth"
+	"plic/internal/config"
+	"plic/internal/imapd"
+	"plic/internal/mail"
+	"plic/internal/pop3d"
+	"plic/internal/post"
+	"plic/internal/smtpd"
+)
+
+// services are the protocol servers of one configuration over one site.
+type services struct {
+	smtp *smtpd.Server
+	imap *imapd.Server
+	pop3 *pop3d.Server
+}
+
+// intake lets smtpd hand mail to the office, without either knowing the other.
+type intake struct{ *post.Office }
+
+// Begin starts to take a message.
+func (i intake) Begin(ctx context.Context, env *mail.Envelope) (smtpd.Draft, error) {
+	d, err := i.Office.Begin(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// newServices makes the servers that a configuration asks for.
+func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *services {
+	limits := smtpd.Limits{
+		Message: c.SMTP.MessageSize, Header: int(c.SMTP.HeaderSize), HeaderLines: c.SMTP.HeaderLines,
+		Hops: c.SMTP.Hops, Recipients: c.SMTP.Recipients,
+		SoftErrors: c.SMTP.ErrorsSoft, HardErrors: c.SMTP.ErrorsHard, ErrorDelay: c.SMTP.ErrorDelay, Junk: c.SMTP.JunkCommands,
+		Command: c.SMTP.Timeout, Data: c.SMTP.DataTimeout, Rate: c.SMTP.MinRate, Progress: c.SMTP.ProgressTimeout,
+		Connections: c.SMTP.Connections, PerAddress: c.SMTP.ConnectionsPerHost, Grace: c.StopGrace,
+	}
+	options := smtpd.Options{
+		Host: c.Hostname.String(), Intake: intake{s.office}, Auth: smtpd.FromAuth(a), TLS: keys.config,
+		Journal: s.journal, Log: s.log, Reverse: s.reverse,
+		Normalise: normalised(c), AllowEarly: !c.SMTP.EarlyTalker, Limits: limits,
+	}
+	all := &services{smtp: smtpd.New(options)}
+	all.imap = imapd.New(imapd.Options{
+		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
+		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
+		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Grace: c.StopGrace,
+	})
+	all.pop3 = pop3d.New(pop3d.Options{
+		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),
+	})
+	return all
+}
+
+// serve runs the server of a service on a listener until ctx ends.
+func (all *services) serve(ctx context.Context, service string, l net.Listener) error {
+	switch service {
+	case "smtp":
+		return all.smtp.Serve(ctx, l, smtpd.MX)
+	case "lmtp":
+		return all.smtp.Serve(ctx, l, smtpd.LMTP)
+	case "submission":
+		return all.smtp.Serve(ctx, l, smtpd.Submission)
+	case "submissions":
+		return all.smtp.Serve(ctx, l, smtpd.Submissions)
+	case "imap", "imaps":
+		return all.imap.Serve(ctx, l, service == "imaps")
+	default:
+		return all.pop3.Serve(ctx, l, service == "pop3s")
+	}
+}
+
+// normalised are the networks whose bare newlines are mended.
+func normalised(c *config.Config) []netip.Prefix {
+	if c.SMTP.BareNewline == config.NormaliseBare {
+		return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	}
+	return c.SMTP.TrustedNetworks
+}
+
+// reverse is the name of a client that also leads back to its address, RFC
+// 8601 section 2.7.3; "" if none does.
+func (s *site) reverse(ctx context.Context, addr netip.Addr) string {
+	names, _, err := s.resolver.PTR(ctx, addr)
+	if err != nil {
+		return ""
+	}
+	for _, name := range names[:min(len(names), 3)] {
+		back, _, err := s.resolver.Addrs(ctx, name)
+		if err != nil {
+			continue
+		}
+		for _, b := range back {
+			if b.Unmap() == addr.Unmap() {
+				return name
+			}
+		}
+	}
+	return ""
+}

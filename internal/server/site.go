@@ -1,0 +1,252 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"plic/internal/bounce"
+	"plic/internal/config"
+	"plic/internal/deliver/remote"
+	"plic/internal/directory"
+	"plic/internal/directory/native"
+	"plic/internal/dns"
+	"plic/internal/journal"
+	"plic/internal/mail"
+	"plic/internal/post"
+	"plic/internal/queue"
+	"plic/internal/route"
+	"plic/internal/store"
+	"plic/internal/store/engine/embedded"
+	"plic/internal/vfs"
+)
+
+// site is what a data directory holds and what works on it: everything but the
+// listeners. A command without a server opens one too.
+type site struct {
+	config    *config.Config
+	log       *slog.Logger
+	journal   *journal.Journal
+	engine    *embedded.Engine
+	store     *store.Store
+	directory *native.Directory
+	resolver  *dns.Client
+	office    *post.Office
+	transport *remote.Transport
+	queue     *queue.Queue
+	failed    chan error // the engine has stopped
+}
+
+// openSite opens a data directory, making it if it is not there. The order is
+// that of a message's way, backwards: each part needs those before it.
+func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site, err error) {
+	s = &site{config: c, log: log, failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+			s = nil
+		}
+	}()
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return s, fmt.Errorf("make the data directory: %w", err)
+	}
+	fs, now := vfs.Disk(), time.Now
+	s.engine, err = embedded.Open(ctx, embedded.Options{
+		FS: fs, Dir: c.DataDir, Now: now, Log: log,
+		Cache: c.Store.Cache, Reserve: orNone(c.Store.Reserve), Grace: orNone(c.Store.Grace),
+		OnFail: func(err error) { s.failed <- err },
+	})
+	if err != nil {
+		return s, err
+	}
+	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index})
+	if s.journal, err = journal.Open(journal.Options{FS: fs, Dir: s.path("journal"), Now: now, Keep: c.Journal.Keep, Log: log}); err != nil {
+		return s, err
+	}
+	if s.directory, err = native.Open(native.Options{
+		FS: fs, Dir: s.path("directory"), Now: now, Log: log,
+		Postmaster: c.Directory.Postmaster, Separator: c.Directory.PlusSeparator, Cost: cost(c),
+	}); err != nil {
+		return s, err
+	}
+	if err := s.openRoutes(now); err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+// openRoutes makes what moves messages: office, queue and transport.
+func (s *site) openRoutes(now func() time.Time) error {
+	c := s.config
+	system := dns.System{Servers: c.DNS.Servers}
+	if len(system.Servers) == 0 {
+		var err error
+		if system, err = dns.ReadSystem("/etc/resolv.conf"); err != nil {
+			return err
+		}
+	}
+	s.resolver = dns.New(dns.Options{
+		Servers: system.Servers, Timeout: c.DNS.Timeout, TrustAD: c.DNS.Trusted || system.TrustAD, Now: now,
+	})
+	relay, err := smartHost(c)
+	if err != nil {
+		return err
+	}
+	reporter := bounce.New(bounce.Options{
+		Host: c.Hostname, Now: now, Log: s.log,
+		Open: func(ctx context.Context, item *mail.Item) (mail.Body, error) { return s.office.OpenBody(ctx, item) },
+	})
+	s.office = post.New(post.Options{
+		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
+		Router:   route.New(route.Options{Directory: s.directory, Relay: relay}),
+		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender,
+	})
+	s.transport = remote.New(remote.Options{
+		Resolver: s.resolver, Hostname: c.Hostname.String(), LocalAddrs: listening(c.Listen.SMTP),
+		Port: uint16(c.Remote.Port), Dial: dialer(c.Remote.Family),
+		Policy: tlsPolicy(c.Remote), Login: logins(c.Remote), MaxRecipients: c.Remote.Recipients,
+		Timeouts: remote.Timeouts{
+			Connect: c.Remote.ConnectTimeout, Greeting: c.Remote.CommandTimeout, Command: c.Remote.CommandTimeout,
+			Mail: c.Remote.CommandTimeout, Rcpt: c.Remote.CommandTimeout, DataEnd: c.Remote.DataTimeout,
+		},
+		Journal: s.journal, Log: s.log,
+	})
+	s.queue = queue.New(queue.Options{
+		Custody: s.office, Reporter: reporter, Journal: s.journal, Log: s.log, Now: now,
+		Transports: map[mail.HopKind]queue.Transport{mail.HopRemote: s.transport},
+		Active:     c.Queue.Active, StartWindow: c.Queue.ConcurrencyStart, MaxWindow: c.Queue.ConcurrencyMax,
+		MinBackoff: c.Queue.BackoffMin, MaxBackoff: c.Queue.BackoffMax,
+		WarnAfter: c.Queue.WarnAfter, Lifetime: c.Queue.ExpireAfter, Grace: c.StopGrace,
+	})
+	s.office.Schedule(s.queue)
+	return nil
+}
+
+// close ends what openSite began, the last first.
+func (s *site) close() error {
+	var errs []error
+	if s.transport != nil {
+		errs = append(errs, s.transport.Close())
+	}
+	if s.directory != nil {
+		errs = append(errs, s.directory.Close())
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *site) path(name string) string { return filepath.Join(s.config.DataDir, name) }
+
+// orNone tells an engine that zero is meant.
+func orNone[T int64 | time.Duration](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+func cost(c *config.Config) directory.Cost {
+	return directory.Cost{
+		Memory: uint32(c.Auth.HashMemory >> 10), Time: uint32(c.Auth.HashRounds), Threads: uint8(c.Auth.HashThreads),
+	}
+}
+
+// smartHostLogin names the credentials of the smart host in its hop.
+const smartHostLogin = "smart_host"
+
+func smartHost(c *config.Config) (*mail.Hop, error) {
+	r := c.Remote
+	if r.SmartHost == "" {
+		return nil, nil
+	}
+	hop := mail.Hop{Kind: mail.HopRemote, Host: r.SmartHost, Exact: true}
+	if host, port, err := net.SplitHostPort(r.SmartHost); err == nil {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("remote.smart_host: port %q: %w", port, err)
+		}
+		hop.Host, hop.Port = host, uint16(n)
+	}
+	if r.SmartHostUser != "" {
+		hop.Login = smartHostLogin
+	}
+	return &hop, nil
+}
+
+// logins reads the smart host's password anew each time, so that it can be
+// changed without a restart.
+func logins(r config.Remote) func(string) (remote.Login, bool) {
+	return func(name string) (remote.Login, bool) {
+		if name != smartHostLogin {
+			return remote.Login{}, false
+		}
+		text, err := os.ReadFile(r.SmartHostPasswordFile)
+		if err != nil {
+			return remote.Login{}, false
+		}
+		password, _, _ := strings.Cut(string(text), "\n")
+		return remote.Login{User: r.SmartHostUser, Password: strings.TrimSuffix(password, "\r")}, true
+	}
+}
+
+func tlsPolicy(r config.Remote) func(context.Context, mail.Hop, string) remote.Policy {
+	return func(_ context.Context, hop mail.Hop, _ string) remote.Policy {
+		switch {
+		case r.TLS == config.TLSRequire, hop.Login != "":
+			return remote.Verified
+		case r.TLS == config.TLSOff:
+			return remote.Cleartext
+		}
+		return remote.Opportunistic
+	}
+}
+
+// dialer keeps to one family of addresses.
+func dialer(f config.Family) func(context.Context, string, string) (net.Conn, error) {
+	network := map[config.Family]string{config.IPv4: "tcp4", config.IPv6: "tcp6"}[f]
+	if network == "" {
+		network = "tcp"
+	}
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+}
+
+// listening are the addresses of ours that another host's MX may name.
+func listening(addresses []string) []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, text := range addresses {
+		host, port, err := net.SplitHostPort(text)
+		if err != nil {
+			continue
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); err == nil {
+			list = append(list, netip.AddrPortFrom(ip, uint16(n)))
+			continue
+		}
+		interfaces, _ := net.InterfaceAddrs()
+		for _, a := range interfaces {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				list = append(list, netip.AddrPortFrom(p.Addr(), uint16(n)))
+			}
+		}
+	}
+	return list
+}
