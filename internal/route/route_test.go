@@ -54,16 +54,16 @@ func (t table) Owns(context.Context, string, mail.Address) (bool, error) { retur
 
 func site() table {
 	t := table{domains: map[string]bool{"here.test": true}, leads: map[string]string{
-		"bob@here.test":        "account",
-		"ann@here.test":        "account",
-		"team@here.test":       "bob@here.test ann@here.test",
-		"all@here.test":        "team@here.test ann@here.test away@there.test",
-		"away@here.test":       "away@there.test",
-		"loop1@here.test":      "loop2@here.test",
-		"loop2@here.test":      "loop1@here.test",
-		"half@here.test":       "gone@here.test bob@here.test",
-		"dead@here.test":       "gone@here.test",
-		"postmaster":           "ann@here.test",
+		"bob@here.test":   "account",
+		"ann@here.test":   "account",
+		"team@here.test":  "bob@here.test ann@here.test",
+		"all@here.test":   "team@here.test ann@here.test away@there.test",
+		"away@here.test":  "away@there.test",
+		"loop1@here.test": "loop2@here.test",
+		"loop2@here.test": "loop1@here.test",
+		"half@here.test":  "gone@here.test bob@here.test",
+		"dead@here.test":  "gone@here.test",
+		"postmaster":      "ann@here.test",
 	}}
 	for i := range 30 {
 		t.leads[fmt.Sprintf("deep%d@here.test", i)] = fmt.Sprintf("deep%d@here.test", i+1)
