@@ -117,7 +117,7 @@ func checkSnapshot(t *testing.T, s *Snapshot, want []Entry) {
 // were, and Diff leads from any to any later one.
 func TestSnapshots(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		g := newGrowth()
 		type past struct {
@@ -125,7 +125,7 @@ func TestSnapshots(t *testing.T) {
 			entries []Entry
 		}
 		var old []past
-		for range 60 {
+		for range 40 {
 			g.random(r)
 			g.check(t)
 			old = append(old, past{g.snap, slices.Clone(g.entries)})
@@ -133,7 +133,7 @@ func TestSnapshots(t *testing.T) {
 		for _, p := range old {
 			checkSnapshot(t, p.snap, p.entries)
 		}
-		for range 100 {
+		for range 50 {
 			i := r.IntN(len(old))
 			j := i + r.IntN(len(old)-i)
 			checkDiff(t, old[i].entries, old[j].entries, Diff(old[i].snap, old[j].snap))

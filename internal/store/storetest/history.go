@@ -238,7 +238,7 @@ func (h *history) compare() {
 			h.t.Errorf("%s: got %s, the model has %s", info.Name, got, want)
 			return
 		}
-		if !b.noSelect && h.random.IntN(3) == 0 {
+		if !b.noSelect && h.random.IntN(6) == 0 {
 			h.compareMailbox(info.Name, b)
 		}
 	}
