@@ -57,7 +57,7 @@ type parser struct {
 	inHeader bool
 	done     bool
 	preview  preview
-	bounds   int // open boundaries on the stack
+	bounds   map[string]int // open boundaries on the stack, and how often each
 
 	head      []byte // header of the part on top, without what limits cut
 	headLines int
@@ -187,7 +187,10 @@ func (p *parser) openMultipart(top *level) {
 		asOctets(top.part)
 	default:
 		top.boundary = boundary
-		p.bounds++
+		if p.bounds == nil {
+			p.bounds = make(map[string]int)
+		}
+		p.bounds[boundary]++
 		p.keepPreview(true)               // for the case that no part follows
 		if top.part.Subtype == "digest" { // RFC 2046 section 5.1.5
 			top.subtype = "rfc822"
@@ -244,7 +247,7 @@ func asOctets(part *Part) { part.Type, part.Subtype = "application", "octet-stre
 // be a boundary, or through all that the window holds.
 func (p *parser) bodyChunk() {
 	s := &p.scan
-	if p.bounds > 0 && s.atLineStart() {
+	if len(p.bounds) > 0 && s.atLineStart() {
 		if head := s.peek(0, 2); len(head) == 2 && head[0] == '-' && head[1] == '-' {
 			line := s.line()
 			if p.boundaryLine(line) {
@@ -261,7 +264,7 @@ func (p *parser) bodyChunk() {
 		return
 	}
 	chunk = s.window()
-	if p.bounds > 0 {
+	if len(p.bounds) > 0 {
 		if i := bytes.Index(chunk, []byte("\n--")); i >= 0 {
 			chunk = chunk[:i+1]
 		} else if i := bytes.LastIndexByte(chunk, '\n'); i >= 0 && len(chunk)-i <= 2 {
@@ -282,25 +285,28 @@ func (p *parser) collect() {
 
 // boundaryLine takes a line if it is a boundary of an open multipart, the
 // innermost first: RFC 2046 section 5.1.1. The whole line but for white space
-// at its end must be the boundary, so none is taken for a longer one.
+// at its end must be the boundary, so none is taken for a longer one. Lines
+// that are none cost the same however deep it is.
 func (p *parser) boundaryLine(line []byte) bool {
-	if p.bounds == 0 || len(line) < 3 || line[0] != '-' || line[1] != '-' {
+	if len(p.bounds) == 0 || len(line) < 3 || line[0] != '-' || line[1] != '-' {
 		return false
 	}
 	text := bytes.TrimRight(line[2:], " \t\r\n")
+	end, isLast := bytes.CutSuffix(text, []byte("--"))
+	whole, last := p.bounds[string(text)] > 0, isLast && p.bounds[string(end)] > 0
+	if !whole && !last {
+		return false
+	}
 	for i := len(p.stack) - 1; i >= 0; i-- {
 		b := p.stack[i].boundary
-		if b == "" || !bytes.HasPrefix(text, []byte(b)) {
-			continue
-		}
-		last := string(text[len(b):]) == "--"
-		if !last && len(text) != len(b) {
+		opens, closes := whole && b == string(text), last && b == string(end)
+		if b == "" || !opens && !closes {
 			continue
 		}
 		for p.inHeader { // neither blank line nor body
 			p.endHeader()
 		}
-		p.atBoundary(i, last, len(line))
+		p.atBoundary(i, closes, len(line))
 		return true
 	}
 	return false
@@ -315,8 +321,7 @@ func (p *parser) atBoundary(i int, last bool, length int) {
 	multi := p.top()
 	switch {
 	case last:
-		multi.boundary = ""
-		p.bounds--
+		p.forget(multi)
 	case p.msg.Parts >= p.lim.Parts:
 		p.msg.Truncated = true
 	default:
@@ -354,9 +359,7 @@ func (p *parser) closeTo(depth int, end int64) {
 				asText(part)
 			}
 		}
-		if top.boundary != "" {
-			p.bounds--
-		}
+		p.forget(top)
 		if top.message {
 			p.embedded--
 		}
@@ -364,6 +367,17 @@ func (p *parser) closeTo(depth int, end int64) {
 		p.scan.keep = 0
 		p.stack = p.stack[:len(p.stack)-1]
 	}
+}
+
+// forget closes the boundary of a multipart: nothing more begins with it.
+func (p *parser) forget(multi *level) {
+	if multi.boundary == "" {
+		return
+	}
+	if p.bounds[multi.boundary]--; p.bounds[multi.boundary] == 0 {
+		delete(p.bounds, multi.boundary)
+	}
+	multi.boundary = ""
 }
 
 // finish ends the message.
