@@ -55,7 +55,7 @@ type fakeService struct {
 
 func (s *fakeService) Run(ctx context.Context) error {
 	s.up(site{
-		Endpoints:  []endpoint{{"smtp", s.h.config.Listen.SMTP[0]}, {"imaps", s.h.config.Listen.IMAPS[0]}},
+		Endpoints:  []endpoint{{Service: "smtp", Address: s.h.config.Listen.SMTP[0]}, {Service: "imaps", Address: s.h.config.Listen.IMAPS[0]}},
 		CA:         filepath.Join(s.h.config.DataDir, "ca.pem"),
 		Operations: s.h.site.Operations(),
 		Submit: func(_ context.Context, from, to mail.Address, text []byte) error {
