@@ -227,15 +227,21 @@ func TestChains(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := client(s, dns.Options{})
-	addrs, a, err := c.Addrs(t.Context(), "c12.test") // 8 steps
-	if err != nil || len(addrs) != 1 || a.Name != "end.test" {
-		t.Errorf("chain of 8: %v %+v %v", addrs, a, err)
-	}
-	for _, name := range []string{"c11.test", "c0.test", "loop1.test", "self.test"} {
-		if _, _, err := c.Addrs(t.Context(), name); dns.KindOf(err) != dns.Malformed || err == nil {
-			t.Errorf("%s: %v; want a malformed chain", name, err)
+	for _, fault := range []dnstest.Fault{dnstest.None, dnstest.OneStep} {
+		s.Fail("*", fault)
+		c := client(s, dns.Options{})
+		addrs, a, err := c.Addrs(t.Context(), "c12.test") // 8 steps
+		if err != nil || len(addrs) != 1 || a.Name != "end.test" {
+			t.Errorf("chain of 8: %v %+v %v", addrs, a, err)
 		}
+		for _, name := range []string{"c11.test", "c0.test", "loop1.test", "self.test"} {
+			if _, _, err := c.Addrs(t.Context(), name); dns.KindOf(err) != dns.Malformed || err == nil {
+				t.Errorf("%s: %v; want a malformed chain", name, err)
+			}
+		}
+	}
+	if n := count(s, "c19.test", "A", ""); n > 1 {
+		t.Errorf("the last link was asked for %d times", n)
 	}
 }
 

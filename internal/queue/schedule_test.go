@@ -65,6 +65,9 @@ func (s *schedule) check(t testing.TB) {
 	if n != s.active || n > s.o.Active || wait != len(s.waiting.all) || late != s.lapsed.Len() || holds != s.holds {
 		t.Fatalf("active %d of %d counted, waiting %d of %d, lapsed %d of %d, held %d of %d", n, s.active, wait, len(s.waiting.all), late, s.lapsed.Len(), holds, s.holds)
 	}
+	if s.probes > max(1, s.o.Active/2) || s.verdicts > max(1, s.o.Active/4) {
+		t.Fatalf("%d probes and %d verdicts at once", s.probes, s.verdicts)
+	}
 	for _, h := range s.hops {
 		for e := h.ready.Front(); e != nil; e = e.Next() {
 			if e.Value.(*entry).elem != e {
@@ -212,6 +215,9 @@ func (m *simulation) run(until time.Time) {
 			}
 			took, _ := m.try(m.items[one.id].Hop.Host, m.now)
 			heap.Push(&m.events, simEvent{m.now.Add(took), one})
+		}
+		if m.s.probes > max(1, m.s.o.Active/2) {
+			m.t.Fatalf("%d of %d places for hosts in doubt", m.s.probes, m.s.o.Active)
 		}
 		next := m.now.Add(m.s.wait(m.now))
 		if len(m.events) > 0 && !m.events[0].at.After(next) {

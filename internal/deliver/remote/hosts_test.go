@@ -24,6 +24,16 @@ func refusing(reply string) *delivertest.Remote {
 	}}
 }
 
+// silentAfterDot takes the message, perhaps, and goes without a word.
+func silentAfterDot() *delivertest.Remote {
+	return &delivertest.Remote{On: func(c *delivertest.Conn, step, _ string) bool {
+		if step == "." {
+			c.End()
+		}
+		return step == "."
+	}}
+}
+
 // Where mail goes, RFC 5321 section 5.1.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
@@ -52,6 +62,10 @@ func TestPlaces(t *testing.T) {
 			hosts: hosts{"192.0.2.1:25": refusing("554 no service"), "192.0.2.2:25": refusing("521 5.3.2 never")}, status: "521 5.3.2", dials: []string{"192.0.2.1:25", "192.0.2.2:25"}},
 		{name: "554 and dead", records: []string{"mx.test MX 20 b.test.", "mx.test MX 10 a.test.", "a.test A 192.0.2.99", "b.test A 192.0.2.2"},
 			hosts: hosts{"192.0.2.2:25": refusing("554 no service")}, status: "451 4.4.1", dials: []string{dead, "192.0.2.2:25"}},
+		{name: "dead and 421", records: []string{"mx.test MX 20 b.test.", "mx.test MX 10 a.test.", "a.test A 192.0.2.99", "b.test A 192.0.2.2"},
+			hosts: hosts{"192.0.2.2:25": refusing("421 4.3.2 busy")}, status: "421 4.3.2", dials: []string{dead, "192.0.2.2:25"}},
+		{name: "nowhere else when it may have been taken", records: []string{"mx.test MX 20 b.test.", "mx.test MX 10 a.test.", "a.test A 192.0.2.1", "b.test A 192.0.2.2"},
+			hosts: hosts{"192.0.2.1:25": silentAfterDot(), "192.0.2.2:25": ok()}, status: "451 4.4.2", dials: []string{"192.0.2.1:25"}},
 		{name: "all dead", records: []string{"mx.test MX 10 a.test.", "a.test A 192.0.2.99"}, status: "451 4.4.1", dials: []string{dead}},
 		{name: "no MX", records: []string{"mx.test A 192.0.2.1"}, hosts: hosts{"192.0.2.1:25": ok()}, status: "250", dials: []string{"192.0.2.1:25"}},
 		{name: "A is no way round dead MXs", records: []string{"mx.test MX 10 a.test.", "a.test A 192.0.2.99", "mx.test A 192.0.2.1"},

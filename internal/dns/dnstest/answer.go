@@ -198,6 +198,9 @@ func (s *Server) resolve(q *wire.Msg) *wire.Msg {
 		}
 		if !found && alias != nil {
 			m.Answer = append(m.Answer, wire.Copy(alias))
+			if s.faultOf(at) == OneStep {
+				break
+			}
 			at = key(alias.Target)
 			authentic = authentic && s.authentic(at)
 			continue

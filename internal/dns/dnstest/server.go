@@ -34,6 +34,7 @@ const (
 	Forged          // before the good answer, ones with the wrong id and question
 	Undecoded       // the right header and question, then rubbish
 	HalfTCP         // TC over UDP; over TCP the connection ends within the answer
+	OneStep         // the first CNAME only, the client must ask for the rest
 )
 
 // Query is a question that the server was asked.
