@@ -114,6 +114,7 @@ func (s *Store) create(ctx context.Context, name string) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.unlock()
 	p := c.plan(a)
 	for _, d := range defaults {
 		p.make(engine.Mailbox{Name: d.name, SpecialUse: d.use, Subscribed: true})
@@ -234,10 +235,10 @@ func (a *Account) remove() error {
 	if err != nil {
 		return err
 	}
+	defer c.unlock()
 	c.batch.Forget = []engine.AccountID{a.id}
 	p, err := c.apply()
 	if err != nil {
-		c.unlock()
 		return err
 	}
 	a.gone = true

@@ -41,9 +41,9 @@ func (m *Mailbox) SetFlags(ctx context.Context, uids []UID, op FlagOp, f Flags, 
 	if err != nil {
 		return nil, nil, err
 	}
+	defer c.unlock()
 	modified, err = e.setFlags(ctx, snap, uids, op, f, unchangedSince)
 	if err != nil {
-		c.unlock()
 		return nil, nil, err
 	}
 	if len(e.change.Update) == 0 {
@@ -112,12 +112,12 @@ func (m *Mailbox) Expunge(ctx context.Context, uids []UID, onlyDeleted bool) ([]
 	if err != nil {
 		return nil, err
 	}
+	defer c.unlock()
 	if uids == nil && onlyDeleted {
 		uids = snap.allDeleted()
 	}
 	for i, uid := range rising(uids) {
 		if i%checkEvery == 0 && ctx.Err() != nil {
-			c.unlock()
 			return nil, ctx.Err()
 		}
 		if msg, ok := snap.Get(uid); ok && (!onlyDeleted || msg.Flags&Deleted != 0) {

@@ -16,6 +16,7 @@ import (
 type commit struct {
 	s        *Store
 	accounts []*Account
+	locked   bool
 	batch    engine.Batch
 	edits    []*edit
 	trees    []treeEdit
@@ -37,13 +38,13 @@ type treeEdit struct {
 }
 
 // lock begins a commit. Accounts are locked in the order of their IDs, so that
-// no two commits wait for each other.
+// no two commits wait for each other. Who begins one defers its unlock.
 func (s *Store) lock(accounts ...*Account) (*commit, error) {
 	if len(accounts) > 1 {
 		slices.SortFunc(accounts, func(a, b *Account) int { return cmp.Compare(a.id, b.id) })
 		accounts = slices.Compact(accounts)
 	}
-	c := &commit{s: s, accounts: accounts}
+	c := &commit{s: s, accounts: accounts, locked: true}
 	for _, a := range accounts {
 		a.mu.Lock()
 	}
@@ -56,7 +57,12 @@ func (s *Store) lock(accounts ...*Account) (*commit, error) {
 	return c, nil
 }
 
+// unlock may be called more than once.
 func (c *commit) unlock() {
+	if !c.locked {
+		return
+	}
+	c.locked = false
 	for _, a := range c.accounts {
 		a.mu.Unlock()
 	}
@@ -212,6 +218,9 @@ func (p *applied) publish() error {
 	p.fate.err = p.ticket.Wait()
 	close(p.fate.done)
 	if err := p.fate.err; err != nil {
+		if !errors.Is(err, engine.ErrFailed) {
+			err = fmt.Errorf("%w: %w", engine.ErrFailed, err)
+		}
 		p.c.s.stopped(err)
 		return err
 	}

@@ -98,8 +98,8 @@ func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, 
 	if err != nil {
 		return nil, nil, err
 	}
+	defer c.unlock()
 	if src, dst, err = m.transferLocked(ctx, c, details, to, move); err != nil {
-		c.unlock()
 		return nil, nil, err
 	}
 	if len(src) == 0 {

@@ -144,9 +144,9 @@ func (a *Account) plan(ctx context.Context, change func(*plan) error) error {
 	if err != nil {
 		return err
 	}
+	defer c.unlock()
 	p := c.plan(a)
 	if err := change(p); err != nil {
-		c.unlock()
 		return err
 	}
 	p.done()

@@ -54,6 +54,9 @@ func (t *Tx) Commit(ctx context.Context) ([]Placed, error) {
 }
 
 func (t *Tx) commit(ctx context.Context) ([]Placed, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -65,9 +68,9 @@ func (t *Tx) commit(ctx context.Context) ([]Placed, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.unlock()
 	placed, drafts, err := t.fill(ctx, c)
 	if err != nil || c.empty() {
-		c.unlock()
 		return placed, err
 	}
 	p, err := c.apply()
