@@ -43,6 +43,9 @@ func describe(name string, raw []byte) string {
 		if name := p.Filename(); name != "" {
 			fmt.Fprintf(&b, "file: %s\n", name)
 		}
+		if s := contentOf(p); s != "" && m.Parts < 50 {
+			fmt.Fprintf(&b, "part %v:%s\n", p.Path, clip(s))
+		}
 		return true
 	})
 	var tree strings.Builder
@@ -52,6 +55,28 @@ func describe(name string, raw []byte) string {
 		fmt.Fprintf(&b, "truncated\n")
 	}
 	return b.String()
+}
+
+// contentOf gives what the Content fields of a part say beside its type.
+func contentOf(p *message.Part) (s string) {
+	for _, param := range p.Params {
+		s += fmt.Sprintf(" %s=%q", param.Name, param.Value)
+	}
+	if p.Encoding != "7bit" {
+		s += " " + p.Encoding
+	}
+	for _, f := range []struct{ name, value string }{
+		{"id", p.ID}, {"description", p.Description}, {"md5", p.MD5}, {"location", p.Location},
+		{"language", strings.Join(p.Language, ",")}, {"disposition", p.Disposition},
+	} {
+		if f.value != "" {
+			s += " " + f.name + ":" + f.value
+		}
+	}
+	for _, param := range p.DispositionParams {
+		s += fmt.Sprintf(" %s=%q", param.Name, param.Value)
+	}
+	return s
 }
 
 func mailboxes(list []message.Mailbox) string {
