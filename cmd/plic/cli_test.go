@@ -193,12 +193,14 @@ func TestQueueCommands(t *testing.T) {
 		{"queue retry", "", 2, "", "which items?"},
 		{"queue retry " + a + " " + b, "", 0, "", a + " will be tried now\n" + b + " will be tried now\n"},
 		{"queue hold --to @B.example --from bob@example.org", "", 0, "", b + " is held\n"},
-		{"queue release --host b.example", "", 0, "", b + " is released\n" + c + " is released\n"},
+		{"queue release --host b.example", "", 0, "", b + " is not held\n" + c + " is released\n"},
+		{"queue retry " + c, "", 1, "", c + " is held: release it instead\nplic: nothing was changed\n"},
+		{"queue hold " + c, "", 1, "", c + " is held already\nplic: nothing was changed\n"},
 		{"queue remove --all", "", 0, "", c + " is removed\n"},
 	} {
 		s.check(t, plic(t, dir, s.stdin, strings.Fields(s.args)...))
 	}
-	want := []string{"retry " + a, "retry " + b, "hold " + b, "release " + b, "release " + c, "remove " + a, "remove " + b, "remove " + c}
+	want := []string{"retry " + a, "retry " + b, "hold " + b, "release " + c, "remove " + a, "remove " + b, "remove " + c}
 	if got := site.Called(); !slices.Equal(got, want) {
 		t.Errorf("called %v\nwant %v", got, want)
 	}

@@ -80,10 +80,26 @@ func (a *app) queueCommand() *cobra.Command {
 		Example: "  plic queue list\n  plic queue retry --to @example.net",
 	},
 		a.queueList(), a.queueShow(),
-		a.queueAction("retry", "Try items now", "will be tried now", func(q control.Queue) func(context.Context, mail.ID) error { return q.Retry }),
-		a.queueAction("hold", "Keep items without trying them", "is held", func(q control.Queue) func(context.Context, mail.ID) error { return q.Hold }),
-		a.queueAction("release", "Try held items again", "is released", func(q control.Queue) func(context.Context, mail.ID) error { return q.Release }),
-		a.queueAction("remove", "Delete items; their senders are not told", "is removed", func(q control.Queue) func(context.Context, mail.ID) error { return q.Remove }),
+		a.queueAction(queueVerb{
+			name: "retry", short: "Try items now", done: "will be tried now",
+			already: func(item mail.Item) string { return ifSo(item.Hold, "is held: release it instead") },
+			call:    control.Queue.Retry,
+		}),
+		a.queueAction(queueVerb{
+			name: "hold", short: "Keep items without trying them", done: "is held",
+			already: func(item mail.Item) string { return ifSo(item.Hold, "is held already") },
+			call:    control.Queue.Hold,
+		}),
+		a.queueAction(queueVerb{
+			name: "release", short: "Try held items again", done: "is released",
+			already: func(item mail.Item) string { return ifSo(!item.Hold, "is not held") },
+			call:    control.Queue.Release,
+		}),
+		a.queueAction(queueVerb{
+			name: "remove", short: "Delete items; their senders are not told", done: "is removed",
+			already: func(mail.Item) string { return "" },
+			call:    control.Queue.Remove,
+		}),
 	)
 }
 
@@ -244,27 +260,51 @@ func (a *app) showItem(item mail.Item) {
 	fmt.Fprintln(a.out)
 }
 
-func (a *app) queueAction(name, short, done string, action func(control.Queue) func(context.Context, mail.ID) error) *cobra.Command {
+// queueVerb is a command that does the same with every chosen item.
+type queueVerb struct {
+	name, short, done string
+	already           func(mail.Item) string // why there is nothing to do, or ""
+	call              func(control.Queue, context.Context, mail.ID) error
+}
+
+func ifSo(is bool, text string) string {
+	if is {
+		return text
+	}
+	return ""
+}
+
+func (a *app) queueAction(v queueVerb) *cobra.Command {
 	var s selection
 	c := s.on(&cobra.Command{
-		Use: name + " [ID...]", Short: short,
-		Example: fmt.Sprintf("  plic queue %s 06d2s1t8k3c5m7q9v0b2n4r6g8\n  plic queue %s --to @example.net\n  plic queue %s --all", name, name, name),
+		Use: v.name + " [ID...]", Short: v.short,
+		Example: fmt.Sprintf("  plic queue %s 06d2s1t8k3c5m7q9v0b2n4r6g8\n  plic queue %s --to @example.net\n  plic queue %s --all", v.name, v.name, v.name),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := s.parse(args, true); err != nil {
 				return err
 			}
 			return a.with(c.Context(), func(o control.Operations) error {
-				return a.queueEach(c.Context(), o, &s, func(item mail.Item) error {
-					err := action(o.Queue)(c.Context(), item.ID)
-					if errors.Is(err, control.ErrNotFound) {
-						return nil // it was delivered meanwhile
+				changed := 0
+				err := a.queueEach(c.Context(), o, &s, func(item mail.Item) error {
+					said := v.already(item)
+					if said == "" {
+						said = v.done
+						switch err := v.call(o.Queue, c.Context(), item.ID); {
+						case err == nil:
+							changed++
+						case errors.Is(err, control.ErrNotFound): // meanwhile
+							said = "is not in the queue any more"
+						default:
+							return fmt.Errorf("%s: %w", item.ID, err)
+						}
 					}
-					if err != nil {
-						return fmt.Errorf("%s: %w", item.ID, err)
-					}
-					fmt.Fprintln(a.err, item.ID, done)
+					fmt.Fprintln(a.err, item.ID, said)
 					return nil
 				})
+				if err == nil && changed == 0 {
+					err = errors.New("nothing was changed")
+				}
+				return err
 			})
 		},
 		ValidArgsFunction: a.complete(a.queueIDs),

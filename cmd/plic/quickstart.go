@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"plic/internal/config"
 	"plic/internal/control"
@@ -132,6 +133,9 @@ func (a *app) quickstart(ctx context.Context, t *trial) error {
 			stop(err)
 		}
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w\nAnother program listens there, perhaps another quickstart: choose with --port-base or --listen", err)
+	}
 	if err != nil {
 		return err
 	}
