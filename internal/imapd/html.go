@@ -122,6 +122,11 @@ func (h *htmlText) endRef() {
 
 // tagName reads the name; "<" before anything else is text.
 func (h *htmlText) tagName(c byte) {
+	if h.skip != nil && !h.endsSkip(c) {
+		h.state = inText
+		h.text(c)
+		return
+	}
 	switch {
 	case c == '>':
 		h.endTag()
@@ -145,14 +150,22 @@ func (h *htmlText) tagName(c byte) {
 	}
 }
 
+// endsSkip says that a tag in a script or style may yet be the one that ends it.
+func (h *htmlText) endsSkip(c byte) bool {
+	if n := len(h.name) - 1; n >= 0 && n == len(h.skip) {
+		return c == '>' || c == '/' || c <= ' '
+	} else if n >= 0 {
+		return upper(c) == h.skip[n]
+	}
+	return c == '/'
+}
+
 // endTag: what is between tags that break lines must not run together.
 func (h *htmlText) endTag() {
 	h.state = inText
 	switch name := string(h.name); {
 	case h.skip != nil:
-		if len(name) > 1 && name[0] == '/' && name[1:] == string(h.skip) {
-			h.skip = nil
-		}
+		h.skip = nil // see endsSkip
 	case name == "SCRIPT" || name == "STYLE":
 		h.skip = bytes.Clone(h.name)
 	default:
