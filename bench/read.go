@@ -107,46 +107,55 @@ func (s *site) count(ctx context.Context, users int) (int, error) {
 	return total, nil
 }
 
-// fill makes the large mailbox, once.
+// fill makes the large mailbox, once, over several connections. That is not
+// measured.
 func (s *site) fill(ctx context.Context, messages int) error {
 	if s.filled {
 		return nil
 	}
-	c, err := s.login(ctx, user(0))
-	if err != nil {
-		return err
+	const conns = 20
+	g, ctx := errgroup.WithContext(ctx)
+	for range conns {
+		g.Go(func() error {
+			c, err := s.login(ctx, user(0))
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			return s.append(c, messages/conns)
+		})
 	}
-	defer c.close()
+	s.filled = true
+	return g.Wait()
+}
+
+// append puts messages into the large mailbox.
+func (s *site) append(c *imapConn, messages int) error {
 	c.do("CREATE " + largeBox) // it may be there already
 	body := bytes.TrimSuffix(sample(1<<10), []byte(".\r\n"))
-	const window = 200
+	const window = 100
 	for sent := 0; sent < messages; sent += window {
 		w := bufio.NewWriterSize(c.conn, 64<<10)
-		answers := window
-		if s.multiAppend {
-			answers = 1
-			fmt.Fprintf(w, "t APPEND %s", largeBox)
-		}
-		for range window {
-			if !s.multiAppend {
+		for i := range window {
+			if i == 0 || !s.multiAppend {
 				fmt.Fprintf(w, "t APPEND %s", largeBox)
 			}
 			fmt.Fprintf(w, " (\\Seen) {%d+}\r\n%s", len(body), body)
-			if !s.multiAppend {
+			if i == window-1 || !s.multiAppend {
 				w.WriteString("\r\n")
 			}
 		}
-		if s.multiAppend {
-			w.WriteString("\r\n")
-		}
 		go w.Flush()
+		answers := window
+		if s.multiAppend {
+			answers = 1
+		}
 		for range answers {
 			if err := c.done(); err != nil {
 				return err
 			}
 		}
 	}
-	s.filled = true
 	return nil
 }
 
