@@ -262,7 +262,7 @@ func TestSmartHost(t *testing.T) {
 		{name: "PLAIN", offers: []string{"AUTH LOGIN PLAIN"}, tls: server, login: credentials, edit: trust, status: "250", user: "me"},
 		{name: "LOGIN", offers: []string{"AUTH LOGIN"}, tls: server, login: credentials, edit: trust, status: "250", user: "me"},
 		{name: "no TLS", offers: []string{"AUTH PLAIN"}, login: credentials, edit: trust, status: "451 4.7.0", never: "AUTH"},
-		{name: "no TLS, whatever the policy", offers: []string{"AUTH PLAIN"}, login: credentials, status: "451 4.7.0", never: "AUTH", edit: func(o *remote.Options) {
+		{name: "no TLS, whatever the policy", offers: []string{"AUTH PLAIN SCRAM-SHA-256"}, login: credentials, status: "451 4.7.0", never: "AUTH", edit: func(o *remote.Options) {
 			o.Policy = func(context.Context, mail.Hop, string) remote.Policy { return remote.Opportunistic }
 		}},
 		{name: "no TLS, allowed", offers: []string{"AUTH PLAIN"}, login: clear, status: "250", user: "me"},
