@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"plic/internal/server"
+
 	"github.com/spf13/cobra"
 )
 
@@ -19,13 +21,10 @@ type build struct {
 }
 
 func thisBuild() build {
-	b := build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: server.Version(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		b.Version = v
 	}
 	for _, s := range info.Settings {
 		switch s.Key {

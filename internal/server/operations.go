@@ -47,7 +47,7 @@ type people struct {
 // told turns what the directory says into the words of control.
 func told(err error) error {
 	if errors.Is(err, directory.ErrNotFound) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, store.ErrNoAccount) {
-		return errors.Join(control.ErrNotFound, err)
+		return &control.Error{Text: err.Error(), Missing: true}
 	}
 	return err
 }
