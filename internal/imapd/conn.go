@@ -33,13 +33,13 @@ type conn struct {
 	text *[]byte // of the command at work, nil at rest
 
 	account   *store.Account // nil before login
-	login     login
-	view      *view // nil unless a mailbox is selected
-	rev2      bool  // ENABLE IMAP4rev2 was given
-	condstore bool  // the client knows of mod-sequences, RFC 7162 section 3.1
-	bad       int   // commands that were no good, without a good one between
-	taken     bool  // the message of this APPEND was read
-	leaving   bool  // the session ends after this command
+	login     login          // what the session counts as
+	view      *view          // nil unless a mailbox is selected
+	rev2      bool           // ENABLE IMAP4rev2 was given
+	condstore bool           // the client knows of mod-sequences, RFC 7162 section 3.1
+	bad       int            // commands that were no good, without a good one between
+	taken     bool           // the message of this APPEND was read
+	leaving   bool           // the session ends after this command
 }
 
 // The commands that may be no good in a row before we hang up.
@@ -53,6 +53,10 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn, implicitTLS bool
 	c := &conn{server: s, nc: nc, id: mail.NewID(s.o.Now()), stopping: stop.Done(), since: s.o.Now()}
 	c.remote, _ = netip.ParseAddrPort(nc.RemoteAddr().String())
 	c.remote = netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())
+	if c.login = (login{remote: c.remote.Addr()}); !s.enter(c.login, s.o.PerIP) {
+		refuse(nc, "* BYE [UNAVAILABLE] too many connections from your address, log in on those\r\n")
+		return
+	}
 	c.in.server, c.in.conn, c.in.buf = s, nc, c.in.small[:]
 	c.out.server, c.out.conn = s, nc
 	defer context.AfterFunc(work, func() { nc.Close() })()
@@ -74,6 +78,7 @@ func (c *conn) end(ctx context.Context) {
 		c.server.o.Log.Error("imap: panic", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 		c.record(journal.Event{Kind: journal.Panic, Reason: fmt.Sprint(p)})
 		refuse(c.nc, "\r\n* BYE [SERVERBUG] internal error\r\n")
+		c.view = nil // what panicked is not asked again
 	}
 	c.closeView(ctx)
 	c.out.rest()
@@ -81,9 +86,7 @@ func (c *conn) end(ctx context.Context) {
 	c.in.r, c.in.w = 0, 0
 	c.in.rest()
 	c.restText()
-	if c.account != nil {
-		c.server.leave(c.login)
-	}
+	c.server.leave(c.login)
 	c.record(journal.Event{Kind: journal.Disconnect, Took: c.server.o.Now().Sub(c.since)})
 }
 

@@ -32,17 +32,20 @@ func upper(c byte) byte {
 // i;unicode-casemap (RFC 5051): decomposed, and each character the smallest of
 // those that differ only in case.
 func foldString(text string) []byte {
-	ascii := true
-	for i := range len(text) {
-		if text[i] >= utf8.RuneSelf {
-			ascii = false
-			break
+	b := []byte(text)
+	if !isASCII(b) {
+		b = norm.NFKD.Bytes(b)
+	}
+	return appendFold(make([]byte, 0, len(b)), b)
+}
+
+func isASCII(text []byte) bool {
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return false
 		}
 	}
-	if !ascii {
-		text = norm.NFKD.String(text)
-	}
-	return appendFold(make([]byte, 0, len(text)), []byte(text))
+	return true
 }
 
 func appendFold(dst, text []byte) []byte {

@@ -31,7 +31,7 @@ func (c *conn) logIn(ctx context.Context, cmd *imap.Command) (reply, error) {
 // loggedInAs makes the session the account's.
 func (c *conn) loggedInAs(ctx context.Context, name string) (reply, error) {
 	l := login{name, c.remote.Addr()}
-	if !c.server.enter(l) {
+	if !c.server.enter(l, c.server.o.PerUserIP) {
 		return reply{}, no("LIMIT", "too many sessions of this user from this address")
 	}
 	account, err := c.server.o.Store.Account(ctx, name)
@@ -39,6 +39,7 @@ func (c *conn) loggedInAs(ctx context.Context, name string) (reply, error) {
 		c.server.leave(l)
 		return reply{}, fmt.Errorf("open account: %w", err)
 	}
+	c.server.leave(c.login)
 	c.account, c.login, c.bad = account, l, 0
 	c.record(journal.Event{Kind: journal.Read})
 	return reply{"CAPABILITY " + c.capabilities(), "logged in"}, nil

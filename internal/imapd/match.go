@@ -20,19 +20,21 @@ type matcher struct {
 	mb   *store.Mailbox
 	pool *Server
 
-	i    int
-	e    store.Entry
-	env  *message.Envelope // nil until it is needed
-	raw  []byte            // ENVELOPE of the message
-	msg  *store.Message    // nil until it is needed
-	tree *message.Message
-	err  error
+	i     int
+	e     store.Entry
+	env   *message.Envelope // nil until it is needed
+	raw   []byte            // ENVELOPE of the message
+	fold  []byte            // raw folded, empty until it is needed
+	coded bool              // raw holds more than meets the eye
+	msg   *store.Message    // nil until it is needed
+	tree  *message.Message
+	err   error
 }
 
 // matches says whether a message passes.
 func (m *matcher) matches(p *test, i int, e store.Entry, d *store.Detail) (bool, error) {
 	m.close()
-	m.i, m.e, m.raw = i, e, d.Envelope
+	m.i, m.e, m.raw, m.fold = i, e, d.Envelope, m.fold[:0]
 	for _, l := range [...]level{inEnvelope, inMessage} {
 		switch v := m.look(p, l); {
 		case m.err != nil:
@@ -63,6 +65,8 @@ func (m *matcher) look(t *test, to level) verdict {
 		return t.index(m.i, &m.e)
 	case t.level > to:
 		return unknown
+	case t.raw && m.lacks(t.needle):
+		return nope
 	case t.level == inEnvelope:
 		return t.envelope(m.envelope())
 	}
@@ -76,6 +80,15 @@ func (m *matcher) look(t *test, to level) verdict {
 		return decided(m.inFields(m.tree.Root, t.needle) || m.inBody(t.needle))
 	}
 	return decided(m.inBody(t.needle))
+}
+
+// lacks says, without taking the envelope apart, that a string is nowhere in it.
+func (m *matcher) lacks(needle []byte) bool {
+	if len(m.fold) == 0 {
+		m.fold = appendFold(m.fold, m.raw)
+		m.coded = !isASCII(m.raw) || bytes.Contains(m.raw, []byte("=?"))
+	}
+	return !m.coded && !bytes.Contains(m.fold, needle)
 }
 
 // envelope reads the envelope; what is damaged has an empty one.

@@ -24,6 +24,7 @@ type Options struct {
 	MaxMessage     int64         // octets of a message to APPEND: 50 MiB
 	MaxConnections int           // of one Serve: 20000
 	PerUserIP      int           // sessions of one user from one address: 20
+	PerIP          int           // connections of one address that have not logged in: 100
 	LoginTimeout   time.Duration // to log in: 3 min
 	IdleTimeout    time.Duration // between commands, and of IDLE: 30 min, RFC 9051 section 5.4
 	WriteTimeout   time.Duration // for a client to take what it asked for: 5 min
@@ -51,6 +52,7 @@ func (o Options) withDefaults() Options {
 	}
 	number(&o.MaxConnections, 20000)
 	number(&o.PerUserIP, 20)
+	number(&o.PerIP, 100)
 	span := func(d *time.Duration, value time.Duration) {
 		if *d <= 0 {
 			*d = value

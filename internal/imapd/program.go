@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -18,10 +19,12 @@ type test struct {
 	ranges []imap.Range
 	flag   engine.Flags
 	needle []byte
+	raw    bool // what matches stands as it is in an ENVELOPE that encodes nothing
 	field  string
 	number int64
 	date   int64 // days since 1970
 	level  level
+	size   int // tests in it
 }
 
 // level is how far one must look into a message for a test.
@@ -52,7 +55,7 @@ func decided(ok bool) verdict {
 
 // compile makes a search key ready.
 func (v *view) compile(k *imap.SearchKey) (*test, error) {
-	t := &test{op: k.Op, field: k.Field, number: k.Number}
+	t := &test{op: k.Op, field: k.Field, number: k.Number, size: 1}
 	for i := range k.Keys {
 		sub, err := v.compile(&k.Keys[i])
 		if err != nil {
@@ -60,6 +63,7 @@ func (v *view) compile(k *imap.SearchKey) (*test, error) {
 		}
 		t.keys = append(t.keys, *sub)
 		t.level = max(t.level, sub.level)
+		t.size += sub.size
 	}
 	slices.SortStableFunc(t.keys, func(a, b test) int { return int(a.level) - int(b.level) })
 	switch k.Op {
@@ -85,7 +89,23 @@ func (v *view) compile(k *imap.SearchKey) (*test, error) {
 	case imap.SearchBody, imap.SearchText:
 		t.needle, t.level = foldString(k.Text), inMessage
 	}
+	t.raw = t.level == inEnvelope && standsRaw(t.op, t.needle)
 	return t, checkNeedle(k.Text)
+}
+
+// standsRaw says whether a string can be found in an ENVELOPE only where it
+// stands in one piece and unchanged. Addresses are put together for matching.
+func standsRaw(op imap.SearchOp, needle []byte) bool {
+	special := `"\`
+	switch op {
+	case imap.SearchFrom, imap.SearchTo, imap.SearchCc, imap.SearchBcc:
+		special = `"\@<>`
+	case imap.SearchSubject, imap.SearchHeader:
+	default:
+		return false
+	}
+	return len(needle) > 0 && len(bytes.TrimSpace(needle)) == len(needle) &&
+		!bytes.ContainsAny(needle, special) && isASCII(needle)
 }
 
 // compileSet turns a set into indexes of seq plus one.

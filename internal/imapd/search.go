@@ -85,8 +85,7 @@ func (f *found) save(r imap.SearchReturn) []imap.Range {
 	return imap.Normalize(out)
 }
 
-// find runs a search. One that reads messages ends when its client goes away,
-// and only a few of one account run at a time.
+// find runs a search.
 func (c *conn) find(ctx context.Context, q *imap.Search, byUID bool) (*found, error) {
 	switch q.Charset {
 	case "", "UTF-8", "US-ASCII":
@@ -99,9 +98,64 @@ func (c *conn) find(ctx context.Context, q *imap.Search, byUID bool) (*found, er
 		return nil, err
 	}
 	f := &found{v: v}
-	var pending []span // indexes of messages that must be looked into
-	for i, it := range v.entries([]span{{0, v.seq.Len()}}) {
-		if i%4096 == 0 && ctx.Err() != nil {
+	if p.level > inIndex || p.size*v.seq.Len() > longSearch {
+		var release func()
+		if ctx, release, err = c.takeTurn(ctx); err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	pending, err := f.look(ctx, p, byUID)
+	if err != nil {
+		return nil, err
+	}
+	m := matcher{ctx: ctx, mb: v.mb, pool: c.server}
+	defer m.close()
+	err = v.sweep(ctx, pending, func(i int, it item, d *store.Detail) error {
+		if d == nil {
+			return nil // it went meanwhile
+		}
+		ok, err := m.matches(p, i, it.Entry, d)
+		if ok {
+			f.add(i, it.Entry, byUID)
+		}
+		return err
+	})
+	f.done(byUID)
+	return f, err
+}
+
+// longSearch is how many tests a search may make before it counts as long.
+const longSearch = 4 << 20
+
+// takeTurn is for searches that take long: few of an account run at a time, and
+// they end, by the context, when their client goes away.
+func (c *conn) takeTurn(ctx context.Context) (_ context.Context, release func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	_, stop := c.in.ahead(func() {
+		for !c.in.full() {
+			if err := c.in.fill(); err != nil {
+				if !isTimeout(err) {
+					cancel()
+				}
+				return
+			}
+		}
+	})
+	leave, err := c.server.searches.enter(ctx, c.account.Name())
+	if err != nil {
+		stop()
+		cancel()
+		return nil, nil, err
+	}
+	return ctx, func() { leave(); stop(); cancel() }, nil
+}
+
+// look tests what the index knows, and gives the messages that must be looked
+// into.
+func (f *found) look(ctx context.Context, p *test, byUID bool) (pending []span, err error) {
+	for i, it := range f.v.entries([]span{{0, f.v.seq.Len()}}) {
+		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if !it.there {
@@ -118,48 +172,7 @@ func (c *conn) find(ctx context.Context, q *imap.Search, byUID bool) (*found, er
 			}
 		}
 	}
-	if len(pending) > 0 {
-		if err := c.lookInto(ctx, p, pending, f, byUID); err != nil {
-			return nil, err
-		}
-	}
-	f.done(byUID)
-	return f, nil
-}
-
-// lookInto decides on messages whose entry does not.
-func (c *conn) lookInto(ctx context.Context, p *test, pending []span, f *found, byUID bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	_, stop := c.in.ahead(func() {
-		for !c.in.full() {
-			if err := c.in.fill(); err != nil {
-				if !isTimeout(err) {
-					cancel()
-				}
-				return
-			}
-		}
-	})
-	defer stop()
-	leave, err := c.server.searches.enter(ctx, c.account.Name())
-	if err != nil {
-		return err
-	}
-	defer leave()
-	v := c.view
-	m := matcher{ctx: ctx, mb: v.mb, pool: c.server}
-	defer m.close()
-	return v.sweep(ctx, pending, func(i int, it item, d *store.Detail) error {
-		if d == nil {
-			return nil // it went meanwhile
-		}
-		ok, err := m.matches(p, i, it.Entry, d)
-		if ok {
-			f.add(i, it.Entry, byUID)
-		}
-		return err
-	})
+	return pending, nil
 }
 
 // tellSearch sends SEARCH, RFC 3501 section 7.2.5.

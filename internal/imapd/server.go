@@ -20,9 +20,10 @@ type Server struct {
 	searches gate
 
 	mu       sync.Mutex
-	sessions map[login]int // logged in, by who and whence
+	sessions map[login]int
 }
 
+// login is what sessions are counted by: who, "" before it is known, and whence.
 type login struct {
 	account string
 	remote  netip.Addr
@@ -112,11 +113,11 @@ func refuse(nc net.Conn, line string) {
 	nc.Close()
 }
 
-// enter counts a login in, and says whether there was room for it.
-func (s *Server) enter(l login) bool {
+// enter counts a session in, and says whether there was room for it.
+func (s *Server) enter(l login, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[l] >= s.o.PerUserIP {
+	if s.sessions[l] >= limit {
 		return false
 	}
 	s.sessions[l]++

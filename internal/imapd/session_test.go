@@ -8,15 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"plic/internal/journal"
 	"plic/internal/sasl"
 	"plic/internal/store"
 	"plic/internal/store/engine"
+	"plic/internal/vfs"
 )
 
 // tlsClient goes on with a connection in TLS.
@@ -435,4 +439,82 @@ func TestManyMessages(t *testing.T) {
 	if got := c.ok("SEARCH BODY 1030"); len(got) != 1 || got[0] != "* SEARCH 1030" {
 		t.Error(got)
 	}
+}
+
+// Connections that have not logged in are counted by address.
+func TestPerIP(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *Options) { o.PerIP = 2 })
+	a, b := h.dial("192.0.2.1:1"), h.dial("192.0.2.1:2")
+	a.expect("* OK ...")
+	b.expect("* OK ...")
+	c := h.dial("192.0.2.1:3")
+	c.expect("* BYE [UNAVAILABLE] ...")
+	c.closed()
+	other := h.dial("192.0.2.2:1")
+	other.expect("* OK ...")
+	a.ok("LOGOUT")
+	a.closed()
+	d := h.dial("192.0.2.1:4")
+	d.expect("* OK ...")
+}
+
+// The journal tells who came, and log lines hold no octets of a stranger, I12.
+func TestJournal(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	h := newHouse(t, func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		j, err := journal.Open(journal.Options{FS: vfs.NewMemory(), Dir: "journal"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { j.Close() })
+		o.Journal = j
+	})
+	c := h.open("alice")
+	c.send("a ID (\"name\" {4+}\r\nx\r\ny)\r\n")
+	c.expect("* ID ...", "a OK ...")
+	c.send("a LOGOUT\r\n")
+	c.expect("* BYE ...", "a OK ...")
+	c.closed()
+	h.close()
+	var kinds []string
+	for e, err := range h.server.o.Journal.Find(context.Background(), journal.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Service != "imap" || e.Remote != "127.0.0.1:4000" {
+			t.Errorf("event %+v", e)
+		}
+		kinds = append(kinds, e.Kind)
+	}
+	if got := strings.Join(kinds, " "); got != "connect read disconnect" {
+		t.Errorf("the journal has %q", got)
+	}
+	for line := range strings.Lines(log.String()) {
+		if !strings.HasPrefix(line, "time=") {
+			t.Errorf("log line %q", line)
+		}
+	}
+	if !strings.Contains(log.String(), `x\r\ny`) {
+		t.Errorf("the log has %q", log.String())
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -53,7 +53,7 @@ func statusValue(info store.Info, item imap.StatusItem) uint64 {
 	case imap.StatusMessages:
 		return uint64(info.Messages)
 	case imap.StatusRecent:
-		return 0 // TODO
+		return 0 // what is \Recent is settled when a mailbox is selected
 	case imap.StatusUIDNext:
 		return uint64(info.UIDNext)
 	case imap.StatusUIDValidity:
