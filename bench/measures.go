@@ -149,7 +149,10 @@ func download(n int) measure {
 	return measure{
 		name: fmt.Sprintf("POP3 RETR of %d messages, one by one", n), unit: "ms",
 		prepare: func(ctx context.Context, s *site) error {
-			return send(ctx, s.smtp, load{4 << 10, 4, n}, func(int) string { return popUser })
+			if err := send(ctx, s.smtp, load{4 << 10, 4, n}, func(int) string { return popUser }); err != nil {
+				return err
+			}
+			return s.arrived(ctx, popUser, n)
 		},
 		do: func(ctx context.Context, s *site) (float64, error) { return retrieve(ctx, s, n) },
 	}

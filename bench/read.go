@@ -94,17 +94,44 @@ func (s *site) count(ctx context.Context, users int) (int, error) {
 			}
 			s.watch[i] = c
 		}
-		if err := s.watch[i].do("STATUS INBOX (MESSAGES)"); err != nil {
-			return 0, err
-		}
-		_, text, _ := strings.Cut(s.watch[i].last, "(MESSAGES ")
-		n, err := strconv.Atoi(strings.TrimRight(text, ")\r\n"))
+		n, err := s.watch[i].messages()
 		if err != nil {
-			return 0, fmt.Errorf("STATUS answered %q", s.watch[i].last)
+			return 0, err
 		}
 		total += n
 	}
 	return total, nil
+}
+
+// messages is the number of messages in the INBOX.
+func (c *imapConn) messages() (int, error) {
+	if err := c.do("STATUS INBOX (MESSAGES)"); err != nil {
+		return 0, err
+	}
+	_, text, _ := strings.Cut(c.last, "(MESSAGES ")
+	n, err := strconv.Atoi(strings.TrimRight(text, ")\r\n"))
+	if err != nil {
+		return 0, fmt.Errorf("STATUS answered %q", c.last)
+	}
+	return n, nil
+}
+
+// arrived waits until the INBOX of an account has some messages.
+func (s *site) arrived(ctx context.Context, name string, n int) error {
+	c, err := s.login(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for {
+		switch there, err := c.messages(); {
+		case err != nil:
+			return err
+		case there >= n:
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // fill makes the large mailbox, once, over several connections. That is not
