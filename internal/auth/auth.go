@@ -189,6 +189,8 @@ func (t *try) password(ctx context.Context, password string) (string, error) {
 	}
 	ok, err := t.verify(ctx, account, password)
 	switch {
+	case errors.Is(err, ErrThrottled):
+		return "", t.end(ErrThrottled, "too many failed logins")
 	case err != nil:
 		return "", t.end(ErrTemporary, err.Error())
 	case !ok:
@@ -212,6 +214,8 @@ func (t *try) admit(ctx context.Context) (done func(), err error) {
 	return done, nil
 }
 
+func (t *try) allowed() bool { return t.a.guard.allows(t.p.Remote, key(t.login)) }
+
 // find looks the account up; one that does not exist has no name.
 func (t *try) find(ctx context.Context) (directory.Account, error) {
 	account, err := t.a.o.Directory.Account(ctx, t.login)
@@ -234,6 +238,9 @@ func (t *try) verify(ctx context.Context, account directory.Account, password st
 	if p, err := sasl.Prepare(password); err == nil {
 		prepared = p
 	}
+	if !t.allowed() {
+		return false, ErrThrottled
+	}
 	if t.a.cache.has(account.Name, hash, prepared) {
 		return true, nil
 	}
@@ -242,8 +249,11 @@ func (t *try) verify(ctx context.Context, account directory.Account, password st
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
+	defer func() { <-t.a.slots }()
+	if !t.allowed() { // any more: many may have been waiting
+		return false, ErrThrottled
+	}
 	ok, err := directory.Verify(hash, prepared)
-	<-t.a.slots
 	if ok = ok && account.Name != "" && account.Secret.Hash != ""; ok && !account.Disabled {
 		t.a.cache.add(account.Name, hash, prepared)
 	}

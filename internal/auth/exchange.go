@@ -56,6 +56,10 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if x.over {
 		return nil, false, ErrMalformed
 	}
+	if x.try != nil && !x.try.allowed() {
+		x.over = true
+		return nil, false, x.try.end(ErrThrottled, "too many failed logins")
+	}
 	x.ctx = ctx
 	challenge, done, err = x.server.Next(response)
 	if err == nil && done {
@@ -108,7 +112,7 @@ func (x *Exchange) lookup(user string) (*sasl.Verifier, error) {
 	}
 	x.try = t
 	if x.found.Secret.SCRAM == nil || x.found.Disabled {
-		return sasl.FakeVerifier(x.a.o.Secret, key(user)), nil
+		return sasl.FakeVerifier(x.a.o.Secret, key(user), x.a.o.Cost.Iterations), nil
 	}
 	return x.found.Secret.SCRAM, nil
 }

@@ -20,11 +20,12 @@ type GuardOptions struct {
 	MaxTracked int
 }
 
-// A burst of logins from one host is not guessing until one fails: mail readers
-// open several connections at once. Beyond these it waits, or is turned away.
+// A burst of logins from one host is not guessing until they fail: mail readers
+// open several connections at once, and an office comes back after a restart.
+// Beyond the first it waits, beyond the second it is turned away.
 const (
 	freeAtOnce = 10
-	maxAtOnce  = 50
+	maxAtOnce  = 1000
 )
 
 // knownFailures is how often somebody who got in from a host before may be
@@ -98,39 +99,52 @@ func keysOf(remote netip.Addr, login string) (host, net, account, pair bucketKey
 // A known pair goes by its own failures only. An account that is guessed at
 // from everywhere is slowed down but never shut: its owner can still get in.
 func (g *guard) admit(remote netip.Addr, login string) (delay time.Duration, done func(), ok bool) {
-	host, net, account, pair := keysOf(remote, login)
+	host, _, account, _ := keysOf(remote, login)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	refuse := float64(g.o.Refuse)
-	if p := g.peek(pair); p != nil && p.known && p.failures < knownFailures {
-		return curve(p.failures), func() {}, true
+	failures, known, ok := g.judge(remote, login)
+	if known || !ok {
+		return curve(failures), func() {}, ok
 	}
-	h, n, a := g.peek(host), g.peek(net), g.peek(account)
-	var failures float64
-	pending := 0
-	if h != nil {
-		failures, pending = h.failures, h.pending
-	}
-	if n != nil {
-		if math.Round(n.failures) >= 3*refuse {
-			return 0, nil, false
-		}
-		failures = max(failures, n.failures/3)
-	}
-	if math.Round(failures) >= refuse || pending >= maxAtOnce {
+	h := g.bucket(host)
+	if h.pending >= maxAtOnce {
 		return 0, nil, false
 	}
-	failures += float64(max(0, pending-freeAtOnce))
-	if a != nil {
+	failures += float64(max(0, h.pending-freeAtOnce))
+	if a := g.peek(account); a != nil {
 		failures = max(failures, a.failures/5)
 	}
-	h = g.bucket(host)
 	h.pending++
 	return curve(failures), func() {
 		g.mu.Lock()
 		h.pending--
 		g.mu.Unlock()
 	}, true
+}
+
+// allows says that a try that was admitted may still go on: since then, others
+// that were under way with it may have failed.
+func (g *guard) allows(remote netip.Addr, login string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, _, ok := g.judge(remote, login)
+	return ok
+}
+
+// judge gives the failures that count against a try, and whether they leave it
+// a chance.
+func (g *guard) judge(remote netip.Addr, login string) (failures float64, known, ok bool) {
+	host, net, _, pair := keysOf(remote, login)
+	if p := g.peek(pair); p != nil && p.known && p.failures < knownFailures {
+		return p.failures, true, true
+	}
+	if h := g.peek(host); h != nil {
+		failures = h.failures
+	}
+	if n := g.peek(net); n != nil {
+		failures = max(failures, n.failures/3)
+	}
+	return failures, false, math.Round(failures) < float64(g.o.Refuse)
 }
 
 // curve is that of Dovecot's auth penalty.

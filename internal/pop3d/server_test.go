@@ -580,6 +580,7 @@ func BenchmarkRETR(b *testing.B) {
 			end := []byte("\r\n.\r\n")
 			buf := make([]byte, 256<<10)
 			b.SetBytes(int64(len(text)))
+			b.ResetTimer()
 			b.ReportAllocs()
 			for n := 0; n < b.N; n += messages {
 				c.nc.SetDeadline(time.Now().Add(time.Minute))

@@ -157,12 +157,15 @@ func TestVerifierRefuses(t *testing.T) {
 
 func TestFakeVerifier(t *testing.T) {
 	t.Parallel()
-	a, b, c, d := FakeVerifier([]byte("k"), "a"), FakeVerifier([]byte("k"), "a"), FakeVerifier([]byte("k"), "b"), FakeVerifier([]byte("l"), "a")
+	a, b, c, d := FakeVerifier([]byte("k"), "a", 0), FakeVerifier([]byte("k"), "a", 0), FakeVerifier([]byte("k"), "b", 0), FakeVerifier([]byte("l"), "a", 0)
 	if fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Error("not stable")
 	}
 	if bytes.Equal(a.Salt, c.Salt) || bytes.Equal(a.Salt, d.Salt) || bytes.Equal(a.StoredKey, a.ServerKey) {
 		t.Error("not different")
+	}
+	if e := FakeVerifier([]byte("k"), "a", 5000); e.Iterations != 5000 || !bytes.Equal(e.Salt, a.Salt) {
+		t.Error("iterations")
 	}
 	if a.Iterations != DefaultIterations || len(a.Salt) != saltSize {
 		t.Error("does not look like a verifier")
@@ -194,7 +197,7 @@ func scramPair(t testing.TB, plus bool, serverSide, clientSide []Binding, passwo
 		if user == "a,b=c" {
 			return v, nil
 		}
-		return FakeVerifier([]byte("key"), user), nil
+		return FakeVerifier([]byte("key"), user, 0), nil
 	}})
 	c, err := NewSCRAMClient(Credentials{"a,b=c", password}, plus, clientSide)
 	if err != nil {
@@ -406,7 +409,7 @@ func FuzzSASLServer(f *testing.F) {
 	f.Add(uint8(2), []byte("n,,n=user,r=abc"), []byte("c=biws,r=abc,p=AAAA"), []byte(""))
 	f.Add(uint8(3), []byte("p=tls-exporter,,n=user,r=abc"), []byte("c=biws,r=abc,p=AAAA"), []byte(""))
 	f.Fuzz(func(t *testing.T, which uint8, a, b, c []byte) {
-		lookup := func(user string) (*Verifier, error) { return FakeVerifier([]byte("k"), user), nil }
+		lookup := func(user string) (*Verifier, error) { return FakeVerifier([]byte("k"), user, 0), nil }
 		never := func(string, string) error { return ErrFailed }
 		s := []Server{
 			NewPlain(never), NewLogin(never),

@@ -66,14 +66,18 @@ func deriveVerifier(password string, salt []byte, iterations int) (*Verifier, er
 
 // FakeVerifier is the verifier of somebody who does not exist: no proof fits
 // it, and it is the same whenever it is asked for, so that a guesser learns
-// nothing from it. The secret is the server's own.
-func FakeVerifier(secret []byte, user string) *Verifier {
+// nothing from it. The secret is the server's own, the iterations those of the
+// accounts that exist; 0 is the default.
+func FakeVerifier(secret []byte, user string, iterations int) *Verifier {
+	if iterations == 0 {
+		iterations = DefaultIterations
+	}
 	derive := func(label string) []byte {
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(label + "\x00" + user))
 		return mac.Sum(nil)
 	}
-	return &Verifier{DefaultIterations, derive("salt")[:saltSize], derive("stored"), derive("server")}
+	return &Verifier{iterations, derive("salt")[:saltSize], derive("stored"), derive("server")}
 }
 
 // MarshalText writes the verifier in the form of RFC 5803:
