@@ -424,6 +424,13 @@ func TestOddExchanges(t *testing.T) {
 			t.Errorf("%s %.40q: goes on after its end: %v", tc.mechanism, tc.response, err)
 		}
 	}
+}
+
+// A5: exchanges that are left half-done leave nothing. Not parallel: it looks
+// at the heap, which is everybody's.
+func TestHalfDoneExchanges(t *testing.T) {
+	h := newHouse(t, nil)
+	p := from(here, "imap")
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
