@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"time"
 
 	"plic/internal/auth"
 	"plic/internal/config"
@@ -90,6 +91,8 @@ func normalised(c *config.Config) []netip.Prefix {
 // reverse is the name of a client that also leads back to its address, RFC
 // 8601 section 2.7.3; "" if none does.
 func (s *site) reverse(ctx context.Context, addr netip.Addr) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // a client waits to be greeted
+	defer cancel()
 	names, _, err := s.resolver.PTR(ctx, addr)
 	if err != nil {
 		return ""
