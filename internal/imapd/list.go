@@ -38,12 +38,16 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 			l.SpecialOnly && info.SpecialUse == "",
 			!l.Subscribed && info.NonExistent:
 		default:
-			c.tellListed(info, &l, childInfo)
+			if err := c.tellListed(ctx, info, &l, childInfo); err != nil {
+				return reply{}, err
+			}
 		}
 	}
 	for _, name := range sorted(above) { // names without a mailbox
 		if matchesAny(l.Patterns, name) && !l.SpecialOnly {
-			c.tellListed(store.Info{Name: name, NoSelect: true, NonExistent: true}, &l, true)
+			if err := c.tellListed(ctx, store.Info{Name: name, NoSelect: true, NonExistent: true}, &l, true); err != nil {
+				return reply{}, err
+			}
 		}
 	}
 	return reply{}, nil
@@ -78,7 +82,7 @@ func aboveSubscribed(infos []store.Info) map[string]bool {
 }
 
 // tellListed sends the LIST of a mailbox, and its STATUS if that is wanted.
-func (c *conn) tellListed(info store.Info, l *imap.List, childInfo bool) {
+func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, childInfo bool) error {
 	b := append(c.out.line(), "* LIST "...)
 	b = appendAttributes(b, info, l.Subscribed || l.ReturnSubscribed)
 	b = append(b, ` "/" `...)
@@ -88,8 +92,9 @@ func (c *conn) tellListed(info store.Info, l *imap.List, childInfo bool) {
 	}
 	c.out.end(append(b, '\r', '\n'))
 	if len(l.Status) > 0 && !info.NoSelect { // RFC 5819 section 2
-		c.tellStatus(info, l.Status)
+		return c.tellStatus(ctx, info, l.Status)
 	}
+	return nil
 }
 
 // tellMailbox sends the LIST of one mailbox unasked; with the name that the

@@ -53,15 +53,17 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) (*view, err
 		return nil, err
 	}
 	v := &view{mb: mb, readOnly: readOnly}
-	if !readOnly {
-		if v.taken, err = mb.TakeRecent(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if v.now, err = mb.Snapshot(ctx); err != nil {
 		return nil, err
 	}
 	v.seq, v.told = v.now, v.now
+	upTo := v.now.UIDNext()
+	if readOnly {
+		upTo = 0 // nothing is lost by looking
+	}
+	if v.taken, err = mb.ClaimRecent(ctx, upTo); err != nil {
+		return nil, err
+	}
 	v.takeRecent()
 	return v, nil
 }
@@ -96,7 +98,7 @@ func (c *conn) closeView(ctx context.Context) {
 	if v == nil || v.readOnly || len(v.recent) == 0 {
 		return
 	}
-	if _, err := v.mb.TakeRecent(ctx); err != nil {
+	if _, err := v.mb.ClaimRecent(ctx, v.taken); err != nil {
 		c.server.o.Log.Debug("imap: recent", "conn", c.id, "err", err)
 	}
 }

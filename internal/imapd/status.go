@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"plic/internal/imap"
@@ -9,7 +10,7 @@ import (
 )
 
 // status is STATUS, RFC 9051 section 6.3.11.
-func (c *conn) status(_ context.Context, cmd *imap.Command) (reply, error) {
+func (c *conn) status(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	s.SP()
 	name := s.Mailbox()
@@ -24,13 +25,19 @@ func (c *conn) status(_ context.Context, cmd *imap.Command) (reply, error) {
 	}
 	info := mb.Info()
 	info.Name = name
-	c.tellStatus(info, items)
-	return reply{}, nil
+	return reply{}, c.tellStatus(ctx, info, items)
 }
 
 // tellStatus sends a STATUS response. Asking for HIGHESTMODSEQ says that the
 // client knows of mod-sequences, RFC 7162 section 3.1.
-func (c *conn) tellStatus(info store.Info, items []imap.StatusItem) {
+func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.StatusItem) error {
+	var recent int
+	if slices.Contains(items, imap.StatusRecent) {
+		var err error
+		if recent, err = c.recentIn(ctx, info); err != nil {
+			return err
+		}
+	}
 	b := append(c.out.line(), "* STATUS "...)
 	b = imap.AppendMailbox(b, info.Name, c.rev2)
 	b = append(b, " ("...)
@@ -40,20 +47,40 @@ func (c *conn) tellStatus(info store.Info, items []imap.StatusItem) {
 		}
 		b = append(b, item.String()...)
 		b = append(b, ' ')
+		if item == imap.StatusRecent {
+			b = strconv.AppendInt(b, int64(recent), 10)
+			continue
+		}
 		b = strconv.AppendUint(b, statusValue(info, item), 10)
 		if item == imap.StatusHighestModSeq {
 			c.condstore = true
 		}
 	}
 	c.out.end(append(b, ")\r\n"...))
+	return nil
+}
+
+// recentIn counts the messages that no session was told of as \Recent.
+func (c *conn) recentIn(ctx context.Context, info store.Info) (int, error) {
+	mb, err := c.account.Mailbox(info.Name)
+	if err != nil {
+		return 0, err
+	}
+	from, err := mb.ClaimRecent(ctx, 0) // takes none
+	if err != nil || from >= info.UIDNext {
+		return 0, err
+	}
+	snap, err := mb.Snapshot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return snap.Len() - snap.Search(from), nil
 }
 
 func statusValue(info store.Info, item imap.StatusItem) uint64 {
 	switch item {
 	case imap.StatusMessages:
 		return uint64(info.Messages)
-	case imap.StatusRecent:
-		return 0 // what is \Recent is settled when a mailbox is selected
 	case imap.StatusUIDNext:
 		return uint64(info.UIDNext)
 	case imap.StatusUIDValidity:

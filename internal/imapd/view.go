@@ -20,7 +20,7 @@ type view struct {
 	now      *store.Snapshot // the newest, as the command at work sees it
 	keywords []string        // that the client knows
 	recent   []imap.Range    // UIDs that are \Recent in this session
-	taken    store.UID       // messages below it were claimed as \Recent, or left
+	taken    store.UID       // messages below it are in recent, or not to be
 	saved    []imap.Range    // UIDs of the last SEARCH with SAVE, RFC 5182
 	own      []store.Entry   // changed by the command at work, which told of them
 }
@@ -161,7 +161,7 @@ func (v *view) countRecent() (n int) {
 // which of several sessions a message is so is undefined, RFC 3501 section
 // 2.3.2: what arrives is so in all of them, and claimed when they end.
 func (v *view) takeRecent() {
-	if next := v.seq.UIDNext(); !v.readOnly && next > v.taken {
+	if next := v.seq.UIDNext(); next > v.taken {
 		if k := len(v.recent); k > 0 && v.recent[k-1].Hi+1 == uint32(v.taken) {
 			v.recent[k-1].Hi = uint32(next) - 1
 		} else {
