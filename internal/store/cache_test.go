@@ -109,6 +109,9 @@ func TestIndexesAreDropped(t *testing.T) {
 		t.Error("a snapshot that someone holds is damaged")
 	}
 	testAppend(t, all[1], 1)
+	if all[1].visible.Load().snap != nil {
+		t.Error("a delivery brought a dropped index back")
+	}
 	if n := testSnapshot(t, all[1]).Len(); n != each+1 {
 		t.Errorf("%d messages after the index was dropped", n)
 	}

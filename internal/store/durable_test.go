@@ -131,6 +131,9 @@ func TestNothingVisibleBeforeDurable(t *testing.T) {
 				now, err := m.Snapshot(t.Context())
 				w.ok(err)
 				w.want("snapshot", now, before)
+				for x, err := range m.Expunged(t.Context(), 0) {
+					t.Errorf("expunged %v, %v", x, err)
+				}
 
 				w.e.Release()
 				w.ok(<-done)

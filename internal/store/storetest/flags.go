@@ -121,15 +121,25 @@ func testKeywords(t *testing.T, s *site) {
 	equal(t, "others", s.flags(inbox, uids[8]), "k8")
 	equal(t, "old snapshots know the old name", full.Keywords()[7], "k7")
 
+	_, err = inbox.Expunge(s.ctx, uids[10:13], false) // k10 to k12 neither
+	s.ok(err)
+	two := []store.Incoming{
+		{Draft: s.draft("y"), Flags: store.Flags{Keywords: []string{"n1", "n2"}}},
+		{Draft: s.draft("z"), Flags: store.Flags{Keywords: []string{"n3"}}},
+	}
+	placed, err := inbox.Append(s.ctx, two...)
+	s.ok(err)
+	equal(t, "two at once", s.flags(inbox, placed[0].UID), "n1 n2")
+	equal(t, "and another", s.flags(inbox, placed[1].UID), "n3")
+
 	other := s.mailbox("ann", "Archive")
 	_, _, err = inbox.Copy(s.ctx, uids[20:25], other)
 	s.ok(err)
 	equal(t, "copied", s.flags(other, 3), "k22")
 	same(t, "numbered anew", s.snapshot(other).Keywords(), []string{"k20", "k21", "k22", "k23", "k24"})
-	if _, err := inbox.Append(s.ctx, store.Incoming{Draft: s.draft("x"), Flags: store.Flags{Keywords: []string{"K3", "k3"}}}); err != nil {
-		t.Fatal(err)
-	}
-	equal(t, "case does not matter", s.flags(inbox, uids[len(uids)-1]+2), "k3")
+	placed, err = inbox.Append(s.ctx, store.Incoming{Draft: s.draft("x"), Flags: store.Flags{Keywords: []string{"K3", "k3"}}})
+	s.ok(err)
+	equal(t, "case does not matter", s.flags(inbox, placed[0].UID), "k3")
 }
 
 func testExpunge(t *testing.T, s *site) {
