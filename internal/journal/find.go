@@ -6,10 +6,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"slices"
 	"strconv"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"plic/internal/mail"
+	"plic/internal/vfs"
 )
 
 // Query says which events are wanted; what is zero does not matter.
@@ -132,7 +131,7 @@ func (j *Journal) scan(ctx context.Context, name fileName, f *filter) iter.Seq2[
 	return func(yield func(Event, error) bool) {
 		path := j.o.FS.PathJoin(j.o.Dir, name.String())
 		file, err := j.o.FS.Open(path)
-		if errors.Is(err, fs.ErrNotExist) {
+		if vfs.NotExist(err) {
 			return
 		}
 		if err != nil {

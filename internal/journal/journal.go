@@ -11,15 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"plic/internal/vfs"
-
-	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // DefaultKeep is how long events are kept when nothing else is asked for.
@@ -70,16 +67,13 @@ func Open(o Options) (*Journal, error) {
 	if o.Keep <= 0 {
 		o.Keep = DefaultKeep
 	}
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := vfs.MakeDir(o.FS, o.Dir); err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
 	}
 	j := &Journal{o: o, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	j.moved.L = &j.mu
 	if err := j.prune(o.Now()); err != nil {
 		return nil, fmt.Errorf("journal %s: %w", o.Dir, err)
-	}
-	if err := j.syncDir(o.FS.PathDir(o.Dir)); err != nil { // that the directory stays
-		return nil, fmt.Errorf("journal directory: %w", err)
 	}
 	go j.write()
 	return j, nil
@@ -208,20 +202,12 @@ func (j *Journal) rotate(day string, now time.Time) error {
 		}
 	}
 	name := j.o.FS.PathJoin(j.o.Dir, fileName{day, number}.String())
-	file, err := j.o.FS.Create(name, pebblevfs.WriteCategoryUnspecified)
+	file, err := j.o.FS.Create(name, vfs.Mail)
 	if err != nil {
 		return err
 	}
 	j.file, j.day = file, day
-	return errors.Join(closed, j.syncDir(j.o.Dir))
-}
-
-func (j *Journal) syncDir(name string) error {
-	dir, err := j.o.FS.OpenDir(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(closed, vfs.SyncDir(j.o.FS, j.o.Dir))
 }
 
 func (j *Journal) closeFile() error {
@@ -262,7 +248,7 @@ func (j *Journal) prune(now time.Time) error {
 			continue
 		}
 		err := j.o.FS.Remove(j.o.FS.PathJoin(j.o.Dir, n.String()))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !vfs.NotExist(err) {
 			return err
 		}
 	}

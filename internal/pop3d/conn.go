@@ -134,6 +134,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // deadlineWriter gives the client its time for each piece of output.
 type deadlineWriter struct{ c *conn }
 
+// Write writes to the connection as it is now, in TLS or not.
 func (w deadlineWriter) Write(p []byte) (int, error) {
 	w.c.nc.SetWriteDeadline(time.Now().Add(w.c.server.o.WriteTimeout))
 	return w.c.nc.Write(p)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"plic/internal/auth"
+	"plic/internal/directory"
 	"plic/internal/journal"
 	"plic/internal/sasl"
 	"plic/internal/store"
@@ -268,14 +269,14 @@ func TestLongLine(t *testing.T) {
 	h := newHouse(t, nil)
 	c, ended := h.pipe(t.Context(), "127.0.0.1:5")
 	c.expect("+OK")
-	go func() {
+	go func(nc net.Conn) {
 		x := bytes.Repeat([]byte("x"), 4096)
 		for {
-			if _, err := c.nc.Write(x); err != nil {
+			if _, err := nc.Write(x); err != nil {
 				return
 			}
 		}
-	}()
+	}(c.nc)
 	c.expect("-ERR the line is too long")
 	ended.Wait()
 
@@ -424,37 +425,50 @@ func TestRestartKeepsUIDL(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
 	h.deliver("Subject: 1\r\n\r\n", "Subject: 2\r\n\r\n")
-	uidl := func() string {
-		c := h.dial()
+	uidl := func(h *house) string {
+		c, ended := h.pipe(t.Context(), "127.0.0.1:5")
 		c.login()
 		c.ask("UIDL", "+OK")
 		lines := strings.Join(c.lines(), " ")
 		c.ask("QUIT", "+OK")
-		c.expect("(closed)")
+		c.nc.Close()
+		ended.Wait()
 		return lines
 	}
-	before := uidl()
+	before := uidl(h)
 	h.store.Close()
 	h.engine.Reopen()
-	h.server.o.Store = store.New(store.Options{Engine: h.engine})
-	h.store = h.server.o.Store
-	if after := uidl(); after != before || !strings.HasSuffix(before, ".2") {
+	o := h.server.o
+	o.Store = store.New(store.Options{Engine: h.engine})
+	defer o.Store.Close()
+	again := &house{t: t, server: New(o), addr: h.addr}
+	if after := uidl(again); after != before || !strings.HasSuffix(before, ".2") {
 		t.Errorf("%s became %s", before, after)
 	}
+}
+
+// panicking has an account that is better not looked up.
+type panicking struct{ directory.Directory }
+
+func (p panicking) Account(ctx context.Context, login string) (directory.Account, error) {
+	if strings.HasPrefix(login, "panic") {
+		panic("as asked for")
+	}
+	return p.Directory.Account(ctx, login)
 }
 
 // A panic ends its own connection, is on record and harms no other.
 func TestPanic(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newHouse(t, func(o *Options) {
+		o.Auth = auth.New(auth.Options{Directory: panicking{shared().users}, Cost: cheap})
+	})
 	other := h.dial()
 	other.expect("+OK")
 	c := h.dial()
 	c.login()
-	auth := h.server.o.Auth
-	h.server.o.Auth = nil // so that CAPA before login panics
-	other.ask("CAPA", "(closed)")
-	h.server.o.Auth = auth
+	other.ask("USER panic@plic.test", "+OK")
+	other.ask("PASS x", "(closed)")
 	c.ask("STAT", "+OK 0 0")
 	c.ask("QUIT", "+OK")
 	for _, n := range h.journal.Counts() {

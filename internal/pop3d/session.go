@@ -36,8 +36,10 @@ func newSession(c *conn) *session {
 // errorf is a refusal that the client sees.
 func errorf(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
 
+// refusal is a negative reply.
 type refusal string
 
+// Error is what stands behind -ERR.
 func (r refusal) Error() string { return string(r) }
 
 // errCut ends the session without a word more.

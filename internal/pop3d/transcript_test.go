@@ -23,7 +23,7 @@ import (
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.pop3")
-	if err != nil || len(files) < 5 {
+	if err != nil || len(files) < 6 {
 		t.Fatalf("transcripts: %v %v", files, err)
 	}
 	for _, file := range files {

@@ -38,9 +38,13 @@ func Choose(offered []string, c Credentials, secure bool, bindings []Binding) (C
 // plainClient is PLAIN, RFC 4616.
 type plainClient struct{ c Credentials }
 
+// Mechanism is PLAIN.
 func (*plainClient) Mechanism() string { return Plain }
-func (*plainClient) Finish() error     { return nil }
 
+// Finish has nothing to check: PLAIN proves nothing of the server.
+func (*plainClient) Finish() error { return nil }
+
+// Next gives the one response.
 func (p *plainClient) Next([]byte) ([]byte, error) {
 	return []byte("\x00" + p.c.User + "\x00" + p.c.Password), nil
 }
@@ -52,9 +56,13 @@ type loginClient struct {
 	steps int
 }
 
+// Mechanism is LOGIN.
 func (*loginClient) Mechanism() string { return Login }
-func (*loginClient) Finish() error     { return nil }
 
+// Finish has nothing to check: LOGIN proves nothing of the server.
+func (*loginClient) Finish() error { return nil }
+
+// Next gives the name, then the password.
 func (l *loginClient) Next([]byte) ([]byte, error) {
 	l.steps++
 	switch l.steps {
@@ -99,8 +107,10 @@ func NewSCRAMClient(c Credentials, plus bool, bindings []Binding) (Client, error
 	return &scramClient{name: SCRAM, conv: client.NewConversation()}, nil
 }
 
+// Mechanism is SCRAM-SHA-256 or SCRAM-SHA-256-PLUS.
 func (s *scramClient) Mechanism() string { return s.name }
 
+// Next gives the first message, then the final one, then nothing.
 func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	if len(challenge) > MaxResponse {
 		return nil, ErrTooLong

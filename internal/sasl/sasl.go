@@ -93,6 +93,7 @@ type plainServer struct {
 // NewPlain begins an exchange of PLAIN; check decides on the credentials.
 func NewPlain(check func(user, password string) error) Server { return &plainServer{check: check} }
 
+// Next takes the one response.
 func (s *plainServer) Next(response []byte) ([]byte, bool, error) {
 	if response == nil && !s.asked {
 		s.asked = true
@@ -119,6 +120,7 @@ func (s *plainServer) Next(response []byte) ([]byte, bool, error) {
 	return nil, true, nil
 }
 
+// Identity is what the response said.
 func (s *plainServer) Identity() (string, string) { return s.authz, s.user }
 
 func checkFields(user, password string) error {
@@ -141,6 +143,7 @@ type loginServer struct {
 // NewLogin begins an exchange of LOGIN; check decides on the credentials.
 func NewLogin(check func(user, password string) error) Server { return &loginServer{check: check} }
 
+// Next takes the name, then the password.
 func (s *loginServer) Next(response []byte) ([]byte, bool, error) {
 	if len(response) > MaxResponse {
 		return nil, false, ErrTooLong
@@ -163,4 +166,5 @@ func (s *loginServer) Next(response []byte) ([]byte, bool, error) {
 	return nil, true, nil
 }
 
+// Identity is the name given.
 func (s *loginServer) Identity() (string, string) { return "", s.user }

@@ -133,6 +133,7 @@ type scramServer struct {
 // NewSCRAM begins an exchange of SCRAM-SHA-256 or SCRAM-SHA-256-PLUS.
 func NewSCRAM(o SCRAMOptions) Server { return &scramServer{o: o} }
 
+// Next takes the client's first and final message, and its empty last word.
 func (s *scramServer) Next(response []byte) ([]byte, bool, error) {
 	if len(response) > MaxResponse {
 		return nil, false, ErrTooLong
@@ -218,6 +219,7 @@ func (s *scramServer) step(text string) ([]byte, error) {
 	return nil, fmt.Errorf("%w: not SCRAM", ErrMalformed)
 }
 
+// Identity is what the first message said.
 func (s *scramServer) Identity() (string, string) {
 	if s.conv == nil {
 		return "", ""
