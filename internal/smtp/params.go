@@ -208,7 +208,9 @@ var notifyKinds = map[string]mail.Notify{
 }
 
 // decodeOriginal reads "type;address", in the encoding that the type has: xtext,
-// or for "utf-8" that of RFC 6533 section 3.
+// or for "utf-8" that of RFC 6533 section 3. Postfix writes an address that is
+// not ASCII as "rfc822" with its UTF-8 in xtext, and must not be refused for it:
+// that is a "utf-8" address.
 func decodeOriginal(value string) (string, bool) {
 	kind, encoded, ok := strings.Cut(value, ";")
 	if !ok || encoded == "" || !isKeyword(kind) {
@@ -219,6 +221,10 @@ func decodeOriginal(value string) (string, bool) {
 		decode = DecodeUTF8Xtext
 	}
 	text, err := decode(encoded)
+	if err != nil && strings.EqualFold(kind, "rfc822") {
+		kind = "utf-8"
+		text, err = decodeWideXtext(encoded)
+	}
 	return kind + ";" + text, err == nil
 }
 

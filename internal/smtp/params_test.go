@@ -145,6 +145,7 @@ func TestParseRcpt(t *testing.T) {
 			mail.Recipient{Address: at("a@b.example"), Notify: mail.NotifySuccess | mail.NotifyDelay, Original: "rfc822;a+c@d.example"}, ""},
 		{"TO:<a@b.example> NOTIFY=NEVER", false, mail.Recipient{Address: at("a@b.example"), Notify: mail.NotifyNever}, ""},
 		{`TO:<a@b.example> ORCPT=utf-8;\x{FC}@b.example`, false, mail.Recipient{Address: at("a@b.example"), Original: "utf-8;ü@b.example"}, ""},
+		{`TO:<ü@b.example> ORCPT=rfc822;+C3+BC+2B@b.example`, true, mail.Recipient{Address: at("ü@b.example"), Original: "utf-8;ü+@b.example"}, ""}, // as Postfix writes it
 		{`TO:<ü@b.example> ORCPT=utf-8;ü@b.example`, true, mail.Recipient{Address: at("ü@b.example"), Original: "utf-8;ü@b.example"}, ""},
 		{`TO:<""@b.example>`, false, mail.Recipient{Address: at(`""@b.example`)}, ""},
 		{"TO:<" + long + ">", false, mail.Recipient{Address: at(long)}, ""},
@@ -165,6 +166,10 @@ func TestParseRcpt(t *testing.T) {
 		{"TO:<a@b.example> NOTIFY=SOON", false, mail.Recipient{}, "501 5.5.4"},
 		{"TO:<a@b.example> ORCPT=a@b.example", false, mail.Recipient{}, "501 5.5.4"},
 		{"TO:<a@b.example> ORCPT=rfc822;", false, mail.Recipient{}, "501 5.5.4"},
+		{"TO:<a@b.example> ORCPT=rfc822;a+FCb", false, mail.Recipient{}, "501 5.5.4"},
+		{"TO:<a@b.example> ORCPT=rfc822;a+C2+85b", false, mail.Recipient{}, "501 5.5.4"},
+		{"TO:<a@b.example> ORCPT=rfc822;a+E2+80+A8b", false, mail.Recipient{}, "501 5.5.4"},
+		{"TO:<a@b.example> ORCPT=x400;a+C3+BC", false, mail.Recipient{}, "501 5.5.4"},
 		{"TO:<a@b.example> ORCPT=rfc822;a+0Ab", false, mail.Recipient{}, "501 5.5.4"},
 		{`TO:<a@b.example> ORCPT=utf-8;\x{A}b`, false, mail.Recipient{}, "501 5.5.4"},
 		{`TO:<a@b.example> ORCPT=utf-8;\x{2028}b`, false, mail.Recipient{}, "501 5.5.4"},

@@ -55,6 +55,39 @@ func DecodeXtext(text string) (string, error) {
 	return b.String(), nil
 }
 
+// decodeWideXtext reads xtext whose octets are UTF-8.
+func decodeWideXtext(text string) (string, error) {
+	var octets []byte
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '+':
+			var err error
+			if c, err = hexPair(text[i+1:]); err != nil {
+				return "", err
+			}
+			i += 2
+		case c <= ' ' || c >= 0x7f || c == '=':
+			return "", fmt.Errorf("character %q is not xtext", c)
+		}
+		octets = append(octets, c)
+	}
+	if !utf8.Valid(octets) {
+		return "", errors.New("not UTF-8")
+	}
+	for _, r := range string(octets) {
+		if isControl(r) {
+			return "", errControl
+		}
+	}
+	return string(octets), nil
+}
+
+// isControl finds what could end or hide a line somewhere.
+func isControl(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029'
+}
+
 // hexPair reads two upper-case hexadecimal digits, as RFC 3461 has them; lower
 // case is understood.
 func hexPair(text string) (byte, error) {
@@ -108,7 +141,7 @@ func DecodeUTF8Xtext(text string) (string, error) {
 		case r <= ' ' || r == 0x7f || r == '=':
 			return "", fmt.Errorf("character %q is not xtext", r)
 		}
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if isControl(r) {
 			return "", errControl
 		}
 		b.WriteRune(r)
