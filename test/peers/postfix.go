@@ -12,6 +12,7 @@ type Postfix struct {
 	Address  string // where port 25 is opened
 	Hostname string
 	Settings string // further main.cf lines
+	Resolver string // address of a DNS server that it asks; "" for the system's
 }
 
 const mainCF = `compatibility_level = 3.6
@@ -80,7 +81,17 @@ func (p *Postfix) Start(ctx context.Context) error {
 	if err := owned(filepath.Join(p.Dir, "data"), "postfix"); err != nil {
 		return err
 	}
-	if err := run("postfix", "-c", etc, "start"); err != nil {
+	start := []string{"postfix", "-c", etc, "start"}
+	if p.Resolver != "" {
+		// Postfix asks whom /etc/resolv.conf names; in a mount namespace of its
+		// own it has its own.
+		conf := filepath.Join(etc, "resolv.conf")
+		if err := os.WriteFile(conf, []byte("nameserver "+p.Resolver+"\n"), 0o644); err != nil {
+			return err
+		}
+		start = append([]string{"unshare", "--mount", "sh", "-ec", `mount --bind "$0" /etc/resolv.conf; exec "$@"`, conf}, start...)
+	}
+	if err := run(start[0], start[1:]...); err != nil {
 		return err
 	}
 	return WaitFor(ctx, p.Address+":25")
