@@ -372,7 +372,14 @@ func FuzzCommand(f *testing.F) {
 				func(s *Scanner) { s.Search() },
 				func(s *Scanner) { s.ListCommand() },
 				func(s *Scanner) { s.SP(); s.Mailbox(); s.SP(); s.StatusItems() },
-				func(s *Scanner) { s.SP(); s.Mailbox(); s.SP(); s.Flags(); s.SP(); s.DateTime() },
+				func(s *Scanner) {
+					s.SP()
+					s.Mailbox()
+					s.SP()
+					s.Flags()
+					s.SP()
+					s.DateTime()
+				},
 				func(s *Scanner) { s.SP(); s.NString(); s.SP(); s.Date() },
 			} {
 				s := at

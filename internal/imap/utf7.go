@@ -87,6 +87,9 @@ func DecodeUTF7(text string) (string, error) {
 }
 
 func decodeShift(b *strings.Builder, shifted string) error {
+	if strings.ContainsAny(shifted, "\r\n") {
+		return errors.New("mailbox name in modified UTF-7 holds a line end") // base64 would pass over it
+	}
 	raw, err := utf7Base64.DecodeString(shifted)
 	if err != nil || len(raw)%2 != 0 || len(raw) == 0 {
 		return errors.New("mailbox name in modified UTF-7 holds bad base64")

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"io"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -29,15 +30,10 @@ func upper(c byte) byte {
 }
 
 // foldString makes text comparable without regard to case, in the manner of
-// i;unicode-casemap (RFC 5051): decomposed, and each character the smallest of
-// those that differ only in case.
-func foldString(text string) []byte {
-	b := []byte(text)
-	if !isASCII(b) {
-		b = norm.NFKD.Bytes(b)
-	}
-	return appendFold(make([]byte, 0, len(b)), b)
-}
+// i;unicode-casemap (RFC 5051): each character decomposed, and each of those
+// the smallest of what differs only in case. It looks at one character at a
+// time, so that it does not matter where a text is cut.
+func foldString(text string) []byte { return appendFold(nil, []byte(text)) }
 
 func isASCII(text []byte) bool {
 	for _, c := range text {
@@ -49,6 +45,7 @@ func isASCII(text []byte) bool {
 }
 
 func appendFold(dst, text []byte) []byte {
+	dst = slices.Grow(dst, len(text))
 	for i := 0; i < len(text); {
 		if c := text[i]; c < utf8.RuneSelf {
 			dst = append(dst, upper(c))
@@ -56,7 +53,15 @@ func appendFold(dst, text []byte) []byte {
 			continue
 		}
 		r, n := utf8.DecodeRune(text[i:])
-		dst = utf8.AppendRune(dst, foldRune(r))
+		if r == utf8.RuneError {
+			dst = utf8.AppendRune(dst, r)
+			i += n
+			continue
+		}
+		var room [64]byte
+		for _, part := range string(norm.NFKD.Append(room[:0], text[i:i+n]...)) {
+			dst = utf8.AppendRune(dst, foldRune(part))
+		}
 		i += n
 	}
 	return dst
@@ -75,12 +80,12 @@ type folder struct {
 	r    io.Reader
 	in   [1 << 10]byte
 	n    int // octets of in that are a character begun
-	out  []byte
+	room []byte
+	out  []byte // what of room was not given yet
 	err  error
-	room [3 << 10]byte
 }
 
-func newFolder(r io.Reader) *folder { return &folder{r: norm.NFKD.Reader(r)} }
+func newFolder(r io.Reader) *folder { return &folder{r: r} }
 
 // Read gives folded text.
 func (f *folder) Read(p []byte) (int, error) {
@@ -95,7 +100,8 @@ func (f *folder) Read(p []byte) (int, error) {
 		if f.err == nil {
 			whole = wholeRunes(text)
 		}
-		f.out = appendFold(f.room[:0], text[:whole])
+		f.room = appendFold(f.room[:0], text[:whole])
+		f.out = f.room
 		f.n = copy(f.in[:], text[whole:])
 	}
 	n := copy(p, f.out)
