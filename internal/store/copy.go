@@ -72,10 +72,8 @@ func (m *Mailbox) details(ctx context.Context, uids []UID) (out []engine.Detaile
 	}
 	uids = uids[:min(len(uids), copyBatch)]
 	bytes := 0
-	for d, err := range m.account.store.engine.Details(ctx, m.account.id, st.rec.ID, uids) {
-		if errors.Is(err, engine.ErrDamaged) && d.UID != 0 {
-			d.Summary = nil // made anew when it is read
-		} else if err != nil {
+	for d, err := range m.rawDetails(ctx, st, uids) {
+		if err != nil {
 			return nil, 0, err
 		}
 		out = append(out, d)

@@ -27,6 +27,9 @@ func (d *damaged) Details(ctx context.Context, a engine.AccountID, m engine.Mail
 			if err == nil && d.summary != nil {
 				err = d.summary(x.UID, &x.Detail)
 			}
+			if err == errLeftOut {
+				continue
+			}
 			if !yield(x, err) {
 				return
 			}
@@ -54,6 +57,9 @@ func (d *damaged) Apply(b *engine.Batch) (engine.Ticket, error) {
 	return d.Engine.Apply(b)
 }
 
+// errLeftOut: as an engine does that has set a damaged record aside.
+var errLeftOut = errors.New("left out")
+
 func newDamaged(t *testing.T) (*damaged, *world) {
 	e := memory.New(time.Now)
 	d := &damaged{Engine: e}
@@ -67,12 +73,13 @@ func TestDamagedSummary(t *testing.T) {
 		"another version": func(d *engine.Detail) error { d.Summary[0] = 200; return nil },
 		"cut":             func(d *engine.Detail) error { d.Summary = d.Summary[:len(d.Summary)/2]; return nil },
 		"empty":           func(d *engine.Detail) error { d.Summary = nil; return nil },
+		"left out":        func(*engine.Detail) error { return errLeftOut },
 		"checksum":        func(d *engine.Detail) error { *d = engine.Detail{}; return engine.ErrDamaged },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, w := newDamaged(t)
 			m, other := w.mailbox("ann", "INBOX"), w.mailbox("ann", "Archive")
-			for range 3 {
+			for range 4 {
 				w.append(m)
 			}
 			d.summary = func(uid engine.UID, x *engine.Detail) error {
@@ -91,8 +98,20 @@ func TestDamagedSummary(t *testing.T) {
 					}
 				}
 				w.want("details", n, 3)
+				snap, err := m.Snapshot(t.Context())
+				w.ok(err)
+				msg, err := m.Open(t.Context(), snap.At(1))
+				w.ok(err)
+				w.want("size", msg.Size(), snap.At(1).Size)
+				w.ok(msg.Close())
 			}
 			look(m)
+			gone, err := m.Expunge(t.Context(), []store.UID{4}, false)
+			w.ok(err)
+			w.want("gone", len(gone), 1)
+			for x := range m.Details(t.Context(), []store.UID{4, 99}) {
+				t.Errorf("details of UID %d, which is not there", x.UID)
+			}
 			if _, _, err := m.Copy(t.Context(), []store.UID{1, 2, 3}, other); err != nil {
 				t.Fatal(err)
 			}

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"plic/internal/store/engine"
 )
 
 // Details gives what is known of messages without their bodies, by rising UID;
-// those that are not there are left out. A summary that is damaged is made
-// anew from the body; only if that fails, its message comes with the error, and
-// the rest goes on.
+// those that are not there are left out. A summary that is lost or damaged is
+// made anew from the body; only if that fails, its message comes with the error,
+// and the rest goes on.
 func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[Detail, error] {
 	return func(yield func(Detail, error) bool) {
 		st := m.visible.Load()
@@ -20,12 +21,12 @@ func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[Detail, err
 			yield(Detail{}, m.errGone())
 			return
 		}
-		for raw, err := range m.account.store.engine.Details(ctx, m.account.id, st.rec.ID, rising(uids)) {
-			var d Detail
+		for raw, err := range m.rawDetails(ctx, st, uids) {
+			d := Detail{UID: raw.UID}
 			if err == nil {
 				d, err = readSummary(raw.UID, raw.Detail)
 			}
-			if errors.Is(err, engine.ErrDamaged) && raw.UID != 0 {
+			if errors.Is(err, engine.ErrDamaged) {
 				d, err = m.remake(ctx, raw, err)
 			}
 			if err != nil {
@@ -35,6 +36,45 @@ func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[Detail, err
 				return
 			}
 		}
+	}
+}
+
+// rawDetails gives the engine's details by rising UID. An engine leaves damaged
+// ones out; the messages are there all the same, and come without prefix and
+// summary.
+func (m *Mailbox) rawDetails(ctx context.Context, st *state, uids []UID) iter.Seq2[engine.Detailed, error] {
+	return func(yield func(engine.Detailed, error) bool) {
+		rest := rising(uids)
+		var snap *Snapshot
+		lost := func(before UID) bool { // gives those that were left out
+			for ; len(rest) > 0 && rest[0] < before; rest = rest[1:] {
+				if snap == nil {
+					var err error
+					if snap, err = m.Snapshot(ctx); err != nil {
+						yield(engine.Detailed{}, err)
+						return false
+					}
+				}
+				if _, there := snap.Get(rest[0]); there && !yield(engine.Detailed{UID: rest[0]}, nil) {
+					return false
+				}
+			}
+			return true
+		}
+		for raw, err := range m.account.store.engine.Details(ctx, m.account.id, st.rec.ID, rest) {
+			if errors.Is(err, engine.ErrDamaged) {
+				continue
+			}
+			if err != nil {
+				yield(engine.Detailed{}, err)
+				return
+			}
+			if !lost(raw.UID) || !yield(raw, nil) {
+				return
+			}
+			rest = rest[1:]
+		}
+		lost(math.MaxUint32)
 	}
 }
 

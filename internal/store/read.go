@@ -31,11 +31,11 @@ func (m *Mailbox) Open(ctx context.Context, e Entry) (*Message, error) {
 	}
 	msg := &Message{s: s, id: e.Body}
 	found := false
-	for d, err := range s.engine.Details(ctx, m.account.id, st.rec.ID, []UID{e.UID}) {
-		if err != nil && !errors.Is(err, engine.ErrDamaged) {
+	for d, err := range m.rawDetails(ctx, st, []UID{e.UID}) {
+		if err != nil {
 			return nil, fmt.Errorf("open UID %d of %s: %w", e.UID, st.rec.Name, err)
 		}
-		found, msg.prefix = true, d.Prefix // a damaged prefix is no reason to withhold the body
+		found, msg.prefix = true, d.Prefix // a lost prefix is no reason to withhold the body
 	}
 	if !found {
 		return nil, fmt.Errorf("open UID %d of %s: %w", e.UID, st.rec.Name, engine.ErrNotFound)
