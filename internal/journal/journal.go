@@ -207,7 +207,7 @@ func (j *Journal) rotate(day string, now time.Time) error {
 		return err
 	}
 	j.file, j.day = file, day
-	return errors.Join(closed, vfs.SyncDir(j.o.FS, j.o.Dir))
+	return errors.Join(closed, vfs.Private(file), vfs.SyncDir(j.o.FS, j.o.Dir))
 }
 
 func (j *Journal) closeFile() error {

@@ -31,8 +31,8 @@ func write(fs vfs.FS, dir, name string, text []byte, secret bool) error {
 	if err != nil {
 		return err
 	}
-	if secret && f.Fd() != noFile { // a file in memory has no mode
-		err = restrict(f.Fd())
+	if secret {
+		err = vfs.Private(f)
 	}
 	if err == nil {
 		_, err = f.Write(append([]byte(nil), text...)) // Write may change what it is given
@@ -48,5 +48,3 @@ func write(fs vfs.FS, dir, name string, text []byte, secret bool) error {
 	}
 	return vfs.SyncDir(fs, dir)
 }
-
-const noFile = ^uintptr(0)

@@ -153,7 +153,10 @@ func (l *log) write(name string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(text); err == nil {
+	if err = vfs.Private(f); err == nil { // it holds what passwords can be guessed from
+		_, err = f.Write(text)
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

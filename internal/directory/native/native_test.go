@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -469,6 +470,18 @@ func TestFaults(t *testing.T) {
 		if after.Damaged() != 0 {
 			t.Fatalf("fault %d: damaged", k)
 		}
+	}
+}
+
+func TestFileIsPrivate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() // which others may enter
+	d, err := Open(Options{FS: vfs.Disk(), Dir: dir, Cost: cheap})
+	must(t, err)
+	defer d.Close()
+	i, err := vfs.Disk().Stat(filepath.Join(dir, fileName))
+	if must(t, err); i.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", i.Mode())
 	}
 }
 
