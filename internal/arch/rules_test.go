@@ -50,6 +50,7 @@ func rules() map[string]rule {
 		"directory/native": {ground, "directory mail sasl vfs"},
 		"auth":             {ground, "directory journal mail sasl"},
 		"pki":              {ground, "vfs"},
+		"serve":            {ground, ""},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
@@ -63,13 +64,13 @@ func rules() map[string]rule {
 		"bounce": {custody, "dsn mail message"},
 		"post":   {custody, "directory journal mail message queue route store store/engine"},
 
-		"smtpd": {in, "auth journal mail message sasl smtp"},
+		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
-		"imapd": {read, "auth imap journal mail message sasl store store/engine"},
-		"pop3d": {read, "auth journal mail message sasl store store/engine"},
+		"imapd": {read, "auth imap journal mail message sasl serve store store/engine"},
+		"pop3d": {read, "auth journal mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},
-		"server": {assembly, "auth bounce config control deliver/remote directory directory/native dns imapd journal " +
+		"server": {assembly, "auth bounce config control deliver/remote directory directory/native dns imapd journal serve" +
 			"mail message pki pop3d post queue route sasl smtp smtpd store store/engine store/engine/embedded vfs"},
 		"arch": {assembly, ""},
 	}

@@ -224,6 +224,11 @@ func (c *conn) Continue() error {
 func (c *conn) handle(ctx context.Context, cmd imap.Command) {
 	c.taken = false
 	spec, known := lookup(cmd.Name)
+	if !known && c.account == nil && foreign(cmd.Tag) {
+		c.record(journal.Event{Kind: journal.Reject, Reason: "HTTP spoken to IMAP"})
+		c.bye("this is IMAP")
+		return
+	}
 	r, err := c.run(ctx, cmd, spec, known)
 	if cmd.Message != nil && !c.taken {
 		limit := int64(imap.MaxDrain)
@@ -242,6 +247,16 @@ func (c *conn) handle(ctx context.Context, cmd imap.Command) {
 		}
 	}
 	c.answer(cmd, r, err)
+}
+
+// foreign knows the first word of HTTP, which a browser can be made to speak to
+// us (CVE-2021-3618): nothing of what follows may be run or sent back.
+func foreign(tag string) bool {
+	switch tag {
+	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE", "PRI":
+		return true
+	}
+	return false
 }
 
 func (c *conn) run(ctx context.Context, cmd imap.Command, spec command, known bool) (reply, error) {

@@ -63,5 +63,9 @@ func (o Options) withDefaults() Options {
 	span(&o.WriteTimeout, 5*time.Minute)
 	span(&o.NoticeEvery, 4*time.Minute)
 	span(&o.Grace, 5*time.Second)
+	if o.TLS != nil && len(o.TLS.NextProtos) == 0 {
+		o.TLS = o.TLS.Clone()
+		o.TLS.NextProtos = []string{"imap"} // so that a client of another protocol is refused, RFC 7301
+	}
 	return o
 }

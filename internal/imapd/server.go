@@ -3,11 +3,12 @@ package imapd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"plic/internal/serve"
 )
 
 // Server serves IMAP on any number of listeners. Its methods may be called at
@@ -44,66 +45,24 @@ func New(o Options) *Server {
 // It closes the listener, and returns when all its sessions have ended: nil
 // when it was told to stop.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS bool) error {
-	defer listener.Close()
 	if implicitTLS && s.o.TLS == nil {
+		listener.Close()
 		return errors.New("imap: implicit TLS needs a certificate")
 	}
-	stopListening := context.AfterFunc(ctx, func() { listener.Close() })
-	defer stopListening()
-	work, cutOff := context.WithCancel(context.WithoutCancel(ctx))
-	defer cutOff()
-	var sessions sync.WaitGroup
 	places := make(chan struct{}, s.o.MaxConnections)
-	err := s.accept(ctx, listener, func(nc net.Conn) {
+	o := serve.Options{Name: "imap", Log: s.o.Log, Grace: s.o.Grace}
+	return serve.Run(ctx, listener, o, func(nc net.Conn) serve.Session {
 		select {
 		case places <- struct{}{}:
 		default:
 			refuse(nc, "* BYE [UNAVAILABLE] too many connections, try again later\r\n")
-			return
+			return nil
 		}
-		sessions.Go(func() {
+		return func(ctx, work context.Context) {
 			defer func() { <-places }()
 			s.serve(ctx, work, nc, implicitTLS)
-		})
-	})
-	ended := make(chan struct{})
-	go func() {
-		sessions.Wait()
-		close(ended)
-	}()
-	grace := time.NewTimer(s.o.Grace)
-	defer grace.Stop()
-	select {
-	case <-ended:
-	case <-grace.C:
-		cutOff()
-		<-ended
-	}
-	return err
-}
-
-// accept hands connections on until ctx is done. A shortage of descriptors and
-// the like passes: it waits a little and goes on.
-func (s *Server) accept(ctx context.Context, listener net.Listener, take func(net.Conn)) error {
-	const wait = 50 * time.Millisecond
-	for {
-		nc, err := listener.Accept()
-		switch {
-		case err == nil:
-			take(nc)
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("imap: accept: %w", err)
-		default:
-			s.o.Log.Error("imap: accept", "err", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(wait):
-			}
 		}
-	}
+	})
 }
 
 // refuse says a line without waiting for the client, and closes.

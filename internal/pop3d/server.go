@@ -3,11 +3,12 @@ package pop3d
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"plic/internal/serve"
 )
 
 // Server serves POP3 on any number of listeners. Its methods may be called at
@@ -35,68 +36,27 @@ func New(o Options) *Server {
 // cut off. It closes the listener, and returns when all its sessions have
 // ended: nil when it was told to stop.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS bool) error {
-	defer listener.Close()
 	if implicitTLS && s.o.TLS == nil {
+		listener.Close()
 		return errors.New("pop3: implicit TLS needs a certificate")
 	}
-	defer context.AfterFunc(ctx, func() { listener.Close() })()
-	work, cutOff := context.WithCancel(context.WithoutCancel(ctx))
-	defer cutOff()
-	var sessions sync.WaitGroup
 	places := make(chan struct{}, s.o.MaxConnections)
-	err := s.accept(ctx, listener, func(nc net.Conn) {
+	o := serve.Options{Name: "pop3", Log: s.o.Log, Grace: s.o.Grace}
+	return serve.Run(ctx, listener, o, func(nc net.Conn) serve.Session {
 		remote := remoteOf(nc)
 		if len(places) == cap(places) || !s.enter(remote.Addr()) {
 			refuse(nc, "-ERR [SYS/TEMP] too many connections, try again later\r\n")
-			return
+			return nil
 		}
-		places <- struct{}{} // only this loop adds to it
-		sessions.Go(func() {
+		places <- struct{}{} // only the accepting loop adds to it
+		return func(ctx, work context.Context) {
 			defer func() {
 				s.leave(remote.Addr())
 				<-places
 			}()
 			s.serve(ctx, work, nc, remote, implicitTLS)
-		})
-	})
-	ended := make(chan struct{})
-	go func() {
-		sessions.Wait()
-		close(ended)
-	}()
-	grace := time.NewTimer(s.o.Grace)
-	defer grace.Stop()
-	select {
-	case <-ended:
-	case <-grace.C:
-		cutOff()
-		<-ended
-	}
-	return err
-}
-
-// accept hands connections on until ctx is done. A shortage of descriptors and
-// the like passes: it waits a little and goes on.
-func (s *Server) accept(ctx context.Context, listener net.Listener, take func(net.Conn)) error {
-	const wait = 50 * time.Millisecond
-	for {
-		nc, err := listener.Accept()
-		switch {
-		case err == nil:
-			take(nc)
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("pop3: accept: %w", err)
-		default:
-			s.o.Log.Error("pop3: accept", "error", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(wait):
-			}
 		}
-	}
+	})
 }
 
 func remoteOf(nc net.Conn) netip.AddrPort {

@@ -2,11 +2,12 @@ package server
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"plic/internal/serve"
 )
 
 // door is an open socket. What comes in goes to the newest server behind it, so
@@ -37,23 +38,9 @@ func (d *door) next() net.Listener {
 	return b
 }
 
-// admit hands connections on until the door is closed. Trouble of the moment,
-// such as no file descriptor left, is waited out.
-func (d *door) admit(ctx context.Context) {
-	for ctx.Err() == nil {
-		conn, err := d.socket.Accept()
-		switch {
-		case err == nil:
-			d.hand(ctx, conn)
-		case errors.Is(err, net.ErrClosed):
-			return
-		default:
-			select {
-			case <-ctx.Done():
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}
+// admit hands connections on until the door is closed.
+func (d *door) admit(ctx context.Context, log *slog.Logger) {
+	serve.Accept(ctx, d.socket, serve.Options{Name: d.service, Log: log}, func(conn net.Conn) { d.hand(ctx, conn) })
 }
 
 func (d *door) hand(ctx context.Context, conn net.Conn) {

@@ -47,7 +47,7 @@ func TestDoorKeepsConnections(t *testing.T) {
 	}
 	first := d.next()
 	go echo(first, "first")
-	go d.admit(ctx)
+	go d.admit(ctx, nil)
 	dial := func() net.Conn {
 		conn, err := net.Dial("tcp", d.socket.Addr().String())
 		if err != nil {

@@ -147,7 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	for _, d := range s.doors {
 		context.AfterFunc(ctx, func() { d.socket.Close() })
-		run(d.service, func(ctx context.Context) error { d.admit(ctx); return nil })
+		run(d.service, func(ctx context.Context) error { d.admit(ctx, s.o.Log); return nil })
 	}
 	run("store", func(ctx context.Context) error {
 		select {

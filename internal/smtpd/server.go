@@ -3,7 +3,6 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/serve"
 	"plic/internal/smtp"
 )
 
@@ -50,59 +50,20 @@ func (s *Server) Panics() uint64 { return s.panics.Load() }
 // Limits.Grace, what is left then is cancelled. It closes the listener and
 // returns when every session has ended; the error is nil after a stop.
 func (s *Server) Serve(ctx context.Context, l net.Listener, kind Kind) error {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	var group group
-	unhook := context.AfterFunc(ctx, func() { l.Close() })
-	err := s.accept(ctx, work, l, kind, &group)
-	unhook()
-	l.Close() // whatever ended accept
-	if ctx.Err() != nil {
-		err = nil
-	}
-	group.stop()
-	if !group.wait(s.o.Limits.Grace) {
-		cancel()
-		group.kill()
-		group.ended.Wait()
-	}
-	return err
-}
-
-// accept starts a session for each connection until the listener is closed.
-func (s *Server) accept(ctx, work context.Context, l net.Listener, kind Kind, group *group) error {
-	pause := time.Duration(0)
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			// Out of file descriptors or the like: it passes.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.o.Log.Error("accept failed", "service", kind.String(), "error", err)
-			if s.o.Wait(ctx, pause) != nil {
-				return err
-			}
-			continue
-		}
-		pause = 0
+	o := serve.Options{Name: kind.String(), Log: s.o.Log, Grace: s.o.Limits.Grace}
+	return serve.Run(ctx, l, o, func(nc net.Conn) serve.Session {
 		c := newConn(s, kind, nc)
 		if refusal, ok := s.admit(c); !ok {
 			s.turnAway(c, refusal)
-			continue
+			return nil
 		}
-		if !group.add(c) {
-			s.leave(c)
-			nc.Close()
-			continue
-		}
-		go func() {
-			defer group.remove(c)
+		return func(ctx, work context.Context) {
 			defer s.leave(c)
+			defer context.AfterFunc(ctx, c.stop)()
+			defer context.AfterFunc(work, c.kill)()
 			c.run(work)
-		}()
-	}
+		}
+	})
 }
 
 var (
@@ -176,68 +137,4 @@ func (s *Server) tlsConfig(kind Kind) *tls.Config {
 		s.config[kind] = pair
 	}
 	return pair.ours
-}
-
-// group is the open connections of one listener.
-type group struct {
-	ended   sync.WaitGroup
-	mu      sync.Mutex
-	conns   map[*conn]struct{}
-	stopped bool
-}
-
-func (g *group) add(c *conn) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.stopped {
-		return false
-	}
-	if g.conns == nil {
-		g.conns = map[*conn]struct{}{}
-	}
-	g.conns[c] = struct{}{}
-	g.ended.Add(1)
-	return true
-}
-
-func (g *group) remove(c *conn) {
-	g.mu.Lock()
-	delete(g.conns, c)
-	g.mu.Unlock()
-	g.ended.Done()
-}
-
-// stop asks every session to end as soon as it may.
-func (g *group) stop() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.stopped = true
-	for c := range g.conns {
-		c.stop()
-	}
-}
-
-func (g *group) kill() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for c := range g.conns {
-		c.kill()
-	}
-}
-
-// wait says whether all ended in time.
-func (g *group) wait(grace time.Duration) bool {
-	done := make(chan struct{})
-	go func() {
-		g.ended.Wait()
-		close(done)
-	}()
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
 }
