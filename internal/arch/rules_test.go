@@ -70,8 +70,8 @@ func rules() map[string]rule {
 		"pop3d": {read, "auth journal mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},
-		"server": {assembly, "auth bounce config control deliver/remote directory directory/native dns imapd journal serve" +
-			"mail message pki pop3d post queue route sasl smtp smtpd store store/engine store/engine/embedded vfs"},
+		"server": {assembly, "auth bounce config control deliver/remote directory directory/native dns imapd journal " +
+			"mail message pki pop3d post queue route sasl serve smtp smtpd store store/engine store/engine/embedded vfs"},
 		"arch": {assembly, ""},
 	}
 }
