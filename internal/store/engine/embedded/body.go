@@ -19,6 +19,7 @@ const (
 	bodyInMemory = 128 << 10 // a longer body goes to a file of its own
 	bodyStart    = 4 << 10   // what a body's buffer begins with
 	blockSize    = 64 << 10  // of a file, with a checksum each
+	writeBytes   = 32 << 10  // of one write to a file
 	syncBytes    = 1 << 20   // a file is synced as it fills by so much
 )
 
@@ -38,6 +39,7 @@ type writer struct {
 	name  string
 	sums  []uint32 // of the full blocks
 	block uint32   // of the block that fills
+	copy  []byte
 }
 
 // NewBody starts a body.
@@ -116,8 +118,16 @@ func (w *writer) put(p []byte) error {
 		}
 		rest = rest[n:]
 	}
-	if _, err := w.file.Write(p); err != nil {
-		return noSpace(fmt.Errorf("body %s: %w", w.id, err))
+	// A copy is written: a vfs.File may change what it is given.
+	if w.copy == nil {
+		w.copy = make([]byte, writeBytes)
+	}
+	for rest := p; len(rest) > 0; {
+		n := copy(w.copy, rest)
+		if _, err := w.file.Write(w.copy[:n]); err != nil {
+			return noSpace(fmt.Errorf("body %s: %w", w.id, err))
+		}
+		rest = rest[n:]
 	}
 	return nil
 }
@@ -143,6 +153,7 @@ func (w *writer) location() location {
 // taken ends the writing of a body that a batch has taken.
 func (w *writer) taken() {
 	w.done = true
+	w.copy = nil
 	if w.file != nil {
 		w.file.Close()
 		w.file = nil
@@ -154,7 +165,7 @@ func (w *writer) Discard() {
 		return
 	}
 	w.done = true
-	w.buf = nil
+	w.buf, w.copy = nil, nil
 	if w.file == nil {
 		return
 	}

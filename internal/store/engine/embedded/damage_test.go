@@ -191,8 +191,10 @@ func TestDamagedBody(t *testing.T) {
 		}
 		r.must(r.fs.Remove(name))
 		r.open()
-		if _, err := r.read(ids[0]); !errors.Is(err, engine.ErrDamaged) {
-			t.Errorf("missing file: %v, want ErrDamaged", err)
+		_, first := r.read(ids[0])
+		_, second := r.read(ids[1])
+		if !errors.Is(first, engine.ErrDamaged) && !errors.Is(second, engine.ErrDamaged) {
+			t.Errorf("missing file: %v, %v, want ErrDamaged", first, second)
 		}
 		r.close()
 	}
@@ -334,6 +336,58 @@ func TestDamagedFile(t *testing.T) {
 	if served == 0 {
 		t.Error("nothing was served")
 	}
+}
+
+// TestDamagedBlock hurts one block of a file of Pebble's: what is in the others
+// is listed.
+func TestDamagedBlock(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const messages = 20_000
+	fillMailbox(t, r.e, messages)
+	r.must(r.e.Settle())
+	r.must(r.e.db.Flush())
+	r.must(r.e.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false))
+	r.close()
+	most := 0
+	for _, name := range r.list("/store/records", ".sst") {
+		sound := r.load(name)
+		for at := range 10 {
+			octets := bytes.Clone(sound)
+			octets[len(octets)*(2*at+1)/20] ^= 8
+			r.save(name, octets)
+			r.open()
+			left := listed(r, 1)
+			if left < messages-1000 {
+				t.Errorf("%s: %d of %d entries are left", name, left, messages)
+			}
+			if from := engine.UID(messages - 100); listed(r, from) > 101 {
+				t.Errorf("%s: more than there is from uid %d", name, from)
+			}
+			most = max(most, messages-left)
+			r.close()
+		}
+		r.save(name, sound)
+	}
+	if most == 0 {
+		t.Error("no block with entries was hurt")
+	}
+	t.Logf("%d entries lost at most", most)
+}
+
+// listed counts the entries from a UID on, which must rise.
+func listed(r *rig, from engine.UID) (count int) {
+	r.Helper()
+	last := from - 1
+	for entry, err := range r.e.Entries(r.Context(), 1, 1, from) {
+		r.must(err)
+		if entry.UID <= last {
+			r.Fatalf("uid %d after %d", entry.UID, last)
+		}
+		last = entry.UID
+		count++
+	}
+	return count
 }
 
 func serve(t *testing.T, e *Engine, ids []mail.ID) (served int) {

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -170,6 +171,9 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	var err error
 	if e.lock, err = pebble.LockDirectory(e.records, e.fs); err != nil {
+		if path := (*fs.PathError)(nil); errors.As(err, &path) {
+			return fmt.Errorf("lock: %w", err)
+		}
 		return fmt.Errorf("%w: %w", ErrInUse, err)
 	}
 	e.space.open()
@@ -354,7 +358,9 @@ func (e *Engine) closeFiles() error {
 				return err
 			}
 		}
-		defer e.dbOpen.Store(false)
+		if !e.dbOpen.CompareAndSwap(true, false) {
+			return engine.ErrFailed
+		}
 		return e.db.Close()
 	})
 	if err != nil {
@@ -373,7 +379,7 @@ func (e *Engine) abandon() {
 	if e.segments != nil {
 		e.segments.close()
 	}
-	if e.dbOpen.Load() {
+	if e.dbOpen.CompareAndSwap(true, false) {
 		if e.failedErr() == nil {
 			e.db.Close()
 		} else {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -99,9 +101,9 @@ func (e *Engine) countDamaged() error {
 
 // scan yields the records in a range, decoded. Damaged ones are left out and
 // set aside; any other error ends it.
-func scan[T any](e *Engine, ctx context.Context, from, to []byte, decode func(key, value []byte) (T, error), yield func(T, error) bool) {
+func scan[T any](ctx context.Context, e *Engine, r span, decode func(key, value []byte) (T, error), yield func(T, error) bool) {
 	var none T
-	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: r.from, UpperBound: r.to})
 	if err != nil {
 		yield(none, e.readError(err))
 		return
@@ -109,16 +111,27 @@ func scan[T any](e *Engine, ctx context.Context, from, to []byte, decode func(ke
 	var bad broken
 	defer func() { e.setAside(&bad) }()
 	defer it.Close()
-	for n, ok := 0, it.First(); ok; n, ok = n+1, it.Next() {
+	last := r.from
+	for n, ok := 0, it.First(); ok || it.Error() != nil; n, ok = n+1, it.Next() {
 		if n%1024 == 1023 && ctx.Err() != nil {
 			yield(none, ctx.Err())
 			return
+		}
+		if !ok {
+			if err := e.leap(it, &r, last); err != nil {
+				yield(none, e.readError(err))
+				return
+			}
+			if !it.Valid() {
+				return
+			}
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
 			yield(none, e.readError(err))
 			return
 		}
+		last = append(last[:0:0], it.Key()...)
 		got, err := decode(it.Key(), value)
 		if errors.Is(err, engine.ErrDamaged) {
 			bad.add(it.Key(), value, err)
@@ -127,9 +140,6 @@ func scan[T any](e *Engine, ctx context.Context, from, to []byte, decode func(ke
 		if !yield(got, err) {
 			return
 		}
-	}
-	if err := it.Error(); err != nil {
-		yield(none, e.readError(err))
 	}
 }
 
@@ -171,7 +181,7 @@ func (e *Engine) Accounts(ctx context.Context) iter.Seq2[engine.Account, error] 
 			}
 			return yield(a, err)
 		}
-		scan(e, ctx, []byte{kindName}, []byte{kindName + 1}, find, each)
+		scan(ctx, e, span{from: []byte{kindName}, to: []byte{kindName + 1}}, find, each)
 	})
 }
 
@@ -217,7 +227,7 @@ func (e *Engine) findAccount(ctx context.Context, name string) (engine.Account, 
 	}
 	var boxes []engine.Mailbox
 	from := partKey(a.ID, partMailbox)
-	scan(e, ctx, from, after(from), decodeMailbox, func(m engine.Mailbox, merr error) bool {
+	scan(ctx, e, span{from: from, to: after(from)}, decodeMailbox, func(m engine.Mailbox, merr error) bool {
 		if err = merr; err == nil {
 			boxes = append(boxes, m)
 		}
@@ -255,7 +265,14 @@ func ofMailbox[T any](e *Engine, a engine.AccountID, m engine.MailboxID, run fun
 // Entries gives a mailbox's index by rising UID, starting at from.
 func (e *Engine) Entries(ctx context.Context, a engine.AccountID, m engine.MailboxID, from engine.UID) iter.Seq2[engine.Entry, error] {
 	return ofMailbox(e, a, m, func(yield func(engine.Entry, error) bool) {
-		scan(e, ctx, messageKey(a, partEntry, m, from), after(mailboxKey(a, partEntry, m)), decodeEntry, yield)
+		r := span{
+			from: messageKey(a, partEntry, m, from),
+			to:   after(mailboxKey(a, partEntry, m)),
+			key:  func(n uint64) []byte { return messageKey(a, partEntry, m, engine.UID(n)) },
+			of:   func(key []byte) uint64 { return uint64(uidOf(key)) },
+			max:  math.MaxUint32,
+		}
+		scan(ctx, e, r, decodeEntry, yield)
 	})
 }
 
@@ -288,7 +305,9 @@ func (e *Engine) details(ctx context.Context, a engine.AccountID, m engine.Mailb
 		}
 		key := messageKey(a, partDetail, m, uid)
 		if !it.SeekGE(key) {
-			if err := it.Error(); err != nil {
+			if err := it.Error(); pebble.IsCorruptionError(err) {
+				continue // reported when it was read; later ones may be well
+			} else if err != nil {
 				yield(none, e.readError(err))
 			}
 			return
@@ -313,7 +332,14 @@ func (e *Engine) Expunged(ctx context.Context, a engine.AccountID, m engine.Mail
 		if since+1 == 0 {
 			return
 		}
-		scan(e, ctx, goneKey(a, m, since+1, 0), after(mailboxKey(a, partGone, m)), decodeGone, yield)
+		r := span{
+			from: goneKey(a, m, since+1, 0),
+			to:   after(mailboxKey(a, partGone, m)),
+			key:  func(n uint64) []byte { return goneKey(a, m, engine.ModSeq(n), 0) },
+			of:   func(key []byte) uint64 { return binary.BigEndian.Uint64(key[14:]) },
+			max:  math.MaxInt64, // RFC 7162 section 3.1.1: 63 bits
+		}
+		scan(ctx, e, r, decodeGone, yield)
 	})
 }
 
@@ -330,7 +356,14 @@ func decodeGone(key, value []byte) (engine.Expunged, error) {
 // Items gives every queue item by rising ID.
 func (e *Engine) Items(ctx context.Context) iter.Seq2[mail.Item, error] {
 	return guarded(e, func(yield func(mail.Item, error) bool) {
-		scan(e, ctx, []byte{kindItem}, []byte{kindItem + 1}, decodeItem, yield)
+		r := span{
+			from: idKey(kindItem, mail.ID{}),
+			to:   []byte{kindItem + 1},
+			key:  func(n uint64) []byte { return idKey(kindItem, mail.FirstID(time.UnixMilli(int64(n)))) },
+			of:   func(key []byte) uint64 { return uint64(mail.ID(key[1:17]).Time().UnixMilli()) },
+			max:  1<<48 - 1,
+		}
+		scan(ctx, e, r, decodeItem, yield)
 	})
 }
 

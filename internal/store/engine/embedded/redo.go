@@ -13,7 +13,6 @@ import (
 // failed, the page cache may hold what the disk does not.
 func (e *Engine) redo(ctx context.Context) error {
 	b := e.db.NewBatch()
-	defer b.Close()
 	count := 0
 	err := e.eachRecord(kindRedo, func(key, value []byte) error {
 		if err := ctx.Err(); err != nil {
@@ -46,10 +45,11 @@ func (e *Engine) redo(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
+		b.Close()
 		return fmt.Errorf("bodies not yet in their segments: %w", err)
 	}
 	if count == 0 {
-		return nil
+		return b.Close()
 	}
 	u, _ := e.segments.take()
 	if err := e.syncSegments(&u); err != nil {

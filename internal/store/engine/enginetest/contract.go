@@ -333,6 +333,11 @@ func testItems(b *bench) {
 	b.reopen()
 	got := all(b.T, b.e.Items(b.Context()))
 	b.wants("items", fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", []mail.Item{one, changed}))
+	found, err := b.e.Item(b.Context(), changed.ID)
+	b.wants("item", fmt.Sprintf("%+v %v", found, err), fmt.Sprintf("%+v <nil>", changed))
+	if _, err := b.e.Item(b.Context(), three.ID); !errors.Is(err, engine.ErrNotFound) {
+		b.Errorf("a dropped item: %v, want ErrNotFound", err)
+	}
 	b.sound()
 	b.apply(&engine.Batch{DropItems: []mail.ID{one.ID}})
 	b.c.advance(time.Hour)

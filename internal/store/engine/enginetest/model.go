@@ -381,18 +381,21 @@ func (a *author) removeMailbox(b *engine.Batch, accounts []engine.AccountID) {
 	}})
 }
 
+// queue adds, changes or drops items.
 func (a *author) queue(ctx context.Context, e engine.Engine, b *engine.Batch) error {
-	for _, i := range sortedItems(a.model.items) {
-		if len(a.model.items) > 6 || a.rng.IntN(3) == 0 {
-			b.DropItems = append(b.DropItems, i.ID)
-			return nil
-		}
-		i.Attempts++
-		i.Prefix = a.bytes(10)
-		b.PutItems = append(b.PutItems, i)
+	items := sortedItems(a.model.items)
+	if len(items) == 0 || len(items) <= 6 && a.rng.IntN(3) == 0 {
+		return a.newItems(ctx, e, b)
+	}
+	i := items[a.rng.IntN(len(items))]
+	if len(items) > 6 || a.rng.IntN(2) == 0 {
+		b.DropItems = append(b.DropItems, i.ID)
 		return nil
 	}
-	return a.newItems(ctx, e, b)
+	i.Attempts++
+	i.Prefix = a.bytes(10)
+	b.PutItems = append(b.PutItems, i)
+	return nil
 }
 
 // newItems puts some items over one body.

@@ -48,7 +48,7 @@ func Run(t *testing.T, s Suite) {
 		for _, percent := range []int{0, 50} {
 			t.Run(fmt.Sprint(percent), func(t *testing.T) {
 				t.Parallel()
-				if err := Crash(t.Context(), s, CrashRun{Seed: 1, Unsynced: percent, Steps: 60}); err != nil {
+				if err := Crash(t.Context(), s, CrashRun{Seed: 1, Unsynced: percent, Steps: 50}); err != nil {
 					t.Error(err)
 				}
 			})
