@@ -107,6 +107,16 @@ func TestImplicitTLS(t *testing.T) {
 	c := tlsClient(t, nc)
 	c.expect("* OK [CAPABILITY ... AUTH=PLAIN...")
 	c.ok("LOGIN alice secret")
+
+	nc, err = ln.dial("192.0.2.1:2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := tls.Client(nc, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	if web.Handshake() == nil {
+		t.Error("a client that asks for HTTP by ALPN was let in, CVE-2021-3618")
+	}
+	nc.Close()
 	stop()
 	c.expect("* BYE ...")
 	c.closed()
