@@ -90,9 +90,10 @@ func (m *Mailbox) remake(ctx context.Context, raw engine.Detailed, cause error) 
 		return none, cause
 	}
 	m.account.store.o.Log.Warn("summary made anew", "account", m.account.name, "mailbox", m.Name(), "uid", raw.UID, "error", cause)
-	_, raw.Summary, err = m.account.store.summaryOf(ctx, e.Body)
+	_, msg, err := m.account.store.readBody(ctx, e.Body)
 	if err != nil {
 		return none, err
 	}
+	raw.Summary = summarize(msg, foreword(raw.Prefix))
 	return readSummary(raw.UID, raw.Detail)
 }

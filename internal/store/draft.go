@@ -74,7 +74,7 @@ func (d *Draft) analyse() (*message.Message, []byte, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		d.parsed, d.summary = m, summarize(m)
+		d.parsed, d.summary = m, summarize(m, nil)
 	}
 	return d.parsed, d.summary, nil
 }

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 
 	"plic/internal/imap"
 	"plic/internal/message"
@@ -15,13 +18,35 @@ const summaryVersion = 1
 
 // summarize writes what is kept of a message beside its body, so that listing
 // it needs no body: ENVELOPE, BODY, BODYSTRUCTURE and the preview, each with its
-// length before it.
-func summarize(m *message.Message) []byte {
+// length before it. The fields stand before those of the message.
+func summarize(m *message.Message, before []message.Field) []byte {
+	root := *m.Root
+	if len(before) > 0 {
+		root.Header = slices.Concat(before, root.Header)
+	}
 	b := append(make([]byte, 0, 1280), summaryVersion)
-	b = appendField(b, func(b []byte) []byte { return imap.AppendEnvelope(b, m.Root.Envelope()) })
+	b = appendField(b, func(b []byte) []byte { return imap.AppendEnvelope(b, root.Envelope()) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, false) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, true) })
 	return appendField(b, func(b []byte) []byte { return append(b, m.Text...) })
+}
+
+// foreword gives the fields of a prefix if there are some that ENVELOPE tells
+// of, as the Date of a message that was submitted without one. Mostly there are
+// none, and nothing to read.
+func foreword(prefix []byte) []message.Field {
+	for line := range bytes.Lines(prefix) {
+		name, _, _ := bytes.Cut(line, []byte{':'})
+		switch strings.ToLower(string(name)) {
+		case "date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id":
+			m, err := message.Parse(bytes.NewReader(prefix), message.Limits{})
+			if err != nil {
+				return nil // it is in memory: there is none
+			}
+			return m.Root.Header
+		}
+	}
+	return nil
 }
 
 func appendField(b []byte, write func([]byte) []byte) []byte {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"plic/internal/mail"
+	"plic/internal/message"
 	"plic/internal/store/engine"
 )
 
@@ -94,42 +95,45 @@ func (s *Store) took(drafts []*Draft) {
 
 // prepare analyses what is to be delivered; nothing is locked.
 func (t *Tx) prepare(ctx context.Context) error {
+	var msg *message.Message
+	var sum []byte // of the message without any prefix
 	for i := range t.deliver {
 		d := &t.deliver[i]
-		if i > 0 && d.in.Draft == t.deliver[i-1].in.Draft && d.in.Body == t.deliver[i-1].in.Body {
-			d.body, d.size, d.sum = t.deliver[i-1].body, t.deliver[i-1].size, t.deliver[i-1].sum
-			continue
-		}
 		var err error
 		switch {
+		case i > 0 && d.in.Draft == t.deliver[i-1].in.Draft && d.in.Body == t.deliver[i-1].in.Body:
+			d.body, d.size = t.deliver[i-1].body, t.deliver[i-1].size
 		case d.in.Draft != nil:
 			d.body, d.size = d.in.Draft.ID(), d.in.Draft.Size()
-			_, d.sum, err = d.in.Draft.analyse()
+			msg, sum, err = d.in.Draft.analyse()
 		case !d.in.Body.IsZero():
 			d.body = d.in.Body
-			d.size, d.sum, err = t.s.summaryOf(ctx, d.body)
+			if d.size, msg, err = t.s.readBody(ctx, d.body); err == nil {
+				sum = summarize(msg, nil)
+			}
 		default:
 			err = errors.New("no message given")
 		}
 		if err != nil {
 			return err
 		}
+		d.sum = sum
+		if before := foreword(d.in.Prefix); before != nil {
+			d.sum = summarize(msg, before)
+		}
 	}
 	return nil
 }
 
-// summaryOf reads a body that the engine has.
-func (s *Store) summaryOf(ctx context.Context, id mail.ID) (size int64, sum []byte, err error) {
+// readBody analyses a body that the engine has.
+func (s *Store) readBody(ctx context.Context, id mail.ID) (size int64, m *message.Message, err error) {
 	b, err := s.OpenBody(ctx, id)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer b.Close()
-	m, err := parse(b, s.o.Parse)
-	if err != nil {
-		return 0, nil, err
-	}
-	return b.Size(), summarize(m), nil
+	m, err = parse(b, s.o.Parse)
+	return b.Size(), m, err
 }
 
 // fill puts the Tx into a commit and says which drafts it takes.

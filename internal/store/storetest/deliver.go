@@ -242,6 +242,24 @@ func describe(m *message.Message) string {
 	return b.String()
 }
 
+// testForeword sees that ENVELOPE tells of fields that came with the prefix,
+// and only with that one.
+func testForeword(t *testing.T, s *site) {
+	box, tx, draft := s.mailbox("ann", "Archive"), s.Begin(), s.draft("Subject: x\r\n\r\n")
+	for _, prefix := range []string{"Received: x\r\n", "Received: by\r\n\there\r\nDate: then\r\nMESSAGE-ID: <a@b>\r\n", ""} {
+		tx.Deliver(box, store.Incoming{Draft: draft, Prefix: []byte(prefix)})
+	}
+	_, err := tx.Commit(s.ctx)
+	s.ok(err)
+	var got []string
+	for d, err := range box.Details(s.ctx, []store.UID{1, 2, 3}) {
+		s.ok(err)
+		got = append(got, string(d.Envelope))
+	}
+	const without = `(NIL "x" NIL NIL NIL NIL NIL NIL NIL NIL)`
+	same(t, "envelopes", got, []string{without, `("then" "x" NIL NIL NIL NIL NIL NIL NIL "<a@b>")`, without})
+}
+
 func testDetails(t *testing.T, s *site) {
 	inbox := s.mailbox("ann", "INBOX")
 	var want []store.UID
@@ -272,6 +290,7 @@ func testDetails(t *testing.T, s *site) {
 		}
 	}
 	same(t, "UIDs", got, want)
+	testForeword(t, s)
 	for range inbox.Details(s.ctx, want) {
 		break // stops without trouble
 	}
