@@ -255,8 +255,9 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 	return c.out.err
 }
 
-// writePiece sends an item that reads. When octets that were announced cannot
-// be sent the session must end.
+// writePiece sends an item that reads, always as a literal: curl takes nothing
+// else for a body, not even for an empty one. When octets that were announced
+// cannot be sent the session must end.
 func (f *fetcher) writePiece(b []byte, it imap.FetchItem, p piece) ([]byte, error) {
 	out := &f.c.out
 	b = append(append(b, it.Label...), ' ')
@@ -265,8 +266,6 @@ func (f *fetcher) writePiece(b []byte, it imap.FetchItem, p piece) ([]byte, erro
 		return strconv.AppendInt(b, p.n, 10), nil
 	case p.none:
 		return append(b, "NIL"...), nil
-	case p.n == 0:
-		return append(b, `""`...), nil
 	case p.binary:
 		b = append(b, '~')
 	}
