@@ -63,6 +63,9 @@ func (s *fakeService) Run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			if m.Root.Get("Date") == "" || m.Root.Get("Message-ID") == "" {
+				return fmt.Errorf("no Date or Message-ID: %s", text)
+			}
 			s.h.mu.Lock()
 			defer s.h.mu.Unlock()
 			s.h.sent = append(s.h.sent, from.String()+" "+to.String()+" "+m.Root.Get("Subject"))

@@ -163,7 +163,7 @@ func (a *app) furnish(ctx context.Context, t *trial, up site) error {
 		return err
 	}
 	for _, name := range fresh {
-		if err := t.welcome(ctx, up, name); err != nil {
+		if err := a.welcome(ctx, t, up, name); err != nil {
 			return fmt.Errorf("welcoming %s: %w", name, err)
 		}
 	}
@@ -253,17 +253,19 @@ func (t *trial) remember(accounts []trialAccount) error {
 }
 
 // welcome puts a first message in a new account, on the way that all mail goes.
-func (t *trial) welcome(ctx context.Context, up site, account string) error {
+func (a *app) welcome(ctx context.Context, t *trial, up site, account string) error {
 	to, err := mail.ParseAddress(account)
 	if err != nil {
 		return err
 	}
-	from := mail.Address{Local: "postmaster", Domain: t.mailDomain}
+	from, now := mail.Address{Local: "postmaster", Domain: t.mailDomain}, a.now()
 	text := message.Compose(&message.Entity{
 		Header: []message.Field{
 			{Name: "From", Value: "plic <" + from.String() + ">"},
 			{Name: "To", Value: to.String()},
 			{Name: "Subject", Value: "Welcome to plic"},
+			{Name: "Date", Value: now.Format("Mon, 02 Jan 2006 15:04:05 -0700")},
+			{Name: "Message-ID", Value: "<" + mail.NewID(now).String() + "@" + t.mailDomain.String() + ">"},
 		},
 		Text: fmt.Sprintf(`Hello %s,
 
