@@ -29,7 +29,7 @@ type Options struct {
 	IdleTimeout    time.Duration // between commands, and of IDLE: 30 min, RFC 9051 section 5.4
 	WriteTimeout   time.Duration // for a client to take what it asked for: 5 min
 	NoticeEvery    time.Duration // a sign of life in IDLE: 4 min
-	Grace          time.Duration // for commands to end when the server stops: 5 s
+	Grace          time.Duration // for commands to end when the server stops: 5 s, negative for none
 }
 
 func (o Options) withDefaults() Options {
@@ -62,7 +62,9 @@ func (o Options) withDefaults() Options {
 	span(&o.IdleTimeout, 30*time.Minute)
 	span(&o.WriteTimeout, 5*time.Minute)
 	span(&o.NoticeEvery, 4*time.Minute)
-	span(&o.Grace, 5*time.Second)
+	if o.Grace == 0 {
+		o.Grace = 5 * time.Second
+	}
 	if o.TLS != nil && len(o.TLS.NextProtos) == 0 {
 		o.TLS = o.TLS.Clone()
 		o.TLS.NextProtos = []string{"imap"} // so that a client of another protocol is refused, RFC 7301

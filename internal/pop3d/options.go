@@ -31,7 +31,7 @@ type Options struct {
 	LoginTimeout   time.Duration // to log in: 3 min
 	IdleTimeout    time.Duration // between commands: 10 min, RFC 1939 section 3
 	WriteTimeout   time.Duration // for a client to take some of what it asked for: 5 min
-	Grace          time.Duration // for commands to end when the server stops: 5 s
+	Grace          time.Duration // for commands to end when the server stops: 5 s, negative for none
 }
 
 func (o Options) withDefaults() Options {
@@ -55,7 +55,9 @@ func (o Options) withDefaults() Options {
 	span(&o.LoginTimeout, 3*time.Minute)
 	span(&o.IdleTimeout, 10*time.Minute)
 	span(&o.WriteTimeout, 5*time.Minute)
-	span(&o.Grace, 5*time.Second)
+	if o.Grace == 0 {
+		o.Grace = 5 * time.Second
+	}
 	if o.TLS != nil && len(o.TLS.NextProtos) == 0 {
 		o.TLS = o.TLS.Clone()
 		o.TLS.NextProtos = []string{"pop3"} // so that a client of another protocol is refused, RFC 7301

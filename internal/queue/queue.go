@@ -87,7 +87,7 @@ type Options struct {
 	MaxBackoff  time.Duration // between later ones; 1 h
 	WarnAfter   time.Duration // when the sender is told of a delay; 4 h, negative for never
 	Lifetime    time.Duration // of items without a time of expiry; 5 days
-	Grace       time.Duration // for deliveries to end when Run is told to; 30 s
+	Grace       time.Duration // for deliveries to end when Run is told to; 30 s, negative for none
 }
 
 func (o *Options) defaults() {

@@ -39,9 +39,9 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	limits := smtpd.Limits{
 		Message: c.SMTP.MessageSize, Header: int(c.SMTP.HeaderSize), HeaderLines: c.SMTP.HeaderLines,
 		Hops: c.SMTP.Hops, Recipients: c.SMTP.Recipients,
-		SoftErrors: c.SMTP.ErrorsSoft, HardErrors: c.SMTP.ErrorsHard, ErrorDelay: c.SMTP.ErrorDelay, Junk: c.SMTP.JunkCommands,
+		SoftErrors: c.SMTP.ErrorsSoft, HardErrors: c.SMTP.ErrorsHard, ErrorDelay: orNone(c.SMTP.ErrorDelay), Junk: c.SMTP.JunkCommands,
 		Command: c.SMTP.Timeout, Data: c.SMTP.DataTimeout, Rate: c.SMTP.MinRate, Progress: c.SMTP.ProgressTimeout,
-		Connections: c.SMTP.Connections, PerAddress: c.SMTP.ConnectionsPerHost, Grace: c.StopGrace,
+		Connections: c.SMTP.Connections, PerAddress: c.SMTP.ConnectionsPerHost, Grace: orNone(c.StopGrace),
 	}
 	options := smtpd.Options{
 		Host: c.Hostname.String(), Intake: intake{s.office}, Auth: smtpd.FromAuth(a), TLS: keys.config,
@@ -52,12 +52,12 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	all.imap = imapd.New(imapd.Options{
 		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
-		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Grace: c.StopGrace,
+		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Grace: orNone(c.StopGrace),
 	})
 	all.pop3 = pop3d.New(pop3d.Options{
 		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),
 		MaxConnections: c.POP3.Connections, PerHost: c.POP3.ConnectionsPerHost,
-		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, Grace: c.StopGrace,
+		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, Grace: orNone(c.StopGrace),
 	})
 	return all
 }

@@ -124,7 +124,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 		Transports: map[mail.HopKind]queue.Transport{mail.HopRemote: s.transport},
 		Active:     c.Queue.Active, StartWindow: c.Queue.ConcurrencyStart, MaxWindow: c.Queue.ConcurrencyMax,
 		MinBackoff: c.Queue.BackoffMin, MaxBackoff: c.Queue.BackoffMax,
-		WarnAfter: c.Queue.WarnAfter, Lifetime: c.Queue.ExpireAfter, Grace: c.StopGrace,
+		WarnAfter: c.Queue.WarnAfter, Lifetime: c.Queue.ExpireAfter, Grace: orNone(c.StopGrace),
 	})
 	s.office.Schedule(s.queue)
 	return nil

@@ -70,7 +70,7 @@ type Limits struct {
 
 	SoftErrors int           // from the next error on each answer waits: 10
 	HardErrors int           // the next error ends the session: 20
-	ErrorDelay time.Duration // that an answer waits: 1 s
+	ErrorDelay time.Duration // that an answer waits: 1 s, negative for none
 	Junk       int           // NOOP, VRFY, RSET and the like between two messages: 100
 
 	Command   time.Duration // for a whole command line to come: 300 s
@@ -82,11 +82,18 @@ type Limits struct {
 
 	Connections int           // open at a time: 1000
 	PerAddress  int           // of them from one IPv4 address or IPv6 /64, loopback excepted: 30
-	Grace       time.Duration // for transactions to end when we stop: 10 s
+	Grace       time.Duration // for transactions to end when we stop: 10 s, negative for none
 }
 
 func fill[T int | int64 | time.Duration](field *T, value T) {
 	if *field <= 0 {
+		*field = value
+	}
+}
+
+// unset fills a field that may be negative, which is none at all.
+func unset(field *time.Duration, value time.Duration) {
+	if *field == 0 {
 		*field = value
 	}
 }
@@ -99,7 +106,7 @@ func (l *Limits) defaults() {
 	fill(&l.Recipients, 1000)
 	fill(&l.SoftErrors, 10)
 	fill(&l.HardErrors, 20)
-	fill(&l.ErrorDelay, time.Second)
+	unset(&l.ErrorDelay, time.Second)
 	fill(&l.Junk, 100)
 	fill(&l.Command, 300*time.Second)
 	fill(&l.Data, 300*time.Second)
@@ -109,7 +116,7 @@ func (l *Limits) defaults() {
 	fill(&l.Progress, time.Hour)
 	fill(&l.Connections, 1000)
 	fill(&l.PerAddress, 30)
-	fill(&l.Grace, 10*time.Second)
+	unset(&l.Grace, 10*time.Second)
 }
 
 func (o *Options) defaults() {
