@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -85,17 +87,42 @@ func list[T any](a *app, values iter.Seq2[T, error], none string, head []string,
 }
 
 func jsonLines[T any](w io.Writer, values iter.Seq2[T, error]) error {
-	out := json.NewEncoder(w)
+	var line bytes.Buffer
+	out := json.NewEncoder(&line)
 	out.SetEscapeHTML(false)
 	for v, err := range values {
 		if err != nil {
 			return err
 		}
+		line.Reset()
 		if err := out.Encode(v); err != nil {
+			return err
+		}
+		if _, err := w.Write(visible(line.Bytes())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// visible escapes in a line of JSON what encoding/json leaves alone and a
+// terminal does not: DEL, the controls above it, and what turns text round.
+func visible(line []byte) []byte {
+	hidden := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
+	if bytes.IndexFunc(line, hidden) < 0 {
+		return line
+	}
+	var b []byte
+	for _, r := range string(line) {
+		if !hidden(r) {
+			b = utf8.AppendRune(b, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			b = fmt.Appendf(b, `\u%04x`, unit)
+		}
+	}
+	return b
 }
 
 // span is a length of time in its largest unit, and in two when that says
