@@ -198,7 +198,7 @@ func aliasLoop(t *testing.T, n *net) {
 	n.two.Alias(t, "pong@two.test", "ping@one.test")
 	send(t, n.one, ann, "alias-loop", "ping@one.test")
 	report := bounceFor(t, n.one.WaitMail(t, ann, "Content-Type: multipart/report"), "alias-loop")
-	has(t, "the report", report, "Action: failed", "Status: 5.4.6")
+	has(t, "the report", report, "Action: failed", "Status: 5.4.6", "too many hops")
 	if got := n.one.Inbox(t, ann); len(got) != 1 {
 		t.Errorf("the sender has %d messages", len(got))
 	}

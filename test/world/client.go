@@ -51,6 +51,13 @@ func (c *Conn) Handshake() {
 	c.Conn, c.r = over, bufio.NewReader(over)
 }
 
+// Certificate shakes hands and gives the server's certificate.
+func (c *Conn) Certificate() []byte {
+	c.tb.Helper()
+	c.Handshake()
+	return c.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw
+}
+
 // Send writes octets as they are.
 func (c *Conn) Send(text string) {
 	c.tb.Helper()

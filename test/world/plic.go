@@ -191,6 +191,17 @@ func (p *Plic) Ended() bool {
 	}
 }
 
+// Memory is how many octets of memory the server has now.
+func (p *Plic) Memory(tb testing.TB) int64 {
+	tb.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	fatal(tb, err)
+	var all, resident int64
+	_, err = fmt.Sscan(string(text), &all, &resident)
+	fatal(tb, err)
+	return resident * int64(os.Getpagesize())
+}
+
 // Kill ends the server without a warning, if it runs.
 func (p *Plic) Kill() {
 	if p.cmd == nil {
