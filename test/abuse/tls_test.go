@@ -133,7 +133,9 @@ func TestForgetBeforeTLS(t *testing.T) {
 // status, and the host was told nothing of it.
 func deferred(t *testing.T, p *world.Plic, sink *world.Sink, from, to, status string) {
 	t.Helper()
-	id := p.Submission(t, from).Deliver(world.Letter{From: from, To: []string{to}, Text: text(from, to, "secret")})
+	c := p.Submission(t, from)
+	defer c.Close()
+	id := c.Deliver(world.Letter{From: from, To: []string{to}, Text: text(from, to, "secret")})
 	if e := p.WaitJournal(t, id, journal.Defer); !strings.HasPrefix(e.Status, status) {
 		t.Errorf("deferred with %+v, not %s", e, status)
 	}

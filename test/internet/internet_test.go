@@ -35,7 +35,7 @@ func TestInternet(t *testing.T) {
 		test func(*testing.T, *net)
 	}{
 		{"Whole", whole}, {"Postfix", withPostfix}, {"Preference", preference}, {"NoMX", noMX}, {"DeadHost", deadHost},
-		{"Retry", retry}, {"Greylist", greylist}, {"Bounce", bounces}, {"BounceToPeer", bounceToPeer}, {"NullMX", nullMX}, {"NoDomain", noDomain},
+		{"BrokenTLS", brokenTLS}, {"Retry", retry}, {"Greylist", greylist}, {"Bounce", bounces}, {"BounceToPeer", bounceToPeer}, {"NullMX", nullMX}, {"NoDomain", noDomain},
 		{"UnknownUser", unknownUser}, {"Alias", alias}, {"AliasLoop", aliasLoop}, {"OwnMX", ownMX}, {"Hops", hops},
 		{"Recipients", recipients}, {"SplitRecipients", splitRecipients}, {"UTF8", wideAddresses}, {"UTF8Refused", utf8Refused},
 		{"Delivered", delivered}, {"Relayed", relayed}, {"Never", never},

@@ -69,6 +69,43 @@ func deadHost(t *testing.T, n *net) {
 	}
 }
 
+// TLS that nobody demands and that does not work is done without: a handshake
+// that fails, STARTTLS refused, a certificate of nobody's.
+func brokenTLS(t *testing.T, n *net) {
+	ann := n.one.Account(t, "tls")
+	for _, x := range []struct {
+		name   string
+		remote *delivertest.Remote
+		tls    bool
+	}{
+		{"refused", &delivertest.Remote{Extensions: []string{"STARTTLS"}, On: world.Always("STARTTLS", "454 4.7.0 not now")}, false},
+		{"broken", &delivertest.Remote{Extensions: []string{"STARTTLS"}, On: world.Always("STARTTLS", "220 go\r\nthis is no handshake")}, false},
+		{"garbled", &delivertest.Remote{TLS: n.ServerTLS(t, "x"), On: func(c *delivertest.Conn, step, _ string) bool {
+			if step == "HANDSHAKE" {
+				c.Reply("this is no handshake, is it, whatever it may be")
+				c.End()
+			}
+			return step == "HANDSHAKE"
+		}}, false},
+		{"selfsigned", &delivertest.Remote{TLS: delivertest.ServerTLS("whoever.test")}, true},
+		{"good", &delivertest.Remote{TLS: n.ServerTLS(t, "mx.tls-good.test")}, true},
+	} {
+		sink := n.Sink(t, "mx.tls-"+x.name+".test", x.remote)
+		id, _ := send(t, n.one, ann, "tls-"+x.name, "carl@tls-"+x.name+".test")
+		if x.name == "broken" { // something was put between STARTTLS and the handshake
+			if e := n.one.WaitJournal(t, id, journal.Defer); !strings.HasPrefix(e.Status, "451 4.7.0") || sink.Said("MAIL") {
+				t.Errorf("%s: %+v, the host was told %q", x.name, e, sink.Commands())
+			}
+			n.one.Run(t, "queue", "remove", id)
+			continue
+		}
+		if m := sink.Wait(t, 1)[0]; m.TLS != x.tls {
+			t.Errorf("%s came with TLS: %v", x.name, m.TLS)
+		}
+		relayedTo(t, n.one, id, sink.Host, x.tls)
+	}
+}
+
 // A temporary refusal at each step of a transaction is tried again.
 func retry(t *testing.T, n *net) {
 	ann := n.one.Account(t, "retry")
