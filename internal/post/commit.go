@@ -47,18 +47,32 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 }
 
 // author checks that an account writes in no other's name: each address of
-// From must be its own, RFC 6409 section 8.1.
+// From and Sender must be its own, RFC 6409 section 8.1. A second From would be
+// read by some and not by others, so there may be only one, RFC 5322 section
+// 3.6.
 func (p *Office) author(ctx context.Context, env *mail.Envelope, msg *message.Message) error {
 	if env.Origin.Account == "" || p.o.AnySender {
 		return nil
 	}
-	for _, from := range msg.Root.Envelope().From {
-		a, err := mail.ParseAddress(from.Local + "@" + from.Host)
-		if err != nil {
-			continue // no address, so nobody's name
+	authors := 0
+	for _, f := range msg.Root.Header {
+		switch {
+		case strings.EqualFold(f.Name, "From"):
+			if authors++; authors > 1 {
+				return &mail.Failure{Op: "read the author",
+					Status: mail.Reply(550, "5.6.0", "the message has more than one From field")}
+			}
+		case !strings.EqualFold(f.Name, "Sender"):
+			continue
 		}
-		if err := p.mayUse(ctx, env.Origin.Account, a); err != nil {
-			return err
+		for _, box := range message.ParseAddressList(f.Value) {
+			a, err := mail.ParseAddress(box.Local + "@" + box.Host)
+			if err != nil {
+				continue // no address, so nobody's name
+			}
+			if err := p.mayUse(ctx, env.Origin.Account, a); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

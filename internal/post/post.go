@@ -95,7 +95,7 @@ func (p *Office) Recipient(ctx context.Context, env *mail.Envelope, to mail.Reci
 }
 
 // mayRelay says who may send mail on to other hosts through us: an account,
-// and programs of this host over LMTP or its command line.
+// and this host itself.
 func mayRelay(o mail.Origin) bool {
 	return o.Account != "" || o.Service == "local"
 }

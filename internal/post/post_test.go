@@ -247,6 +247,10 @@ func TestSenderBelongsToTheAccount(t *testing.T) {
 		{"bob@here.test", "ann@here.test", "553 5.7.1"},
 		{"ann@here.test", "bob@here.test", "553 5.7.1"},
 		{"ann@here.test", "ann@here.test, bob@here.test", "553 5.7.1"},
+		{"ann@here.test", "ann@here.test\r\nSender: sales@here.test", ""},
+		{"ann@here.test", "ann@here.test\r\nSender: bob@here.test", "553 5.7.1"},
+		{"ann@here.test", "ann@here.test\r\nFrom: bob@here.test", "550 5.6.0"},
+		{"ann@here.test", "ann@here.test\r\nfrom : ann@here.test", "550 5.6.0"},
 		{"", "ann@here.test", ""},
 	} {
 		env := envelope(c.from, "eve@there.test")
