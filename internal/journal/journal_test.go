@@ -535,7 +535,7 @@ func BenchmarkRecord(b *testing.B) {
 	}
 	defer j.Close()
 	e := Event{Kind: Accept, Service: "smtp", Conn: mail.NewID(noon), Message: mail.NewID(noon), MessageID: "<20261123120000.1234@mx.example.org>",
-		From: "alice@example.org", To: []string{"bob@example.net"}, Remote: "192.0.2.1:2525", Helo: "mx.example.org", TLS: "TLS1.3 TLS_AES_128_GCM_SHA256", Status: "250 2.0.0 ok", Size: 2048}
+		From: "alice@example.org", To: []string{"bob@example.net"}, Remote: "192.0.2.1:2525", Helo: "mx.example.org", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256", Status: "250 2.0.0 ok", Size: 2048}
 	b.ReportAllocs()
 	for b.Loop() {
 		j.Record(e)

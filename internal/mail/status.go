@@ -93,6 +93,22 @@ func StatusOf(err error) Status {
 	return Reply(451, "4.3.0", "temporary trouble here, try again later")
 }
 
+// Cause is what an error says beyond the status that StatusOf gives of it, for
+// the journal, which tells the status anyway; "" if that is all.
+func Cause(err error) string {
+	var f *Failure
+	var s Status
+	switch {
+	case errors.As(err, &f) && f.Err == nil:
+		return ""
+	case errors.As(err, &f):
+		return f.Op + ": " + f.Err.Error()
+	case err == nil || errors.As(err, &s):
+		return ""
+	}
+	return err.Error()
+}
+
 // Outcome is the end of one try to deliver to one recipient. There is always
 // exactly one for each recipient of a try.
 type Outcome struct {

@@ -62,6 +62,22 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+func TestCause(t *testing.T) {
+	s := Reply(550, "5.1.1", "no such user")
+	private := errors.New("the disk is on fire")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""}, {s, ""}, {fmt.Errorf("route: %w", s), ""}, {&Failure{Op: "route", Status: s}, ""},
+		{&Failure{Op: "route", Status: s, Err: private}, "route: the disk is on fire"}, {private, "the disk is on fire"},
+	} {
+		if got := Cause(c.err); got != c.want {
+			t.Errorf("the cause of %v is %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
 func TestNotify(t *testing.T) {
 	for _, c := range []struct {
 		n    Notify

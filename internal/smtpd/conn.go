@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -337,7 +336,7 @@ func (c *conn) handshake() error {
 	c.nc = over
 	state := over.ConnectionState()
 	c.tls = &state
-	c.known.TLS = strings.ReplaceAll(tls.VersionName(state.Version), " ", "") + " " + tls.CipherSuiteName(state.CipherSuite)
+	c.known.TLS = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
 	return nil
 }
 

@@ -32,25 +32,29 @@ func (s *session) mail(args string) {
 		return
 	}
 	m, err := smtp.ParseMail(args)
-	switch {
-	case err != nil:
-		s.refuse(err)
-		return
-	case m.Body == mail.BodyBinary:
-		s.refuse(badBinary)
-		return
-	case m.Size > s.s.o.Limits.Message:
-		s.refuse(badTooLarge)
-		return
-	}
-	env := s.envelope(m)
-	if err := s.s.o.Intake.Sender(s.ctx, env); err != nil {
+	if err != nil {
 		s.refuse(err)
 		return
 	}
-	s.tx.env = env
+	s.tx.env = s.envelope(m)
+	if err := s.sender(m); err != nil {
+		s.refuse(err) // the journal tells whose mail it would have been
+		s.tx.env = nil
+		return
+	}
 	s.setBusy(true)
 	s.say(okSender)
+}
+
+// sender says whether we take the message that MAIL announces.
+func (s *session) sender(m smtp.MailFrom) error {
+	switch {
+	case m.Body == mail.BodyBinary:
+		return badBinary
+	case m.Size > s.s.o.Limits.Message:
+		return badTooLarge
+	}
+	return s.s.o.Intake.Sender(s.ctx, s.tx.env)
 }
 
 func (s *session) envelope(m smtp.MailFrom) *mail.Envelope {

@@ -180,16 +180,13 @@ func (s *session) refuse(err error, to ...mail.Recipient) {
 	s.say(st)
 }
 
-// rejected records a refusal with what is known of the transaction. A cause
-// that is more than the status goes with it.
+// rejected records a refusal with what is known of the transaction, and what
+// the cause says beyond the status.
 func (s *session) rejected(st mail.Status, cause error, to ...mail.Recipient) {
 	if s.s.o.Journal == nil {
 		return
 	}
-	e := journal.Event{Kind: journal.Reject, Status: st.String()}
-	if cause != nil && cause != error(st) {
-		e.Reason = cause.Error()
-	}
+	e := journal.Event{Kind: journal.Reject, Status: st.String(), Reason: mail.Cause(cause)}
 	if env := s.tx.env; env != nil {
 		e.Message, e.From = env.ID, env.From.String()
 		if to == nil {

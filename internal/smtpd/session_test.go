@@ -516,7 +516,7 @@ func TestJournal(t *testing.T) {
 	}
 	want := []string{
 		"connect 127.0.0.1:4000 localhost  []   ",
-		"reject 127.0.0.1:4000 localhost  [] 553 5.7 send: 553 5.7.1 not yours: a secret reason ",
+		"reject 127.0.0.1:4000 localhost bob@us.example [] 553 5.7 send: a secret reason ",
 		"reject 127.0.0.1:4000 localhost alice@us.example [nobody@us.example] 550 5.1  ",
 		"accept 127.0.0.1:4000 localhost alice@us.example [alice@us.example] 250 2.0  <m@x>",
 		"panic 127.0.0.1:4000 localhost  []  a bug in the intake ",

@@ -35,9 +35,9 @@ func trace(env *mail.Envelope, h *header, host string) []byte {
 		b = append(b, "\r\n\tfor "...)
 		b = append(b, env.To[0].Address.Path()...)
 	}
-	if version, cipher, ok := strings.Cut(env.Origin.TLS, " "); ok { // RFC 8314 section 4.3
-		b = append(append(b, "\r\n\t("...), version...)
-		b = append(append(b, ") tls "...), cipher...)
+	if i := strings.LastIndexByte(env.Origin.TLS, ' '); i >= 0 { // RFC 8314 section 4.3
+		b = append(append(b, "\r\n\t("...), strings.ReplaceAll(env.Origin.TLS[:i], " ", "")...)
+		b = append(append(b, ") tls "...), env.Origin.TLS[i+1:]...)
 	}
 	b = append(b, ";\r\n\t"...)
 	b = env.Received.AppendFormat(b, dateForm)

@@ -107,7 +107,7 @@ func whole(t *testing.T, n *net) {
 	kinds := map[string]bool{}
 	for _, e := range n.two.Journal(t, "<whole@test>") {
 		kinds[e.Kind] = true
-		if e.Kind == journal.Accept && (!strings.HasPrefix(e.TLS, "TLS1.3") || e.From != ann || e.Helo != "mx.one.test") {
+		if e.Kind == journal.Accept && (!strings.HasPrefix(e.TLS, "TLS 1.3") || e.From != ann || e.Helo != "mx.one.test") {
 			t.Errorf("two's journal: %+v", e)
 		}
 		if e.Kind == journal.Deliver && (e.Account != bea || e.Mailbox != "INBOX" || e.UID == 0) {
@@ -156,7 +156,7 @@ func withPostfix(t *testing.T, n *net) {
 	has(t, "the message", got, "Return-Path: <bob@peer.test>\r\n", "from mx.peer.test ",
 		"by mx.one.test with ESMTPS id ", "(TLS1.3) tls TLS_", "by mx.peer.test (Postfix)")
 	accept := n.one.WaitJournal(t, "<from-postfix@test>", journal.Accept)
-	if !strings.HasPrefix(accept.TLS, "TLS1.3") || accept.Helo != "mx.peer.test" {
+	if !strings.HasPrefix(accept.TLS, "TLS 1.3") || accept.Helo != "mx.peer.test" {
 		t.Errorf("the journal: %+v", accept)
 	}
 	n.one.WaitJournal(t, "<from-postfix@test>", journal.Deliver)
