@@ -120,7 +120,7 @@ func TestForgedSender(t *testing.T) {
 		l := world.Letter{From: from, To: []string{x.eve}, Text: text(from, x.eve, "honest")}
 		want(t, "as "+from, c.Post(l), "250 ")
 	}
-	l := world.Letter{From: "", To: []string{x.eve}, Text: text(x.ann, x.eve, "receipt")} // RFC 8098 section 3
+	l := world.Letter{From: "", To: []string{x.eve}, Text: text(x.ann, x.eve, "receipt")} // as a receipt has it
 	want(t, "the null sender", c.Post(l), "250 ")
 	if got := x.Inbox(t, x.eve); len(got) != 5 {
 		t.Errorf("%d messages came, not 5", len(got))
