@@ -1,12 +1,15 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 // certificates is the certificate of the site: from the files that the
 // configuration names, or made by the local authority in the data directory.
 type certificates struct {
+	mu  sync.Mutex // held by reload
 	now atomic.Pointer[identity]
 }
 
@@ -36,6 +40,8 @@ func newCertificates(c *config.Config) (*certificates, error) {
 
 // reload reads or makes the certificate; on an error the old one stays.
 func (k *certificates) reload(c *config.Config) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	id := &identity{min: tls.VersionTLS12}
 	if c.TLS.MinVersion == config.TLS13 {
 		id.min = tls.VersionTLS13
@@ -59,28 +65,43 @@ func (k *certificates) reload(c *config.Config) error {
 		return fmt.Errorf("the certificate of this host: %w", err)
 	}
 	if time.Now().After(id.leaf.NotAfter) {
-		return errors.Join(fmt.Errorf("the certificate of this host ran out on %s", id.leaf.NotAfter.Format(time.DateOnly)))
+		return fmt.Errorf("the certificate of this host ran out on %s", id.leaf.NotAfter.Format(time.DateOnly))
 	}
 	k.now.Store(id)
 	return nil
 }
 
+// keep renews the certificate of the local authority in time, while a server
+// runs for months.
+func (k *certificates) keep(ctx context.Context, now func() *config.Config, log *slog.Logger) error {
+	day := time.NewTicker(24 * time.Hour)
+	defer day.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-day.C:
+		}
+		if k.now.Load().ca == "" {
+			continue // whoever made it renews it
+		}
+		if err := k.reload(now()); err != nil {
+			log.Error("cannot renew the certificate", "error", err)
+		}
+	}
+}
+
 // hosts are the names that a made certificate speaks for: those by which
 // clients may reach us.
 func hosts(c *config.Config) []string {
-	list := []string{c.Hostname.String(), "localhost"}
-	seen := map[string]bool{}
+	list := []string{c.Hostname.String(), "localhost", "127.0.0.1", "::1"}
 	for _, x := range endpoints(c) {
 		host, _, _ := net.SplitHostPort(x.Address)
-		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !seen[host] {
-			seen[host] = true
-			list = append(list, host)
+		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !slices.Contains(list, ip.String()) {
+			list = append(list, ip.String())
 		}
 	}
-	if !seen["127.0.0.1"] {
-		list = append(list, "127.0.0.1")
-	}
-	return append(list, "::1")
+	return list
 }
 
 // config is the TLS of a service. What it says follows a reload.

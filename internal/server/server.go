@@ -149,6 +149,9 @@ func (s *Server) Run(ctx context.Context) error {
 		context.AfterFunc(ctx, func() { d.socket.Close() })
 		run(d.service, func(ctx context.Context) error { d.admit(ctx, s.o.Log); return nil })
 	}
+	run("certificate", func(ctx context.Context) error {
+		return s.keys.keep(ctx, s.settings, s.o.Log)
+	})
 	run("store", func(ctx context.Context) error {
 		select {
 		case err := <-s.site.failed:
@@ -193,6 +196,13 @@ func (s *Server) Reload(c *config.Config) error {
 		s.launch(s.services)
 	}
 	return nil
+}
+
+// settings are those that hold now.
+func (s *Server) settings() *config.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config
 }
 
 // Endpoints are the addresses where the server listens.

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"plic/internal/config"
+	"plic/internal/mail"
+)
+
+func siteOf(t *testing.T) *config.Config {
+	t.Helper()
+	c := config.Default()
+	c.Hostname, c.DataDir = mail.MustDomain("mail.here.test"), t.TempDir()
+	return c
+}
+
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	c := siteOf(t)
+	c.Listen = config.Listen{
+		SMTP: []string{"127.0.0.1:25", "[::1]:25", "192.0.2.1:25"}, IMAP: []string{":143", "[0:0::1]:143", "192.0.2.1:143"},
+	}
+	want := []string{"mail.here.test", "localhost", "127.0.0.1", "::1", "192.0.2.1"}
+	if got := hosts(c); !slices.Equal(got, want) {
+		t.Errorf("the certificate is for %q, want %q", got, want)
+	}
+}
+
+// A server that runs for months shows a certificate that is good all the time.
+func TestCertificateIsRenewed(t *testing.T) {
+	t.Parallel()
+	c := siteOf(t)
+	synctest.Test(t, func(t *testing.T) {
+		k, err := newCertificates(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := k.leaf("")
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			ended <- k.keep(ctx, func() *config.Config { return c }, slog.New(slog.DiscardHandler))
+		}()
+		for range 12 {
+			time.Sleep(30 * 24 * time.Hour)
+			synctest.Wait()
+			if left := time.Until(k.leaf("").NotAfter); left < 7*24*time.Hour {
+				t.Fatalf("the certificate runs out in %v", left)
+			}
+		}
+		if k.leaf("").Equal(first) {
+			t.Error("the certificate was never renewed")
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
