@@ -208,6 +208,38 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
+// The commands to paste work whatever it listens at.
+func TestQuickstartTries(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string][]string{
+		"0.0.0.0": {" smtps://localhost:10465 ", " 'imaps://localhost:10993/INBOX;"},
+		"::1":     {" 'smtps://[::1]:10465' ", " 'imaps://[::1]:10993/INBOX;"},
+	} {
+		r := newRig(t)
+		if code := r.start("quickstart", "--dir", t.TempDir(), "--listen", listen)(); code != 0 {
+			t.Fatalf("exit code %d: %s", code, r.err)
+		}
+		for _, text := range want {
+			if !strings.Contains(r.out.String(), text) {
+				t.Errorf("listening at %s, the banner lacks %q:\n%s", listen, text, r.out)
+			}
+		}
+	}
+}
+
+// A terminal that goes away stops it, as Ctrl-C does.
+func TestQuickstartStopsWithItsTerminal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	code := make(chan int, 1)
+	go func() { code <- r.run(t.Context(), []string{"quickstart", "--dir", t.TempDir()}) }()
+	<-r.host.up
+	r.hup <- syscall.SIGHUP
+	if c := <-code; c != 0 || !strings.Contains(r.out.String(), "plic has stopped.") {
+		t.Errorf("exit code %d: %s%s", c, r.out, r.err)
+	}
+}
+
 func TestQuickstartSaysWhatFailed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -289,6 +289,10 @@ func TestConfigCommands(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	if err := errors.Join(os.Mkdir(other, 0o755), os.WriteFile(filepath.Join(other, "photo"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	for _, s := range []step{
 		{"", "", 0, "Available Commands:", ""},
 		{"frob", "", 2, "", `plic: unknown command "frob"`},
@@ -300,6 +304,7 @@ func TestUsage(t *testing.T) {
 		{"version --json", "", 0, `"platform":"linux/`, ""},
 		{"queue list", "", 1, "", "no data directory: there is no plic.toml and no plic-data here"},
 		{"queue list --dir nowhere", "", 1, "", "there is no data directory nowhere: `plic quickstart --dir nowhere` makes one"},
+		{"queue list --dir other", "", 1, "", "other is no data directory of plic: it holds other things"},
 		{"quickstart --domain a..b", "", 2, "", "--domain: domain"},
 		{"quickstart --listen host.example", "", 2, "", "--listen"},
 		{"quickstart --port-base 65000", "", 2, "", "--port-base 65000 is out of bounds"},

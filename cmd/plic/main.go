@@ -28,7 +28,8 @@ func main() {
 	os.Exit(a.run(ctx, os.Args[1:]))
 }
 
-// hangups makes SIGHUP ask for a reload, where it would end the process.
+// hangups makes SIGHUP ask for what a command does then, where it would end the
+// process.
 func hangups() <-chan os.Signal {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)

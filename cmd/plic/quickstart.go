@@ -101,6 +101,14 @@ func (t *trial) parse() error {
 // port is a well-known port of the trial.
 func (t *trial) at(port int) string { return net.JoinHostPort(t.listen, strconv.Itoa(t.base+port)) }
 
+// near is a well-known port of the trial as a client on this host reaches it.
+func (t *trial) near(port int) string {
+	if ip := net.ParseIP(t.listen); ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(t.base+port))
+	}
+	return t.at(port)
+}
+
 // config is a site that holds to the flags.
 func (t *trial) config() *config.Config {
 	c := config.Default()
@@ -128,6 +136,15 @@ func (a *app) quickstart(ctx context.Context, t *trial) error {
 	log := logger(a.err, c, new(slog.LevelVar))
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	// There is nothing to be read again: the terminal has gone, so stop cleanly.
+	hangups := a.hangups()
+	go func() {
+		select {
+		case <-hangups:
+			stop(nil)
+		case <-ctx.Done():
+		}
+	}()
 	s, err := a.host.New(ctx, c, log, func(up site) {
 		if err := a.furnish(ctx, t, up); err != nil {
 			stop(err)
@@ -276,7 +293,7 @@ this is your mailbox. Any mail program reads it:
   SMTP   %s, STARTTLS, or %s with TLS, to send
 
 Your user name is %s.
-`, to.Local, t.at(143), t.at(993), t.at(110), t.at(995), t.at(587), t.at(465), account),
+`, to.Local, t.near(143), t.near(993), t.near(110), t.near(995), t.near(587), t.near(465), account),
 	}, message.Allow{})
 	return up.Submit(ctx, from, to, text)
 }
@@ -354,10 +371,10 @@ func (t *trial) tries(w io.Writer, up site, from, to trialAccount) {
 		}
 	}
 	fmt.Fprintf(w, "Send a message, read it, look at the queue:\n\n")
-	fmt.Fprintf(w, "  printf '%%s\\r\\n' %s %s 'Subject: Hello' '' 'How are you?' | curl -sS %ssmtps://%s --user %s --mail-from %s --mail-rcpt %s -T -\n\n",
+	fmt.Fprintf(w, "  printf '%%s\\r\\n' %s %s 'Subject: Hello' '' 'How are you?' | curl -sS %s%s --user %s --mail-from %s --mail-rcpt %s -T -\n\n",
 		shellQuote("From: <"+from.Account+">"), shellQuote("To: <"+to.Account+">"),
-		ca, t.at(465), login(from), shellQuote(from.Account), shellQuote(to.Account))
-	fmt.Fprintf(w, "  curl -sS %s'imaps://%s/INBOX;MAILINDEX=*' --user %s\n\n", ca, t.at(993), login(to))
+		ca, shellQuote("smtps://"+t.near(465)), login(from), shellQuote(from.Account), shellQuote(to.Account))
+	fmt.Fprintf(w, "  curl -sS %s'imaps://%s/INBOX;MAILINDEX=*' --user %s\n\n", ca, t.near(993), login(to))
 	fmt.Fprintf(w, "  %s queue list --dir %s\n\n", self, shellQuote(t.dir))
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"plic/internal/config"
 	"plic/internal/control"
@@ -45,6 +46,9 @@ func (a *app) site() (*config.Config, error) {
 		if !exists(dir) {
 			return nil, fmt.Errorf("there is no data directory %s: `plic quickstart --dir %s` makes one", dir, dir)
 		}
+		if !ours(dir) {
+			return nil, fmt.Errorf("%s is no data directory of plic: it holds other things", dir)
+		}
 		return c, nil
 	}
 	switch file, dir := a.configFile, a.dir; {
@@ -74,6 +78,15 @@ func (a *app) site() (*config.Config, error) {
 		return config.Load(systemConfig)
 	}
 	return nil, fmt.Errorf("no data directory: there is no plic.toml and no plic-data here, and no %s; name one with --dir or --config", systemConfig)
+}
+
+// ours says that a directory holds a site, or nothing that one would disturb.
+func ours(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return true // whoever opens it will say what is wrong
+	}
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == "records" || e.Name() == "control.sock" })
 }
 
 // with does something with the operations of the site: of its server if one
