@@ -117,7 +117,7 @@ func TestProblems(t *testing.T) {
 			`plic.toml:3:1: listen.smtp: "25" is not an address to listen at: write "host:port", ":port" for every host, or "[::1]:port"`,
 			`plic.toml:4:1: listen.imap: want a list of addresses host:port, such as ["127.0.0.1:25"], not the text "127.0.0.1:143"`,
 			`plic.toml:5:1: listen.pop3: "127.0.0.1:99999": "99999" is not a port: it may be 0 to 65535`,
-			`plic.toml:6:1: listen.http: domain "bad_host": character '_'`,
+			`plic.toml:6:1: listen.http: domain "bad_host": the character '_' may not be in it`,
 			`plic.toml:8:1: dns.servers: "ns.example.org" is not the address of a name server: write "127.0.0.1:53"`,
 		}},
 		{"host name", "hostname = \"192.0.2.1\"\n", []string{

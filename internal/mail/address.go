@@ -74,7 +74,7 @@ func checkLabels(name string) error {
 		for i := range len(label) {
 			c := label[i]
 			if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
-				return fmt.Errorf("character %q", c)
+				return fmt.Errorf("the character %q may not be in it", c)
 			}
 		}
 	}
