@@ -136,7 +136,7 @@ type Engine struct {
 
 // ErrInUse says that another process, or another engine of this one, has the
 // directory.
-var ErrInUse = errors.New("data directory in use")
+var ErrInUse = errors.New("data directory in use: another plic works on it, stop that first")
 
 // Open opens the engine of a directory, which it makes if need be, and brings
 // it to the state of the last durable commit.
@@ -174,7 +174,7 @@ func (e *Engine) open(ctx context.Context) error {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			return fmt.Errorf("lock: %w", err)
 		}
-		return fmt.Errorf("%w: %w", ErrInUse, err)
+		return fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
 	e.space.open()
 	err = e.guard(func() (err error) {
@@ -211,7 +211,6 @@ func (e *Engine) checkFormat() error {
 	value, closer, err := e.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		b := e.db.NewBatch()
-		defer b.Close()
 		b.Set(key, encodeNumber(key, format), nil)
 		return e.commit(b, false)
 	}
