@@ -24,8 +24,8 @@ type Scanner struct {
 	utf8  bool
 }
 
-// NewScanner reads text. With utf8 quoted strings may hold UTF-8, which a
-// client may send after enabling IMAP4rev2.
+// NewScanner reads text. With utf8, which a client has after enabling IMAP4rev2,
+// names of mailboxes are in UTF-8.
 func NewScanner(text []byte, utf8 bool) *Scanner { return &Scanner{text: text, utf8: utf8} }
 
 // Err is the first error.
@@ -201,17 +201,13 @@ func (s *Scanner) quoted() string {
 	return ""
 }
 
-// checkText: quoted strings are ASCII, or UTF-8 where that is enabled.
+// checkText: quoted strings may hold UTF-8, RFC 9051 section 4.3. Clients of
+// IMAP4rev2 send it before they enable that, too, as they log in before.
 func (s *Scanner) checkText(b []byte, from int) string {
-	for _, c := range b {
-		if c >= utf8.RuneSelf {
-			if !s.utf8 || !utf8.Valid(b) {
-				s.pos = from
-				s.Fail("a quoted string holds 8-bit octets; send a literal")
-				return ""
-			}
-			break
-		}
+	if !utf8.Valid(b) {
+		s.pos = from
+		s.Fail("a quoted string holds 8-bit octets that are not UTF-8; send a literal")
+		return ""
 	}
 	return string(b)
 }
