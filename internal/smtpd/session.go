@@ -109,7 +109,7 @@ func (s *session) command(line []byte) *session {
 // browser can be made to send us, or TLS where none was asked for. Nothing
 // that follows it may be run.
 func foreign(line []byte, unprintable bool) bool {
-	if len(line) == 0 {
+	if len(line) == 0 || string(line) == "*" { // Go's clients give up an AUTH that was refused already
 		return false
 	}
 	if c := line[0] | 0x20; c < 'a' || c > 'z' {
