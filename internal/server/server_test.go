@@ -186,9 +186,10 @@ func TestReverse(t *testing.T) {
 		"1.2.0.192.in-addr.arpa. PTR honest.test.", "honest.test. A 192.0.2.1",
 		"2.2.0.192.in-addr.arpa. PTR liar.test.", "liar.test. A 192.0.2.9",
 		"3.2.0.192.in-addr.arpa. PTR nowhere.test.",
+		"1.0.0.127.in-addr.arpa. PTR here.test.", "here.test. A 127.0.0.1",
 	)
 	s := &site{resolver: dns.New(dns.Options{Servers: []string{server.Addr()}})}
-	for ip, want := range map[string]string{"192.0.2.1": "honest.test", "192.0.2.2": "", "192.0.2.3": "", "192.0.2.4": ""} {
+	for ip, want := range map[string]string{"192.0.2.1": "honest.test", "192.0.2.2": "", "192.0.2.3": "", "192.0.2.4": "", "127.0.0.1": "", "::ffff:127.0.0.1": ""} {
 		if got := s.reverse(t.Context(), netip.MustParseAddr(ip)); strings.TrimSuffix(got, ".") != want {
 			t.Errorf("%s is %q, want %q", ip, got, want)
 		}

@@ -89,8 +89,12 @@ func normalised(c *config.Config) []netip.Prefix {
 }
 
 // reverse is the name of a client that also leads back to its address, RFC
-// 8601 section 2.7.3; "" if none does.
+// 8601 section 2.7.3; "" if none does. Of this host no name server is asked: it
+// could not know, RFC 6761 section 6.3, and a try must not wait for it.
 func (s *site) reverse(ctx context.Context, addr netip.Addr) string {
+	if addr = addr.Unmap(); addr == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || addr == netip.IPv6Loopback() {
+		return ""
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // a client waits to be greeted
 	defer cancel()
 	names, _, err := s.resolver.PTR(ctx, addr)
