@@ -16,16 +16,17 @@ import (
 type door struct {
 	service string
 	socket  net.Listener
+	places  places
 	newest  atomic.Pointer[behind]
 }
 
 // openDoor listens at an address.
-func openDoor(ctx context.Context, service, address string) (*door, error) {
+func openDoor(ctx context.Context, service, address string, p places) (*door, error) {
 	socket, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &door{service: service, socket: socket}, nil
+	return &door{service: service, socket: socket, places: p}, nil
 }
 
 // next makes the listener of a new server; what comes in goes there from now
@@ -40,7 +41,11 @@ func (d *door) next() net.Listener {
 
 // admit hands connections on until the door is closed.
 func (d *door) admit(ctx context.Context, log *slog.Logger) {
-	serve.Accept(ctx, d.socket, serve.Options{Name: d.service, Log: log}, func(conn net.Conn) { d.hand(ctx, conn) })
+	serve.Accept(ctx, d.socket, serve.Options{Name: d.service, Log: log}, func(conn net.Conn) {
+		if seated := d.places.take(ctx, conn.(*net.TCPConn)); seated != nil {
+			d.hand(ctx, seated)
+		}
+	})
 }
 
 func (d *door) hand(ctx context.Context, conn net.Conn) {

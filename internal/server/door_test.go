@@ -41,7 +41,7 @@ func ask(t *testing.T, conn net.Conn) string {
 func TestDoorKeepsConnections(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d, err := openDoor(ctx, "echo", "127.0.0.1:0")
+	d, err := openDoor(ctx, "echo", "127.0.0.1:0", newPlaces())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,4 +75,68 @@ func TestDoorKeepsConnections(t *testing.T) {
 	if got := ask(t, dial()); got != "second\n" {
 		t.Errorf("after the first is closed: %q", got)
 	}
+}
+
+// TestDoorHasPlaces sees that who finds no place waits until one is free, and is
+// let go when the server stops.
+func TestDoorHasPlaces(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	d, err := openDoor(ctx, "echo", "127.0.0.1:0", make(places, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := d.next()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.admit(ctx, nil)
+	}()
+	var clients, sessions []net.Conn
+	for range 3 {
+		conn, err := net.Dial("tcp", d.socket.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		clients = append(clients, conn)
+	}
+	for range 2 {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions = append(sessions, conn)
+	}
+	third := make(chan net.Conn, 1)
+	go func() {
+		conn, _ := l.Accept()
+		third <- conn
+	}()
+	if len(d.places) != 2 {
+		t.Errorf("%d places are taken, want 2", len(d.places))
+	}
+	select {
+	case <-third:
+		t.Fatal("a third is let in")
+	default:
+	}
+	sessions[0].Close()
+	sessions[0].Close() // twice frees one place only
+	conn := <-third
+	fmt.Fprintln(conn, "in")
+	if line, err := bufio.NewReader(clients[2]).ReadString('\n'); err != nil || line != "in\n" {
+		t.Errorf("the third is told %q, %v", line, err)
+	}
+	late, err := net.Dial("tcp", d.socket.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	cancel()
+	d.socket.Close()
+	if _, err := late.Read(make([]byte, 1)); err == nil {
+		t.Error("who waits when the server stops is told something")
+	}
+	<-ended
 }

@@ -79,8 +79,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.control, err = control.Listen(c.DataDir); err != nil {
 		return err
 	}
+	places := newPlaces()
 	for _, x := range endpoints(c) {
-		d, err := openDoor(ctx, x.Service, x.Address)
+		d, err := openDoor(ctx, x.Service, x.Address, places)
 		if err != nil {
 			return fmt.Errorf("listen.%s: %w", x.Service, err)
 		}
