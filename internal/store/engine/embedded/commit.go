@@ -75,8 +75,9 @@ func (c *committer) stop() {
 	}
 }
 
-// commit makes a batch visible. With sync it is then on its way to the disk,
-// and the batch must be waited for; without, it gets there with a later one.
+// commit makes a batch visible. With sync it is then on its way to the disk, and
+// must be waited for with a ticket; without, it gets there with a later one. The
+// batch is not the caller's any more: after a failure Pebble may still use it.
 func (e *Engine) commit(b *pebble.Batch, sync bool) error {
 	r := request{b, sync, make(chan error, 1)}
 	select {
@@ -90,6 +91,9 @@ func (e *Engine) commit(b *pebble.Batch, sync bool) error {
 	case err := <-r.done:
 		if err != nil {
 			return e.fail(err)
+		}
+		if !sync {
+			return b.Close()
 		}
 		return nil
 	case <-e.failed:

@@ -368,22 +368,22 @@ func (e *Engine) closeFiles() error {
 	return nil
 }
 
-// abandon lets go of everything without writing any more. A failed database is
-// not closed: that could wait for ever.
+// abandon lets go of everything. A failed database is not closed: that could
+// wait for ever. Nothing is written after it.
 func (e *Engine) abandon() {
-	e.fenced.Store(true)
 	if e.committer != nil {
 		e.committer.stop()
 	}
+	if e.dbOpen.CompareAndSwap(true, false) {
+		if e.failedErr() != nil {
+			e.lock.Close() // in place of the database, which holds it too
+		} else if err := e.guard(e.db.Close); err != nil {
+			e.o.Log.Error("closing the records failed", "error", err)
+		}
+	}
+	e.fenced.Store(true)
 	if e.segments != nil {
 		e.segments.close()
-	}
-	if e.dbOpen.CompareAndSwap(true, false) {
-		if e.failedErr() == nil {
-			e.db.Close()
-		} else {
-			e.lock.Close() // in place of the database, which holds it too
-		}
 	}
 	if e.lock != nil {
 		e.lock.Close()

@@ -73,7 +73,6 @@ func (e *Engine) setAside(d *broken) {
 		return
 	}
 	b := e.db.NewBatch()
-	defer b.Close()
 	for i, key := range d.keys {
 		value, closer, err := e.db.Get(key)
 		if err != nil {

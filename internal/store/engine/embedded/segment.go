@@ -204,10 +204,7 @@ func (e *Engine) settle() error {
 	}
 	e.segments.recordSealed(b, u.sealed)
 	// Without a sync of its own: if it is lost, bodies are only written again.
-	if err := e.commit(b, false); err != nil {
-		return err
-	}
-	return b.Close()
+	return e.commit(b, false)
 }
 
 func (e *Engine) syncSegments(u *unsynced) error {

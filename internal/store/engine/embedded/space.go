@@ -57,13 +57,16 @@ func (s *space) full() {
 	s.mu.Lock()
 	held := s.o.Ballast > 0 && !s.released && !s.closed
 	s.released = s.released || held
-	s.read = time.Time{}
 	s.mu.Unlock()
 	if held {
 		s.o.Log.Error("disk full: gave up the ballast, refusing mail", "ballast", s.o.Ballast)
-		if err := s.o.FS.Remove(s.ballast); err == nil {
-			return
-		}
+	}
+	gone := held && s.o.FS.Remove(s.ballast) == nil
+	s.mu.Lock()
+	s.read = time.Time{} // what was read before the ballast went is too little
+	s.mu.Unlock()
+	if gone {
+		return
 	}
 	wait := time.NewTimer(50 * time.Millisecond)
 	defer wait.Stop()

@@ -148,3 +148,43 @@ func TestFullSegment(t *testing.T) {
 		t.Error(p)
 	}
 }
+
+// slowBallast lets something happen while the ballast is removed.
+type slowBallast struct {
+	vfs.FS
+	meanwhile func()
+}
+
+func (s slowBallast) Remove(name string) error {
+	s.meanwhile()
+	return s.FS.Remove(name)
+}
+
+// TestBallastIsSeenAtOnce reads the free space while the ballast is given up:
+// that reading must not refuse changes for which there is room now.
+func TestBallastIsSeenAtOnce(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMemory()
+	var s *space
+	now := time.Now()
+	usage := func(free uint64) {
+		disk.TestingSetDiskUsage(pebblevfs.DiskUsage{AvailBytes: free, TotalBytes: 1 << 40, UsedBytes: 1 << 40})
+	}
+	o := Options{FS: slowBallast{disk, func() {
+		if err := s.tight(); !errors.Is(err, engine.ErrFull) {
+			t.Errorf("before the ballast is gone: %v, want ErrFull", err)
+		}
+		usage(8 << 20)
+	}}, Dir: "/", Ballast: 8 << 20, Now: func() time.Time { return now }}
+	o.defaults()
+	s = newSpace(o)
+	usage(1 << 30)
+	if err := s.fill(); err != nil {
+		t.Fatal(err)
+	}
+	usage(0)
+	s.full()
+	if err := s.tight(); err != nil {
+		t.Errorf("after the ballast is gone: %v", err)
+	}
+}
