@@ -170,12 +170,8 @@ func TestBallastIsSeenAtOnce(t *testing.T) {
 	usage := func(free uint64) {
 		disk.TestingSetDiskUsage(pebblevfs.DiskUsage{AvailBytes: free, TotalBytes: 1 << 40, UsedBytes: 1 << 40})
 	}
-	o := Options{FS: slowBallast{disk, func() {
-		if err := s.tight(); !errors.Is(err, engine.ErrFull) {
-			t.Errorf("before the ballast is gone: %v, want ErrFull", err)
-		}
-		usage(8 << 20)
-	}}, Dir: "/", Ballast: 8 << 20, Now: func() time.Time { return now }}
+	meanwhile := func() {}
+	o := Options{FS: slowBallast{disk, func() { meanwhile() }}, Dir: "/", Ballast: 8 << 20, Now: func() time.Time { return now }}
 	o.defaults()
 	s = newSpace(o)
 	usage(1 << 30)
@@ -183,6 +179,12 @@ func TestBallastIsSeenAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	usage(0)
+	meanwhile = func() {
+		if err := s.tight(); !errors.Is(err, engine.ErrFull) {
+			t.Errorf("before the ballast is gone: %v, want ErrFull", err)
+		}
+		usage(8 << 20)
+	}
 	s.full()
 	if err := s.tight(); err != nil {
 		t.Errorf("after the ballast is gone: %v", err)
