@@ -96,8 +96,8 @@ type ledger struct {
 	gone     map[fact]bool // removed without a known UID
 	done     map[string]bool
 	faults   []string
-	count    int    // ops until enough is called
-	enough   func() // may be nil
+	count    int // ops until enough is closed
+	enough   chan struct{}
 }
 
 func newLedger() *ledger {
@@ -132,17 +132,19 @@ func (l *ledger) begin(who, what string, remove, add []fact) *op {
 	o := &op{Who: who, What: what, Remove: remove, Add: add}
 	l.pending = append(l.pending, o)
 	l.history = append(l.history, o)
-	if l.count--; l.count == 0 && l.enough != nil {
-		l.enough()
+	if l.count--; l.count == 0 {
+		close(l.enough)
 	}
 	return o
 }
 
-// notify calls a function when so many ops have begun.
-func (l *ledger) notify(ops int, enough func()) {
+// begun gives a channel that is closed when so many more ops have begun. There
+// is one at a time.
+func (l *ledger) begun(ops int) (enough chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count, l.enough = ops, enough
+	l.count, l.enough = ops, make(chan struct{})
+	return l.enough
 }
 
 // acknowledge notes that the server has promised an op; uids are those of the
@@ -428,13 +430,20 @@ func (l *ledger) decide(o *op, take func(fact) bool) {
 
 // settled drops recipients elsewhere who have got their message, so that the
 // ledger of a long run stays small.
-func (l *ledger) settled(addresses map[string]bool) {
+func (l *ledger) settled(addresses []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for address := range addresses {
+	for _, address := range addresses {
 		delete(l.facts, place{elsewhere, address})
 		l.done[address] = true
 	}
+}
+
+// over says whether a recipient elsewhere has got its message for good.
+func (l *ledger) over(address string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done[address]
 }
 
 // report gives the faults, the first of them if there are many.

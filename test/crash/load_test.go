@@ -37,9 +37,9 @@ type trial struct {
 	ending    atomic.Bool // the server is being ended: connections may break
 	mayRefuse atomic.Bool // something is wrong with the machine: the server may say no
 	serial    atomic.Int64
-	wait      func()          // for the clients
-	doctored  bool            // faults are wanted
-	finished  map[string]bool // addresses at the sink that the queue has done with
+	wait      func()   // for the clients
+	doctored  bool     // faults are wanted
+	finished  []string // addresses at the sink that the queue has done with
 }
 
 // random is a source of choices that depends on the seed and the names only.
@@ -51,10 +51,7 @@ func (x *trial) random(n uint64) *rand.Rand { return rand.New(rand.NewPCG(x.seed
 func (x *trial) load(operations int) (wait func()) {
 	x.loads++
 	x.ending.Store(false)
-	reached := make(chan struct{})
-	var once sync.Once
-	enough := func() { once.Do(func() { close(reached) }) }
-	x.ledger.notify(operations, enough)
+	reached, gone := x.ledger.begun(operations), make(chan struct{})
 	var all sync.WaitGroup
 	worker := uint64(0)
 	client := func(who string, session func(who string, rng *rand.Rand) error) {
@@ -74,12 +71,15 @@ func (x *trial) load(operations int) (wait func()) {
 	client("pop3 carl", x.collector(carl))
 	client("pop3 dora", x.collector(dora))
 	client("observer", x.observer)
-	x.wait = func() {
+	go func() {
 		all.Wait()
-		enough()
+		close(gone)
+	}()
+	select {
+	case <-reached:
+	case <-gone: // which is a fault
 	}
-	go x.wait() // if all are gone before
-	<-reached
+	x.wait = func() { <-gone }
 	return x.wait
 }
 

@@ -177,6 +177,9 @@ func (s *sink) keep(run int, to []string, text []byte, answered bool) {
 	defer s.mu.Unlock()
 	m := taken{tokenOf(text), digest(text), run, answered}
 	for _, address := range to {
+		if s.ledger.over(address) {
+			s.ledger.fault("the sink got %s for %s again, after the queue had done with it", m.token, address)
+		}
 		for _, before := range s.kept[address] {
 			if before.run == run && before.answered {
 				s.ledger.fault("the sink got %s for %s twice in run %d of the server", m.token, address, run)

@@ -55,13 +55,15 @@ func (x *trial) survey(t *testing.T) survey {
 		}
 	}
 	waiting := x.site.queued(t)
-	finished := map[string]bool{}
+	x.finished = nil
 	for _, address := range x.sink.addresses() {
 		remote[address] = true
 		for _, m := range x.sink.has(address) {
 			s.seen.sums[m.token] = append(s.seen.sums[m.token], m.sum)
 		}
-		finished[address] = !waiting[address]
+		if !waiting[address] {
+			x.finished = append(x.finished, address)
+		}
 	}
 	for address := range remote {
 		if !x.ledger.done[address] {
@@ -70,7 +72,6 @@ func (x *trial) survey(t *testing.T) survey {
 			s.seen.facts = append(s.seen.facts, fact{Account: elsewhere, Box: address, Token: token})
 		}
 	}
-	x.finished = finished
 	return s.seen
 }
 
