@@ -95,8 +95,10 @@ type Submission struct {
 	CheckSender bool
 }
 
-// Auth slows the guessing of passwords, for all protocols together.
+// Auth says how users log in, and slows the guessing of passwords, for all
+// protocols together.
 type Auth struct {
+	Mechanisms  []string
 	RefuseAfter int
 	HalfLife    time.Duration
 	Remember    time.Duration
@@ -249,6 +251,7 @@ func Default() *Config {
 		},
 		Submission: Submission{CheckSender: true},
 		Auth: Auth{
+			Mechanisms:  mechanisms(),
 			RefuseAfter: 20, HalfLife: time.Hour, Remember: 5 * time.Minute,
 			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
 		},

@@ -72,7 +72,8 @@ func (c *Config) inbound() []Section {
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
 			{"check_sender", "Refuse a sender address that is not the account's own or one of its aliases.", restart, switchValue{&c.Submission.CheckSender}},
 		}},
-		{"auth", "What slows the guessing of passwords, for all protocols together.", []Setting{
+		{"auth", "How users log in, and what slows the guessing of passwords, for all protocols together.", []Setting{
+			{"mechanisms", "The SASL mechanisms on offer, best first. Some clients choose SCRAM-SHA-256-PLUS although they cannot bind it to the channel of TLS 1.3 (mutt with gsasl): leave it out for them.", restart, list[string]{&c.Auth.Mechanisms, "mechanisms", "SCRAM-SHA-256", mechanism, plain}},
 			{"refuse_after", "Wrong passwords after which a host (one IPv4 address or IPv6 /64) is turned away; its network after three times as many. Long before that, its answers come ever more slowly.", restart, number{&c.Auth.RefuseAfter, 1, 100000}},
 			{"half_life", "The time in which half of the wrong passwords are forgotten.", restart, duration{&c.Auth.HalfLife, time.Minute, 30 * day}},
 			{"remember", "How long a right password need not be hashed again.", restart, duration{&c.Auth.Remember, 0, day}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -275,6 +276,19 @@ func (l list[T]) read(v any) error {
 }
 
 func plain(s string) string { return s }
+
+// mechanisms are the SASL mechanisms that package sasl knows.
+func mechanisms() []string {
+	return []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"}
+}
+
+func mechanism(s string) (string, error) {
+	name := strings.ToUpper(s)
+	if !slices.Contains(mechanisms(), name) {
+		return "", fmt.Errorf("%q is not a mechanism: it may be one of %s", s, strings.Join(mechanisms(), ", "))
+	}
+	return name, nil
+}
 
 // addresses are where to listen.
 func addresses(p *[]string) value {

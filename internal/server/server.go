@@ -72,7 +72,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	}
 	s.auth = auth.New(auth.Options{
 		Directory: s.site.directory, Journal: s.site.journal, Secret: s.site.directory.Secret(),
-		Certificate: s.keys.leaf, Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
+		Mechanisms: c.Auth.Mechanisms, Certificate: s.keys.leaf, Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
 		Guard: auth.GuardOptions{Refuse: c.Auth.RefuseAfter, HalfLife: c.Auth.HalfLife},
 	})
 	s.services = newServices(c, s.site, s.auth, s.keys)
