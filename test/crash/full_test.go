@@ -63,14 +63,33 @@ func fullDisk(t *testing.T, n int, reserve string) {
 	x.load(100)
 	x.putOff(t, d)
 	x.changes(t, d)
-	if reserve == "0B" { // others take even what the server has given up to go on
+	empty := func() {
+		for _, name := range filler {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if reserve != "0B" {
+		empty()
+	} else { // others take even what the server has given up to go on
 		filler = append(filler, fill(t, data, 0))
 		x.putOff(t, d)
-	}
-	for _, name := range filler {
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
-		}
+		x.kill()
+		x.sink.next()
+		said := len(x.site.log())
+		x.site.launch(t) // and now it lacks the room to begin
+		eventually(t, "the server says that it waits for room", func() error {
+			if strings.Contains(x.site.log()[said:], "no space left") || greets(x.site.smtp()) {
+				return nil
+			}
+			return errors.New("it says nothing")
+		})
+		empty()
+		x.site.await(t)
+		x.check(t)
+		d = x.desk(t)
+		x.load(50)
 	}
 	eventually(t, "mail is taken again", func() error { return x.try(t) })
 	eventually(t, "APPEND works again", func() error { return d.append([]string{inbox}) })

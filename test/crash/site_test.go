@@ -207,8 +207,14 @@ func (s *site) launch(t *testing.T) {
 // start starts the server and gives the time until every service greets.
 func (s *site) start(t *testing.T) time.Duration {
 	t.Helper()
-	began := time.Now()
 	s.launch(t)
+	return s.await(t)
+}
+
+// await waits until every service greets.
+func (s *site) await(t *testing.T) time.Duration {
+	t.Helper()
+	began := time.Now()
 	for _, address := range []string{s.smtp(), s.lmtp(), s.submission(), s.imap(), s.pop3()} {
 		for !greets(address) {
 			select {
