@@ -25,17 +25,16 @@ func (e *Engine) leap(it *pebble.Iterator, r *span, last []byte) error {
 		it.SeekGE(r.key(n))
 		return it.Error() == nil
 	}
-	bad, good := r.of(last), r.max
-	start := bad
+	start := r.of(last)
+	bad, good := start, start
 	for step := uint64(1); ; step *= 2 {
 		if step > r.max-start {
 			return cause
 		}
-		if readable(start + step) {
-			good = start + step
+		if good = start + step; readable(good) {
 			break
 		}
-		bad = start + step
+		bad = good
 	}
 	for good-bad > 1 {
 		if middle := bad + (good-bad)/2; readable(middle) {

@@ -110,7 +110,7 @@ func scan[T any](ctx context.Context, e *Engine, r span, decode func(key, value 
 	var bad broken
 	defer func() { e.setAside(&bad) }()
 	defer it.Close()
-	last := r.from
+	last := append(make([]byte, 0, 32), r.from...)
 	for n, ok := 0, it.First(); ok || it.Error() != nil; n, ok = n+1, it.Next() {
 		if n%1024 == 1023 && ctx.Err() != nil {
 			yield(none, ctx.Err())
@@ -130,7 +130,7 @@ func scan[T any](ctx context.Context, e *Engine, r span, decode func(key, value 
 			yield(none, e.readError(err))
 			return
 		}
-		last = append(last[:0:0], it.Key()...)
+		last = append(last[:0], it.Key()...)
 		got, err := decode(it.Key(), value)
 		if errors.Is(err, engine.ErrDamaged) {
 			bad.add(it.Key(), value, err)
