@@ -21,7 +21,7 @@ quick: ## pass the tests that need nothing but Go
 crash: ## kill the server again and again, for long
 	PLIC_CRASH_CYCLES=$${CYCLES:-300} $(GO) test -count=1 -timeout 120m -run Crash -v ./test/crash
 
-bench: ## measure beside Postfix and Dovecot, and write docs/performance.md's table
+bench: ## measure beside Postfix and Dovecot, and print the table of docs/performance.md
 	sh test/setup.sh
 	$(GO) run ./bench $(ARGS)
 
