@@ -106,7 +106,7 @@ func (c *conn) run(ctx context.Context) {
 			c.record(journal.Event{Kind: journal.Panic, Reason: fmt.Sprint(v)})
 		}
 	}()
-	if c.s.o.Reverse != nil && c.remote.IsValid() {
+	if c.kind == MX && c.s.o.Reverse != nil && c.remote.IsValid() {
 		c.known.Name = c.s.o.Reverse(ctx, c.remote.Addr())
 	}
 	c.record(journal.Event{Kind: journal.Connect})

@@ -63,7 +63,7 @@ func (s *session) data(args string) {
 func (s *session) begin() error {
 	draft, err := s.s.o.Intake.Begin(s.ctx, s.tx.env)
 	if err == nil {
-		s.tx.in = newReceiver(draft, &s.s.o.Limits, s.s.o.lines(s.remote.Addr()))
+		s.tx.in = newReceiver(draft, s.kind, &s.s.o.Limits, s.s.o.lines(s.remote.Addr()))
 	}
 	return err
 }

@@ -48,7 +48,7 @@ type Options struct {
 
 	// Wait waits for the delays after errors; a timer if nil.
 	Wait func(ctx context.Context, d time.Duration) error
-	// Reverse finds the confirmed name of a client before it is greeted; nil
+	// Reverse finds the confirmed name of a client of MX before it is greeted; nil
 	// for no look-up.
 	Reverse func(ctx context.Context, addr netip.Addr) string
 	// Normalise lists the networks whose bare CRs and LFs are mended; from

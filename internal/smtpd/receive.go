@@ -24,13 +24,17 @@ type receiver struct {
 	limits *Limits
 	lines  *smtp.LineWriter
 	head   header
-	size   int64 // as it came, in octets
-	eight  bool  // there are octets above 127
-	err    error // why the message is refused
+	blind  *blind // of a submission
+	size   int64  // as it came, in octets
+	eight  bool   // there are octets above 127
+	err    error  // why the message is refused
 }
 
-func newReceiver(draft Draft, limits *Limits, policy smtp.LinePolicy) *receiver {
+func newReceiver(draft Draft, kind Kind, limits *Limits, policy smtp.LinePolicy) *receiver {
 	r := &receiver{draft: draft, limits: limits}
+	if kind.submission() {
+		r.blind = &blind{}
+	}
 	r.lines = smtp.NewLineWriter((*content)(r), policy)
 	return r
 }
@@ -81,7 +85,10 @@ func (c *content) Write(p []byte) (int, error) {
 		}
 	}
 	c.eight = c.eight || hasEight(p)
-	return c.draft.Write(p)
+	if _, err := c.draft.Write(c.blind.filter(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // finish gives the whole message to the Intake; host is our name. The error is
@@ -96,6 +103,12 @@ func (r *receiver) finish(ctx context.Context, env *mail.Envelope, host string, 
 		return nil, r.err
 	}
 	r.head.finish()
+	if held := r.blind.finish(); len(held) > 0 {
+		if _, err := r.draft.Write(held); err != nil {
+			r.fail(err)
+			return nil, err
+		}
+	}
 	if r.eight && env.Kind != mail.Body8Bit {
 		env.Kind = mail.Body8Bit // as most do, we do not insist on the parameter
 	}

@@ -515,12 +515,12 @@ func TestJournal(t *testing.T) {
 		}
 	}
 	want := []string{
-		"connect 127.0.0.1:4000 localhost  []   ",
-		"reject 127.0.0.1:4000 localhost bob@us.example [] 553 5.7 send: a secret reason ",
-		"reject 127.0.0.1:4000 localhost alice@us.example [nobody@us.example] 550 5.1  ",
-		"accept 127.0.0.1:4000 localhost alice@us.example [alice@us.example] 250 2.0  <m@x>",
-		"panic 127.0.0.1:4000 localhost  []  a bug in the intake ",
-		"disconnect 127.0.0.1:4000 localhost  []   ",
+		"connect 127.0.0.1:4000   []   ",
+		"reject 127.0.0.1:4000  bob@us.example [] 553 5.7 send: a secret reason ",
+		"reject 127.0.0.1:4000  alice@us.example [nobody@us.example] 550 5.1  ",
+		"accept 127.0.0.1:4000  alice@us.example [alice@us.example] 250 2.0  <m@x>",
+		"panic 127.0.0.1:4000   []  a bug in the intake ",
+		"disconnect 127.0.0.1:4000   []   ",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
