@@ -64,7 +64,9 @@ func (k *certificates) reload(c *config.Config) error {
 	if id.leaf, err = x509.ParseCertificate(id.cert.Certificate[0]); err != nil {
 		return fmt.Errorf("the certificate of this host: %w", err)
 	}
-	if time.Now().After(id.leaf.NotAfter) {
+	// One that runs is not replaced by one that ran out. A start goes on with
+	// it, since mail without a good certificate is better than no mail.
+	if k.now.Load() != nil && time.Now().After(id.leaf.NotAfter) {
 		return fmt.Errorf("the certificate of this host ran out on %s", id.leaf.NotAfter.Format(time.DateOnly))
 	}
 	k.now.Store(id)

@@ -2,7 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +14,8 @@ import (
 
 	"plic/internal/config"
 	"plic/internal/mail"
+	"plic/internal/pki"
+	"plic/internal/vfs"
 )
 
 func siteOf(t *testing.T) *config.Config {
@@ -61,4 +67,45 @@ func TestCertificateIsRenewed(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// An expired certificate is better than no mail, but no reason to give up a
+// good one.
+func TestExpiredCertificate(t *testing.T) {
+	t.Parallel()
+	c := siteOf(t)
+	expired := *c
+	past := time.Now().AddDate(-1, 0, 0)
+	ca, err := pki.Open(vfs.Disk(), t.TempDir(), past)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue([]string{"mail.here.test"}, past)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired.TLS.Cert = filepath.Join(t.TempDir(), "host.pem")
+	expired.TLS.Key = expired.TLS.Cert
+	text := slices.Concat(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+	)
+	if err := os.WriteFile(expired.TLS.Cert, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newCertificates(&expired); err != nil {
+		t.Errorf("a start with an expired certificate: %v", err)
+	}
+	k, err := newCertificates(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := k.leaf("")
+	if err := k.reload(&expired); err == nil || !k.leaf("").Equal(good) {
+		t.Errorf("a reload put an expired certificate in place of a good one: %v", err)
+	}
 }

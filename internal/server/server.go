@@ -70,6 +70,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.keys, err = newCertificates(c); err != nil {
 		return err
 	}
+	if end := s.keys.leaf("").NotAfter; s.started.After(end) {
+		s.o.Log.Error("the certificate of this host ran out, clients will refuse it: renew it and reload", "on", end.Format(time.DateOnly))
+	}
 	s.auth = auth.New(auth.Options{
 		Directory: s.site.directory, Journal: s.site.journal, Secret: s.site.directory.Secret(),
 		Mechanisms: c.Auth.Mechanisms, Certificate: s.keys.leaf, Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
