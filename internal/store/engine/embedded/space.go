@@ -22,11 +22,12 @@ type space struct {
 	ballast string
 	quit    chan struct{}
 
-	mu       sync.Mutex
-	read     time.Time // when free was read
-	free     int64
-	released bool // the ballast is gone
-	closed   bool
+	mu        sync.Mutex
+	read      time.Time // when free was read
+	free      int64
+	releasing bool // the ballast is about to go: writes that fail try again
+	released  bool // the ballast is gone
+	closed    bool
 }
 
 func newSpace(o Options) *space {
@@ -55,14 +56,18 @@ func (s *space) open() {
 // is gone it waits a moment, because Pebble tries a failed flush again at once.
 func (s *space) full() {
 	s.mu.Lock()
-	held := s.o.Ballast > 0 && !s.released && !s.closed
-	s.released = s.released || held
+	held := s.o.Ballast > 0 && !s.released && !s.releasing && !s.closed
+	s.releasing = s.releasing || held
 	s.mu.Unlock()
+	gone := false
 	if held {
 		s.o.Log.Error("disk full: gave up the ballast, refusing mail", "ballast", s.o.Ballast)
+		gone = s.o.FS.Remove(s.ballast) == nil
 	}
-	gone := held && s.o.FS.Remove(s.ballast) == nil
 	s.mu.Lock()
+	if held {
+		s.releasing, s.released = false, true
+	}
 	s.read = time.Time{} // what was read before the ballast went is too little
 	s.mu.Unlock()
 	if gone {

@@ -161,7 +161,7 @@ func (s slowBallast) Remove(name string) error {
 }
 
 // TestBallastIsSeenAtOnce reads the free space while the ballast is given up:
-// that reading must not refuse changes for which there is room now.
+// that reading must not refuse changes for which there is room in a moment.
 func TestBallastIsSeenAtOnce(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMemory()
@@ -180,8 +180,11 @@ func TestBallastIsSeenAtOnce(t *testing.T) {
 	}
 	usage(0)
 	meanwhile = func() {
-		if err := s.tight(); !errors.Is(err, engine.ErrFull) {
-			t.Errorf("before the ballast is gone: %v, want ErrFull", err)
+		if err := s.tight(); err != nil {
+			t.Errorf("while the ballast goes: %v", err)
+		}
+		if err := s.room(1); !errors.Is(err, engine.ErrFull) {
+			t.Errorf("mail while the ballast goes: %v, want ErrFull", err)
 		}
 		usage(8 << 20)
 	}
