@@ -101,14 +101,15 @@ func (d *desk) boxes() []string {
 	return all
 }
 
-// messages are those of the selected mailbox that were seen.
+// messages are those of the selected mailbox that anybody has seen.
 func (d *desk) messages() []fact {
 	return slices.DeleteFunc(d.ledger.in(d.account, d.box), func(f fact) bool { return f.UID == 0 || f.Box != d.box })
 }
 
-// some chooses some of the messages of the selected mailbox.
+// some chooses some of the messages of the selected mailbox that this session
+// was told of.
 func (d *desk) some(most int) []fact {
-	all := d.messages()
+	all := slices.DeleteFunc(d.messages(), func(f fact) bool { return f.UID >= d.mark.next })
 	if len(all) == 0 {
 		return nil
 	}
