@@ -55,11 +55,11 @@ data_dir = "%[1]s/data"
 stop_grace = "10s"
 
 [listen]
-smtp = ["%[2]s:10025"]
-lmtp = ["%[2]s:10024"]
-submission = ["%[2]s:10587"]
-imap = ["%[2]s:10143"]
-pop3 = ["%[2]s:10110"]
+smtp = ["%[2]s:28025"]
+lmtp = ["%[2]s:28024"]
+submission = ["%[2]s:28587"]
+imap = ["%[2]s:28143"]
+pop3 = ["%[2]s:28110"]
 submissions = []
 imaps = []
 pop3s = []
@@ -139,13 +139,13 @@ func newSite(t *testing.T, n int, reserve string, mount func(data string)) *site
 	return s
 }
 
-func (s *site) sinkAddress() string { return strings.TrimSuffix(s.address, "1") + "2:10025" }
+func (s *site) sinkAddress() string { return strings.TrimSuffix(s.address, "1") + "2:28025" }
 
-func (s *site) smtp() string       { return s.address + ":10025" }
-func (s *site) lmtp() string       { return s.address + ":10024" }
-func (s *site) submission() string { return s.address + ":10587" }
-func (s *site) imap() string       { return s.address + ":10143" }
-func (s *site) pop3() string       { return s.address + ":10110" }
+func (s *site) smtp() string       { return s.address + ":28025" }
+func (s *site) lmtp() string       { return s.address + ":28024" }
+func (s *site) submission() string { return s.address + ":28587" }
+func (s *site) imap() string       { return s.address + ":28143" }
+func (s *site) pop3() string       { return s.address + ":28110" }
 
 // plic runs a command of the site that must succeed.
 func (s *site) plic(t *testing.T, args ...string) []byte {
