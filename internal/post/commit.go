@@ -300,14 +300,14 @@ func (p *Office) items(draft *store.Draft, env *mail.Envelope, trace []byte, rem
 func (p *Office) tell(env *mail.Envelope, draft *store.Draft, local []delivery, placed []store.Placed, items []mail.Item) {
 	for i, d := range local {
 		p.o.Journal.Record(journal.Event{
-			Time: p.o.Now(), Kind: "deliver", Conn: env.Origin.Conn, Message: env.ID,
+			Time: p.o.Now(), Kind: "deliver", Service: env.Origin.Service, Conn: env.Origin.Conn, Message: env.ID,
 			From: env.From.String(), To: []string{d.to.String()}, Account: d.account,
 			Mailbox: placed[i].Mailbox, UID: uint32(placed[i].UID), Size: draft.Size(), Status: "250 2.1.5 delivered",
 		})
 	}
 	for _, item := range items {
 		p.o.Journal.Record(journal.Event{
-			Time: p.o.Now(), Kind: "queue", Conn: env.Origin.Conn, Message: item.Envelope.ID,
+			Time: p.o.Now(), Kind: "queue", Service: env.Origin.Service, Conn: env.Origin.Conn, Message: item.Envelope.ID,
 			From: item.Envelope.From.String(), To: addresses(item.To), Host: item.Hop.Host, Size: item.Size,
 		})
 	}

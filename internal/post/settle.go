@@ -97,7 +97,7 @@ func (p *Office) mailReport(ctx context.Context, tx *store.Tx, draft *store.Draf
 			return nil, o.Err
 		}
 		e := journal.Event{
-			Time: p.o.Now(), Kind: "bounce", Message: env.ID, To: []string{env.To[i].Address.String()},
+			Time: p.o.Now(), Kind: "bounce", Service: "queue", Message: env.ID, To: []string{env.To[i].Address.String()},
 			Status: o.Status.String(),
 		}
 		if o.Err != nil {

@@ -155,7 +155,7 @@ func TestSubmitAndStop(t *testing.T) {
 	if err := s.Submit(t.Context(), ann, ann, []byte("Subject: x\r\n\r\nhello\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	if got := get(t, "http://"+at["http"]+"/metrics"); !strings.Contains(got, `kind="deliver"`) {
+	if got := get(t, "http://"+at["http"]+"/metrics"); !strings.Contains(got, `kind="deliver",service="local"`) {
 		t.Error("the delivery is not in the metrics")
 	}
 	if _, _, err := Offline(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil {
