@@ -189,8 +189,9 @@ func TestWeb(t *testing.T) {
 		return m[1]
 	}
 	for name, want := range map[string]string{
-		`plic_events_total{class="2xx",kind="accept",service="submission"}`: "1",
-		`plic_events_total{class="2xx",kind="deliver",service=""}`:          "3",
+		`plic_events_total{class="2xx",kind="accept",service="submission"}`:  "1",
+		`plic_events_total{class="2xx",kind="deliver",service="local"}`:      "2",
+		`plic_events_total{class="2xx",kind="deliver",service="submission"}`: "1",
 		`plic_panics_total`:                "0",
 		`plic_queue_items{state="active"}`: "0",
 		`plic_journal_lost_octets_total`:   "0",
