@@ -88,7 +88,7 @@ func (s *Store) Account(ctx context.Context, name string) (*Account, error) {
 		return nil, err
 	}
 	for {
-		a, done, err := s.enter(ctx, name)
+		a, done, err := s.enter(ctx, name, false)
 		if a != nil || err != nil {
 			return a, err
 		}
@@ -114,10 +114,10 @@ func checkAccountName(name string) error {
 	return nil
 }
 
-// enter gives the account if it is open. Else it gives the caller the right to
-// open or remove it, to be handed back with leave; or, with neither, it has
-// waited for another who had that right.
-func (s *Store) enter(ctx context.Context, name string) (*Account, chan struct{}, error) {
+// enter gives the account if it is open, and to who opens or removes it the
+// right to do so, to be handed back with leave. With neither it has waited for
+// another who had that right.
+func (s *Store) enter(ctx context.Context, name string, remove bool) (*Account, chan struct{}, error) {
 	s.mu.Lock()
 	if other := s.opening[name]; other != nil {
 		s.mu.Unlock()
@@ -129,16 +129,17 @@ func (s *Store) enter(ctx context.Context, name string) (*Account, chan struct{}
 		}
 	}
 	defer s.mu.Unlock()
-	if a := s.accounts[name].Value(); a != nil {
+	a := s.accounts[name].Value()
+	if a != nil && !remove {
 		s.touch(a)
 		return a, nil, nil
 	}
-	if err := s.failed.Load(); err != nil {
+	if err := s.failed.Load(); err != nil && a == nil {
 		return nil, nil, *err // the engine may show what is not durable
 	}
 	done := make(chan struct{})
 	s.opening[name] = done
-	return nil, done, nil
+	return a, done, nil
 }
 
 func (s *Store) leave(name string, a *Account, done chan struct{}) {
@@ -196,7 +197,7 @@ func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 	var done chan struct{}
 	for done == nil {
 		var err error
-		if a, done, err = s.evict(ctx, name); err != nil {
+		if a, done, err = s.enter(ctx, name, true); err != nil {
 			return err
 		}
 	}
@@ -220,24 +221,6 @@ func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 	}
 	s.mu.Unlock()
 	return nil
-}
-
-// evict is enter for removal: it gives the right also to an open account.
-func (s *Store) evict(ctx context.Context, name string) (*Account, chan struct{}, error) {
-	s.mu.Lock()
-	if other := s.opening[name]; other != nil {
-		s.mu.Unlock()
-		select {
-		case <-other:
-			return nil, nil, nil
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		}
-	}
-	defer s.mu.Unlock()
-	done := make(chan struct{})
-	s.opening[name] = done
-	return s.accounts[name].Value(), done, nil
 }
 
 // Items gives every queue item by rising ID.
