@@ -109,6 +109,9 @@ func (e *Engine) Apply(b *engine.Batch) (engine.Ticket, error) {
 	for _, id := range b.Forget {
 		e.forget(id)
 	}
+	for _, w := range b.Bodies {
+		e.own(w.ID(), 0) // one that nobody wants goes
+	}
 	t := &ticket{done: make(chan struct{})}
 	if e.held {
 		e.tickets = append(e.tickets, t)
@@ -232,6 +235,9 @@ func (e *Engine) check(b *engine.Batch) error {
 			return fmt.Errorf("mailbox %s comes twice or has no account", c.Record.Name)
 		}
 		seen[key] = true
+		if e.trusting {
+			continue
+		}
 		if err := e.checkChange(c, given); err != nil {
 			return fmt.Errorf("mailbox %s: %w", c.Record.Name, err)
 		}

@@ -30,6 +30,7 @@ type Engine struct {
 	held     bool
 	refuse   error // what Apply and NewBody answer instead
 	closed   bool
+	trusting bool // takes counters as they come: the suite of engines keeps none
 }
 
 type account struct {

@@ -29,6 +29,9 @@ type Suite struct {
 	Tend func(ctx context.Context, e engine.Engine) error
 	// Check lists what is wrong in an engine.
 	Check func(ctx context.Context, e engine.Engine) []string
+	// Volatile says that the engine keeps nothing over a crash, and a body no
+	// longer than it has owners.
+	Volatile bool
 }
 
 // Run runs all tests.
@@ -44,6 +47,9 @@ func Run(t *testing.T, s Suite) {
 			})
 		}
 	})
+	if s.Volatile {
+		return
+	}
 	t.Run("Crash", func(t *testing.T) {
 		for _, percent := range []int{0, 50} {
 			t.Run(fmt.Sprint(percent), func(t *testing.T) {
