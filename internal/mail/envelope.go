@@ -84,7 +84,7 @@ type HopKind string
 // The kinds of hop.
 const (
 	HopRemote HopKind = "smtp" // to the MX of Host, or to Host itself if Exact
-	HopLMTP   HopKind = "lmtp"
+	HopLMTP   HopKind = "lmtp" // to Host itself, or to the socket if Host is "unix:/path"
 	HopPipe   HopKind = "pipe"
 )
 
@@ -95,6 +95,9 @@ type Hop struct {
 	Port  uint16  `json:"port,omitempty"`  // 0 is the kind's own
 	Exact bool    `json:"exact,omitempty"` // no MX look-up: a relay or smart host
 	Login string  `json:"login,omitempty"` // name of the credentials to use there
+	// Source are the addresses of ours to reach it from, apart by spaces: one of
+	// IPv4, one of IPv6, or both; "" leaves the choice to the system.
+	Source string `json:"source,omitempty"`
 }
 
 // Item is one message on its way to one hop: the unit of the queue. A message

@@ -69,12 +69,56 @@ type trial struct {
 // with hosts good and bad: one outcome for each recipient, success where and
 // only where the host has said so, an end in bounded time and memory.
 func Conformance(t *testing.T, start func(t *testing.T, dial Dial) Transport) {
-	for _, group := range [][]trial{good(), refusals(), failures(), floods(), tlsTrials(), ours()} {
-		for _, trial := range group {
-			t.Run(trial.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { trial.run(t, start) })
-			})
+	conform(t, start, slices.Concat(good(), refusals(), failures(), floods(), tlsTrials(), ours()))
+}
+
+// LMTP is the same for one that speaks LMTP.
+func LMTP(t *testing.T, start func(t *testing.T, dial Dial) Transport) {
+	trials := slices.Concat(good(), refusals(), failures(), floods(), tlsTrials(), ours(), perRecipient())
+	trials = slices.DeleteFunc(trials, func(tr trial) bool { return tr.name == "good/HELO" }) // it has none
+	for i := range trials {
+		trials[i].remote.LMTP = true
+		edit := trials[i].edit
+		trials[i].edit = func(item *mail.Item) {
+			if item.Hop.Kind = mail.HopLMTP; edit != nil {
+				edit(item)
+			}
 		}
+	}
+	conform(t, start, trials)
+}
+
+func conform(t *testing.T, start func(t *testing.T, dial Dial) Transport, trials []trial) {
+	for _, trial := range trials {
+		t.Run(trial.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { trial.run(t, start) })
+		})
+	}
+}
+
+// perRecipient are answers to the message that differ: RFC 2033 section 4.2.
+func perRecipient() []trial {
+	answer := func(replies ...string) func(*Conn, string, string) bool {
+		return at(".", func(c *Conn) {
+			c.answers = 1
+			all := c.m.To
+			for i, reply := range replies {
+				if c.m.To = all[i : i+1]; reply[0] == '2' {
+					c.Accept(reply)
+				} else {
+					c.Reply(reply)
+				}
+			}
+			if len(replies) < len(all) {
+				c.End()
+			}
+		})
+	}
+	return []trial{
+		{name: "each/differs", remote: &Remote{Extensions: pipelining, On: answer("250 2.1.5 ok", "452 4.2.2 full", "550 5.7.1 no")}, want: "245", taken: 1},
+		{name: "each/one by one", remote: &Remote{On: answer("550 5.2.2 full", "250 2.1.5 ok", "250 2.1.5 ok")}, want: "522", taken: 2},
+		{name: "each/gone in between", remote: &Remote{On: answer("250 2.1.5 ok")}, want: "244", taken: 1},
+		{name: "each/421 in between", remote: &Remote{On: answer("250 2.1.5 ok", "421 4.3.2 closing")}, want: "244", taken: 1},
 	}
 }
 

@@ -34,6 +34,7 @@ type Remote struct {
 	Extensions []string
 	TLS        *tls.Config // STARTTLS is offered, and works, with it
 	Implicit   bool        // TLS comes first, as on port 465
+	LMTP       bool        // RFC 2033; On sees EHLO for LHLO
 	// On is asked before each step: "CONNECT", a verb, "." for the end of data,
 	// "HANDSHAKE" before that of TLS. It does what it likes with the
 	// conversation and says whether the step is thereby done.
@@ -101,12 +102,13 @@ func (r *Remote) Serve(conn net.Conn) {
 // Conn is one conversation, for Remote.On.
 type Conn struct {
 	net.Conn
-	remote *Remote
-	number int
-	lines  chan []byte // what the client says
-	m      Message
-	open   bool // MAIL was accepted
-	ended  bool
+	remote  *Remote
+	number  int
+	lines   chan []byte // what the client says
+	m       Message
+	open    bool // MAIL was accepted
+	ended   bool
+	answers int // that the step wants, 0 for one
 }
 
 // pump reads lines ahead of the conversation, as the buffers of a socket do:
@@ -130,12 +132,15 @@ func (c *Conn) pump() {
 	}()
 }
 
-// Reply writes lines, each with its line end added.
+// Reply writes lines, each with its line end added; for LMTP at the end of data
+// once for each recipient.
 func (c *Conn) Reply(lines ...string) {
-	for _, line := range lines {
-		if _, err := io.WriteString(c.Conn, line+"\r\n"); err != nil {
-			c.End()
-			return
+	for range max(1, c.answers) {
+		for _, line := range lines {
+			if _, err := io.WriteString(c.Conn, line+"\r\n"); err != nil {
+				c.End()
+				return
+			}
 		}
 	}
 }
@@ -191,6 +196,9 @@ func (c *Conn) serve() {
 		c.remote.mu.Unlock()
 		verb, args, _ := strings.Cut(line, " ")
 		verb = strings.ToUpper(verb)
+		if c.remote.LMTP && strings.HasSuffix(verb, "HLO") {
+			verb = map[string]string{"LHLO": "EHLO"}[verb] // and no other, RFC 2033 section 4.1
+		}
 		if !c.on(verb, args) && !c.ended {
 			c.command(verb, args)
 		}
@@ -293,6 +301,10 @@ func (c *Conn) data() {
 	}
 	c.m.Data = data.Bytes()
 	c.open = false
+	if c.remote.LMTP {
+		c.answers = len(c.m.To)
+		defer func() { c.answers = 0 }()
+	}
 	if c.on(".", "") {
 		return
 	}

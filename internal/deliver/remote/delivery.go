@@ -110,14 +110,17 @@ func (v *verdict) yields(to *trouble) bool {
 func (d *delivery) reuse(ctx context.Context, s *session) {
 	began := time.Now()
 	if bad := d.converse(ctx, s, Opportunistic, false); bad == nil {
-		d.note(s, place{s.host, s.addr}, nil, began)
+		d.note(s, s.place, nil, began)
 	}
 }
 
 // visit tries one place, without TLS if it cannot be had and need not. A
 // session is given only to tell where the trouble was.
 func (d *delivery) visit(ctx context.Context, p place) (*trouble, *session) {
-	policy := d.t.policy(ctx, d.item.Hop, p.host)
+	policy := Cleartext // on a socket of this host
+	if p.path == "" {
+		policy = d.t.policy(ctx, d.item.Hop, p.host)
+	}
 	began := time.Now()
 	bad, s := d.enter(ctx, p, policy)
 	for bad != nil && errors.Is(bad.err, errSpent) {
@@ -172,7 +175,7 @@ func (d *delivery) converse(ctx context.Context, s *session, policy Policy, fres
 // note writes a try of a place into the journal.
 func (d *delivery) note(s *session, p place, bad *trouble, began time.Time) {
 	e := journal.Event{
-		Kind: journal.Attempt, Service: "smtp-out", Message: d.item.Envelope.ID, Host: p.host, Remote: p.addr.String(),
+		Kind: journal.Attempt, Service: "smtp-out", Message: d.item.Envelope.ID, Host: p.host, Remote: p.String(),
 		From: d.item.Envelope.From.String(), Size: d.item.Size, Attempt: d.item.Attempts + 1, Took: time.Since(began),
 	}
 	if s != nil {

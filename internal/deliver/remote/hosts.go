@@ -19,6 +19,15 @@ const maxHosts = 20
 type place struct {
 	host string // name for logs, TLS and reports
 	addr netip.AddrPort
+	path string // of a socket on this host, in place of addr
+}
+
+// String is the address as it is dialled and told.
+func (p place) String() string {
+	if p.path != "" {
+		return p.path
+	}
+	return p.addr.String()
 }
 
 // host is an exchanger with what is known of its addresses.
@@ -34,8 +43,15 @@ type host struct {
 func (t *Transport) places(ctx context.Context, hop mail.Hop) ([]place, *trouble) {
 	ctx, cancel := context.WithTimeout(ctx, t.o.Timeouts.Lookup)
 	defer cancel()
+	if path, ok := strings.CutPrefix(hop.Host, "unix:"); ok {
+		return []place{{host: t.o.Hostname, path: path}}, nil
+	}
 	port := hop.Port
-	if port == 0 {
+	switch {
+	case port != 0:
+	case hop.Kind == mail.HopLMTP:
+		port = lmtpPort
+	default:
 		port = t.o.Port
 	}
 	if addr, ok := literal(hop.Host); ok {
@@ -111,7 +127,7 @@ func (t *Transport) checked(hop mail.Hop, port uint16, hosts []host) ([]place, *
 	var temporary, absent error
 	for _, h := range hosts {
 		for _, addr := range mix(h.addrs) {
-			places = append(places, place{h.name, netip.AddrPortFrom(addr, port)})
+			places = append(places, place{host: h.name, addr: netip.AddrPortFrom(addr, port)})
 		}
 		if h.err != nil && dns.IsNotFound(h.err) {
 			absent = h.err

@@ -1,4 +1,4 @@
-// Package remote takes items to other hosts as an SMTP client. It finds the
+// Package remote takes items to other hosts as an SMTP or LMTP client. It finds the
 // hosts of a hop in the DNS, tries them in order, speaks as well with each as
 // that host can (STARTTLS, PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN, LIMITS,
 // AUTH at smart hosts) and gives one outcome for each recipient, always.
@@ -7,7 +7,8 @@
 // 4.5.3.1.10 for too many recipients), RFC 7505 (null MX), RFC 7504 (521 and
 // 556), RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531
 // (SMTPUTF8), RFC 3461 (DSN), RFC 9422 (LIMITS), RFC 3207 (STARTTLS), RFC 7435
-// (opportunistic security), RFC 8314 (TLS on port 465), RFC 4954 (AUTH).
+// (opportunistic security), RFC 8314 (TLS on port 465), RFC 4954 (AUTH), RFC
+// 2033 (LMTP).
 //
 // A message with 8-bit content goes as it is to a host that does not offer
 // 8BITMIME: those that choke on it have died out, a conversion would break
@@ -72,8 +73,10 @@ type Options struct {
 	LocalNames []string
 	LocalAddrs []netip.AddrPort
 	Port       uint16 // of hops without one; 25
-	// Dial opens a connection; network is "tcp".
+	// Dial opens a connection; network is "tcp", or "unix" for LMTP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialFrom does so from an address of ours, for hops with a Source.
+	DialFrom func(ctx context.Context, from netip.Addr, network, address string) (net.Conn, error)
 	// TLS is cloned for each connection: roots, certificates, versions.
 	TLS *tls.Config
 	// Policy says what TLS a host of a hop needs. Default: Verified where we log
@@ -114,6 +117,12 @@ func (o *Options) defaults() {
 	setDefault(&t.Total, time.Hour)
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.DialFrom == nil {
+		o.DialFrom = func(ctx context.Context, from netip.Addr, network, address string) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+			return d.DialContext(ctx, network, address)
+		}
 	}
 	if o.TLS == nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"plic/internal/mail"
@@ -13,10 +14,9 @@ import (
 
 // session is a conversation with one host.
 type session struct {
-	t    *Transport
-	hop  mail.Hop
-	host string
-	addr netip.AddrPort
+	t   *Transport
+	hop mail.Hop
+	place
 	conn net.Conn // with TLS once it is there
 	wire *timed   // below it
 	r    *bufio.Reader
@@ -59,14 +59,27 @@ func (c *timed) limit(set func(time.Time) error, d time.Duration) {
 func (t *Transport) dial(ctx context.Context, hop mail.Hop, p place) (*session, *trouble) {
 	dialing, cancel := context.WithTimeout(ctx, t.o.Timeouts.Connect)
 	defer cancel()
-	conn, err := t.o.Dial(dialing, "tcp", p.addr.String())
+	conn, err := t.connect(dialing, hop, p)
 	if err != nil {
-		return nil, &trouble{status: mail.Reply(451, "4.4.1", "cannot connect to "+p.host+" at "+p.addr.String()), err: err}
+		return nil, &trouble{status: mail.Reply(451, "4.4.1", "cannot connect to "+p.host+" at "+p.String()), err: err}
 	}
-	s := &session{t: t, hop: hop, host: p.host, addr: p.addr}
+	s := &session{t: t, hop: hop, place: p}
 	s.wire = &timed{Conn: conn, ctx: ctx, block: t.o.Timeouts.DataBlock}
 	s.over(s.wire)
 	return s, nil
+}
+
+// connect opens a connection to a place, from the address that the hop wants.
+func (t *Transport) connect(ctx context.Context, hop mail.Hop, p place) (net.Conn, error) {
+	if p.path != "" {
+		return t.o.Dial(ctx, "unix", p.path)
+	}
+	for source := range strings.FieldsSeq(hop.Source) {
+		if from, err := netip.ParseAddr(source); err == nil && from.Is4() == p.addr.Addr().Is4() {
+			return t.o.DialFrom(ctx, from, "tcp", p.addr.String())
+		}
+	}
+	return t.o.Dial(ctx, "tcp", p.addr.String())
 }
 
 // over lets the session speak through conn. What was buffered is forgotten.
@@ -114,7 +127,11 @@ func (s *session) open(ctx context.Context, policy Policy) *trouble {
 // greet says EHLO, and HELO to a host that does not know it, RFC 5321 section
 // 3.2.
 func (s *session) greet(ctx context.Context) *trouble {
-	reply, bad := s.ask(ctx, s.t.o.Timeouts.Command, "after EHLO", "EHLO "+s.t.o.Hostname)
+	verb := "EHLO"
+	if s.lmtp() {
+		verb = "LHLO"
+	}
+	reply, bad := s.ask(ctx, s.t.o.Timeouts.Command, "after "+verb, verb+" "+s.t.o.Hostname)
 	if bad != nil {
 		return bad
 	}
@@ -123,7 +140,7 @@ func (s *session) greet(ctx context.Context) *trouble {
 		s.ext = smtp.ParseExtensions(reply)
 		return nil
 	}
-	if reply.Class() != mail.Permanent {
+	if reply.Class() != mail.Permanent || s.lmtp() {
 		return wanted(reply, 250)
 	}
 	if reply, bad = s.ask(ctx, s.t.o.Timeouts.Command, "after HELO", "HELO "+s.t.o.Hostname); bad != nil {

@@ -166,6 +166,9 @@ func (t *transaction) pipelined(commands []string) *trouble {
 		return t.data(data)
 	}
 	if data.Code == 354 { // RFC 2920 section 3.1: the way out is an empty message
+		if t.s.lmtp() { // which nobody would answer
+			return &trouble{status: mail.Reply(451, "4.5.0", "the host wants a message for nobody")}
+		}
 		if _, bad := t.s.ask(t.ctx, limits.DataEnd, "after an empty message", "."); bad != nil {
 			return bad
 		}
@@ -247,7 +250,10 @@ func (t *transaction) data(start smtp.Reply) *trouble {
 		}
 		return t.interrupted(err)
 	}
-	reply, bad := t.s.read(t.ctx, t.d.t.o.Timeouts.DataEnd, "after the end of the message, which may arrive twice")
+	if t.s.lmtp() {
+		return t.each()
+	}
+	reply, bad := t.s.read(t.ctx, t.d.t.o.Timeouts.DataEnd, afterData)
 	if bad != nil {
 		// Nobody knows whether it was taken, RFC 5321 section 4.5.3.2.6. It
 		// must not go to another host as well.
@@ -256,9 +262,8 @@ func (t *transaction) data(start smtp.Reply) *trouble {
 	}
 	t.s.begun = false
 	if reply.Code == 250 {
-		success := mail.Outcome{Status: statusOf(reply), Host: t.s.host, Remote: t.s.addr.String(), TLS: t.s.tls, Reports: t.s.ext.Has("DSN")}
 		for _, i := range t.accepted {
-			t.d.settle(i, success)
+			t.d.settle(i, t.taken(reply))
 		}
 		return nil
 	}
@@ -268,6 +273,14 @@ func (t *transaction) data(start smtp.Reply) *trouble {
 		return bad
 	}
 	return nil
+}
+
+// afterData is the phase in which nobody knows who has the message.
+const afterData = "after the end of the message, which may arrive twice"
+
+// taken is the outcome of a recipient for whom the host has taken the message.
+func (t *transaction) taken(r smtp.Reply) mail.Outcome {
+	return mail.Outcome{Status: statusOf(r), Host: t.s.host, Remote: t.s.String(), TLS: t.s.tls, Reports: t.s.ext.Has("DSN")}
 }
 
 // message writes the message and its end.

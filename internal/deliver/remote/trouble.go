@@ -79,7 +79,7 @@ func lost(ctx context.Context, phase string, err error) *trouble {
 func (t *trouble) outcome(s *session) mail.Outcome {
 	o := mail.Outcome{Status: t.status, Err: t.err}
 	if s != nil {
-		o.Remote, o.TLS = s.addr.String(), s.tls
+		o.Remote, o.TLS = s.String(), s.tls
 		if t.said {
 			o.Host = s.host
 		}
