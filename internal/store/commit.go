@@ -149,7 +149,7 @@ func (e *edit) remove() {
 // empty says that there is nothing to apply.
 func (c *commit) empty() bool {
 	b := &c.batch
-	return len(c.edits)+len(b.Accounts)+len(b.PutItems)+len(b.DropItems)+len(b.Forget) == 0
+	return len(c.edits)+len(b.Accounts)+len(b.PutNotes)+len(b.PutItems)+len(b.DropItems)+len(b.Forget) == 0
 }
 
 // apply hands the changes to the engine; then they are the head, and visible

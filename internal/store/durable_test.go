@@ -104,6 +104,13 @@ func TestNothingVisibleBeforeDurable(t *testing.T) {
 		"subscribe": func(ctx context.Context, _ *world, m, _ *store.Mailbox) error {
 			return m.Account().Subscribe(ctx, "Drafts", false)
 		},
+		"note": func(ctx context.Context, w *world, m, _ *store.Mailbox) error {
+			tx := w.s.Begin()
+			tx.PutNote(m.Notes(), "x", []byte("x"))
+			tx.Deliver(m, store.Incoming{Draft: w.draft("x")})
+			_, err := tx.Commit(ctx)
+			return err
+		},
 		"remove": func(ctx context.Context, w *world, m, _ *store.Mailbox) error {
 			return w.s.RemoveAccount(ctx, m.Account().Name())
 		},

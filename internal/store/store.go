@@ -35,6 +35,7 @@ type Options struct {
 type Store struct {
 	o       Options
 	engine  engine.Engine
+	site    *Account // what belongs to no account, under the ID that none has
 	indexes indexes
 	parsed  parsed
 	failed  atomic.Pointer[error] // the first write error: nothing more is opened
@@ -76,6 +77,7 @@ func New(o Options) *Store {
 		opening:  map[string]chan struct{}{},
 		drafts:   map[mail.ID]*Draft{},
 	}
+	s.site = &Account{store: s, tree: &tree{}}
 	s.indexes.limit = o.IndexBytes
 	s.parsed.limit = o.ParseBytes
 	return s

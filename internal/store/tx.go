@@ -18,6 +18,7 @@ type Tx struct {
 	deliver []delivery
 	put     []mail.Item
 	drop    []mail.ID
+	notes   []placedNote
 }
 
 type delivery struct {
@@ -61,9 +62,12 @@ func (t *Tx) commit(ctx context.Context) ([]Placed, error) {
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
 	}
-	accounts := make([]*Account, len(t.deliver))
+	accounts := make([]*Account, 0, len(t.deliver)+len(t.notes))
 	for i := range t.deliver {
-		accounts[i] = t.deliver[i].to.account
+		accounts = append(accounts, t.deliver[i].to.account)
+	}
+	for i := range t.notes {
+		accounts = append(accounts, t.notes[i].of.a)
 	}
 	c, err := t.s.lock(accounts...)
 	if err != nil {
@@ -173,6 +177,11 @@ func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Dr
 			return nil, nil, err
 		}
 		take(d.in.Draft)
+	}
+	for i := range t.notes {
+		if err := c.note(t.notes[i].of, t.notes[i].key, t.notes[i].value); err != nil {
+			return nil, nil, err
+		}
 	}
 	for i := range t.put {
 		take(t.s.draft(t.put[i].Body))

@@ -95,6 +95,16 @@ type Message struct {
 	Detail
 }
 
+// Note is a small record that means nothing to the engine: what a part of plic
+// keeps of a mailbox, of an account (Mailbox 0) or of the site (Account 0 too).
+// It goes with its mailbox or account.
+type Note struct {
+	Account AccountID
+	Mailbox MailboxID
+	Key     string
+	Value   []byte
+}
+
 // MailboxChange is all that a batch does to one mailbox.
 type MailboxChange struct {
 	Account    AccountID
@@ -110,6 +120,7 @@ type MailboxChange struct {
 type Batch struct {
 	Accounts  []Account       // new or changed
 	Mailboxes []MailboxChange // at most one for each mailbox
+	PutNotes  []Note          // new or changed; without Value they go
 	PutItems  []mail.Item     // queue items, new or changed
 	DropItems []mail.ID
 	Bodies    []BodyWriter // finished bodies that this batch gives a first owner
@@ -144,12 +155,36 @@ type BodyWriter interface {
 //
 // A sequence shows the state at its start. It leaves damaged records out: the
 // engine sets each aside with its octets kept and reports it; an error ends the
-// sequence. What is asked for by name, an account or a body, is ErrDamaged.
+// sequence. What is asked for by name (an account, a note, an item, a body) is
+// ErrDamaged.
 type Engine interface {
+	Records
+	Index
+	Queue
+	Bodies
+	// Apply makes the changes visible to the methods above and starts them on
+	// their way to stable storage. ErrFull, ErrFailed: nothing was changed.
+	// A body's owners are the messages and items that name it; one without
+	// owners is reclaimed some time after the last of them went.
+	Apply(b *Batch) (Ticket, error)
+	// Close ends background work and closes the files.
+	Close() error
+}
+
+// Records are the accounts and what is known of them.
+type Records interface {
 	// Accounts lists every account.
 	Accounts(ctx context.Context) iter.Seq2[Account, error]
 	// Account finds an account by name, with all its mailboxes; ErrNotFound.
 	Account(ctx context.Context, name string) (Account, []Mailbox, error)
+	// Notes gives the notes whose keys begin with a prefix, by rising key.
+	Notes(ctx context.Context, a AccountID, m MailboxID, prefix string) iter.Seq2[Note, error]
+	// Note finds the value of one note; ErrNotFound.
+	Note(ctx context.Context, a AccountID, m MailboxID, key string) ([]byte, error)
+}
+
+// Index is the messages of mailboxes.
+type Index interface {
 	// Entries gives a mailbox's index by rising UID, starting at from.
 	Entries(ctx context.Context, a AccountID, m MailboxID, from UID) iter.Seq2[Entry, error]
 	// Details gives the details of the messages asked for, which rise; those
@@ -157,24 +192,25 @@ type Engine interface {
 	Details(ctx context.Context, a AccountID, m MailboxID, uids []UID) iter.Seq2[Detailed, error]
 	// Expunged gives the UIDs expunged after a MODSEQ, by rising MODSEQ.
 	Expunged(ctx context.Context, a AccountID, m MailboxID, since ModSeq) iter.Seq2[Expunged, error]
+}
+
+// Queue is the queue's items.
+type Queue interface {
 	// Items gives every queue item by rising ID.
 	Items(ctx context.Context) iter.Seq2[mail.Item, error]
-	// Item finds one queue item; ErrNotFound, ErrDamaged.
+	// Item finds one queue item; ErrNotFound.
 	Item(ctx context.Context, id mail.ID) (mail.Item, error)
+}
+
+// Bodies are the octets of messages.
+type Bodies interface {
 	// NewBody starts a body.
 	NewBody(ctx context.Context) (BodyWriter, error)
 	// OpenBody reads a body that an applied batch has taken, by checked blocks;
-	// ErrNotFound, ErrDamaged.
+	// ErrNotFound.
 	OpenBody(ctx context.Context, id mail.ID) (mail.Body, error)
-	// Apply makes the changes visible to the methods above and starts them on
-	// their way to stable storage. ErrFull, ErrFailed: nothing was changed.
-	// A body's owners are the messages and items that name it; one without
-	// owners is reclaimed some time after the last of them went.
-	Apply(b *Batch) (Ticket, error)
 	// Room says whether mail of the size can be taken now; ErrFull, ErrFailed.
 	Room(size int64) error
-	// Close ends background work and closes the files.
-	Close() error
 }
 
 // Detailed is a detail with its UID.

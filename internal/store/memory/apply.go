@@ -98,6 +98,9 @@ func (e *Engine) Apply(b *engine.Batch) (engine.Ticket, error) {
 	for i := range b.Mailboxes {
 		e.change(&b.Mailboxes[i])
 	}
+	for _, n := range b.PutNotes {
+		e.note(n)
+	}
 	for _, item := range b.PutItems {
 		e.own(item.Body, 1)
 		e.dropItem(item.ID)
@@ -124,7 +127,7 @@ func (e *Engine) Apply(b *engine.Batch) (engine.Ticket, error) {
 func (e *Engine) account(rec engine.Account) {
 	a := e.accounts[rec.ID]
 	if a == nil {
-		a = &account{boxes: map[engine.MailboxID]*mailbox{}}
+		a = &account{notes: notes{}, boxes: map[engine.MailboxID]*mailbox{}}
 		e.accounts[rec.ID] = a
 	}
 	delete(e.names, a.rec.Name)
@@ -174,7 +177,7 @@ func (e *Engine) change(c *engine.MailboxChange) {
 		return
 	}
 	if box == nil {
-		box = &mailbox{}
+		box = &mailbox{notes: notes{}}
 		a.boxes[c.Record.ID] = box
 	}
 	box.rec = c.Record
@@ -241,6 +244,9 @@ func (e *Engine) check(b *engine.Batch) error {
 		if err := e.checkChange(c, given); err != nil {
 			return fmt.Errorf("mailbox %s: %w", c.Record.Name, err)
 		}
+	}
+	if err := e.checkNotes(b); err != nil {
+		return err
 	}
 	for _, item := range b.PutItems {
 		if e.bodies[item.Body] == nil && !given[item.Body] {

@@ -25,6 +25,7 @@ type Engine struct {
 	accounts map[engine.AccountID]*account
 	names    map[string]engine.AccountID
 	items    map[mail.ID]mail.Item
+	notes    notes // of the site
 	bodies   map[mail.ID]*body
 	tickets  []*ticket // held back, in order of Apply
 	held     bool
@@ -35,11 +36,13 @@ type Engine struct {
 
 type account struct {
 	rec   engine.Account
+	notes notes
 	boxes map[engine.MailboxID]*mailbox
 }
 
 type mailbox struct {
 	rec      engine.Mailbox
+	notes    notes
 	messages []engine.Message // by rising UID
 	expunged []engine.Expunged
 }
@@ -57,6 +60,7 @@ func New(now func() time.Time) *Engine {
 		accounts: map[engine.AccountID]*account{},
 		names:    map[string]engine.AccountID{},
 		items:    map[mail.ID]mail.Item{},
+		notes:    notes{},
 		bodies:   map[mail.ID]*body{},
 	}
 }

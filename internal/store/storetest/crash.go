@@ -105,7 +105,7 @@ func newLedger(seed uint64, workers int) *ledger {
 		counts: map[string]store.Info{},
 	}
 	for i := range workers {
-		l.workers = append(l.workers, &crashWorker{l: l, n: i, copies: map[string]copyState{}, items: map[string]mail.ID{}, boxes: map[string]bool{}})
+		l.workers = append(l.workers, &crashWorker{l: l, n: i, copies: map[string]copyState{}, items: map[string]mail.ID{}, boxes: map[string]bool{}, noted: map[string]bool{}})
 	}
 	return l
 }
@@ -119,6 +119,7 @@ type crashWorker struct {
 	copies map[string]copyState // by account, mailbox and message
 	items  map[string]mail.ID
 	boxes  map[string]bool
+	noted  map[string]bool // what has a note of the site, in one commit with it
 
 	before, after string // what was answered, and with the change in progress
 }
@@ -165,6 +166,9 @@ func (w *crashWorker) text() string {
 	for name := range w.boxes {
 		lines = append(lines, "mailbox "+name)
 	}
+	for id := range w.noted {
+		lines = append(lines, "note of "+id)
+	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
@@ -186,10 +190,10 @@ func (w *crashWorker) step(crash func()) bool {
 		return false
 	}
 	w.before = w.text()
-	copies, items, boxes := maps.Clone(w.copies), maps.Clone(w.items), maps.Clone(w.boxes)
+	copies, items, boxes, noted := maps.Clone(w.copies), maps.Clone(w.items), maps.Clone(w.boxes), maps.Clone(w.noted)
 	c.plan()
 	w.after = w.text()
-	w.copies, w.items, w.boxes = copies, items, boxes
+	w.copies, w.items, w.boxes, w.noted = copies, items, boxes, noted
 	l.mu.RUnlock()
 
 	err := c.do()
@@ -273,6 +277,7 @@ func (w *crashWorker) deliver() change {
 			if queued {
 				w.items[id] = item.ID
 			}
+			w.noted[id] = true
 		},
 		do: func() error {
 			d, err := w.l.NewDraft(w.l.ctx)
@@ -291,6 +296,7 @@ func (w *crashWorker) deliver() change {
 				item.Body, item.Size = d.ID(), d.Size()
 				tx.PutItem(item)
 			}
+			tx.PutNote(w.l.Notes(), id, []byte(id))
 			got, err := tx.Commit(w.l.ctx)
 			copy(placed, got)
 			return err
@@ -416,7 +422,7 @@ var errNotSubject = errors.New("a message without a name")
 func (l *ledger) verify() {
 	l.t.Helper()
 	for _, w := range l.workers {
-		w.copies, w.items, w.boxes = map[string]copyState{}, map[string]mail.ID{}, map[string]bool{}
+		w.copies, w.items, w.boxes, w.noted = map[string]copyState{}, map[string]mail.ID{}, map[string]bool{}, map[string]bool{}
 	}
 	for i := range crashAccounts {
 		for _, info := range l.account(accountName(i)).Mailboxes() {
@@ -432,6 +438,11 @@ func (l *ledger) verify() {
 			l.t.Errorf("item %s has another body", id)
 		}
 		l.ok(b.Close())
+	}
+	notes, err := l.Notes().All(l.ctx, "")
+	l.ok(err)
+	for _, n := range notes {
+		l.owner(n.Key).noted[n.Key] = true
 	}
 	for _, w := range l.workers {
 		if got := w.text(); got != w.before && got != w.after {

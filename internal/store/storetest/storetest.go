@@ -55,6 +55,8 @@ func Run(t *testing.T, place NewPlace) {
 		{"Move", testMove},
 		{"LargeCopy", testLargeCopy},
 		{"Recent", testRecent},
+		{"Notes", testNotes},
+		{"NotesTogether", testNotesTogether},
 		{"Watch", testWatch},
 		{"Reopen", testReopen},
 		{"Concurrent", testConcurrent},

@@ -104,6 +104,11 @@ func (c *change) encode() error {
 			return err
 		}
 	}
+	for i := range c.in.PutNotes {
+		if err := c.note(&c.in.PutNotes[i]); err != nil {
+			return err
+		}
+	}
 	for i := range c.in.PutItems {
 		if err := c.putItem(&c.in.PutItems[i]); err != nil {
 			return err
@@ -192,8 +197,10 @@ func (c *change) forget(a engine.AccountID) error {
 		c.out.Delete(nameKey(before.Name), nil)
 	}
 	c.out.Delete(key, nil)
-	boxes := partKey(a, partMailbox)
-	c.out.DeleteRange(boxes, after(boxes), nil)
+	for _, part := range []byte{partMailbox, partNote} {
+		all := partKey(a, part)
+		c.out.DeleteRange(all, after(all), nil)
+	}
 	return c.dig(grave{account: a, all: true})
 }
 
@@ -207,6 +214,8 @@ func (c *change) mailbox(m *engine.MailboxChange) error {
 	key := mailboxKey(m.Account, partMailbox, box)
 	if m.Remove {
 		c.out.Delete(key, nil)
+		notes := mailboxKey(m.Account, partNote, box)
+		c.out.DeleteRange(notes, after(notes), nil)
 		return c.dig(grave{account: m.Account, mailbox: box})
 	}
 	if err := c.e.exhume(grave{account: m.Account, mailbox: box}); err != nil {

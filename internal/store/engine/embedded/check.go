@@ -146,6 +146,9 @@ func (c *checker) report(record string, err error) {
 
 // describe names a record for people.
 func describe(key []byte) string {
+	if a, m, text, ok := noteOf(key); ok {
+		return fmt.Sprintf("account %d, mailbox %d, note %q", a, m, text)
+	}
 	if a, m, ok := ownerOf(key); ok && key[0] == kindAccount {
 		return fmt.Sprintf("account %d, mailbox %d, uid %d (%c)", a, m, uidOf(key), key[9])
 	}
@@ -210,6 +213,8 @@ func (c *checker) account(key, value []byte) error {
 			err = fmt.Errorf("says that it is mailbox %d", m.ID)
 		}
 		return err
+	case partNote:
+		return c.note(id, key, value)
 	case partGone:
 		_, err := decodeGone(key, value)
 		return err

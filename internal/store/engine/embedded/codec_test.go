@@ -36,6 +36,8 @@ func samples() map[string]sample {
 			func(k []byte, d engine.Detail) []byte { return encodeDetail(nil, k, &d) }),
 		"item": decodes(itemAt, itemRecord, decodeItem,
 			func(k []byte, i mail.Item) []byte { b, _ := encodeItem(k, &i); return b }),
+		"note": decodes(noteKey(1, 2, "a/b"), encodeNote(noteKey(1, 2, "a/b"), []byte("value")), decodeNote,
+			func(k []byte, n engine.Note) []byte { return encodeNote(k, n.Value) }),
 		"small": decodes(idKey(kindLocation, id), encodeLocation(idKey(kindLocation, id), &small), decodeLocation,
 			func(k []byte, l location) []byte { return encodeLocation(k, &l) }),
 		"large": decodes(idKey(kindLocation, id), encodeLocation(idKey(kindLocation, id), &large), decodeLocation,

@@ -29,6 +29,7 @@ const (
 	partDetail  = 'd' // mailbox 4, uid 4
 	partEntry   = 'e' // mailbox 4, uid 4
 	partMailbox = 'm' // mailbox 4
+	partNote    = 'n' // mailbox 4, the note's key
 	partGone    = 'x' // mailbox 4, modseq 8, uid 4
 )
 

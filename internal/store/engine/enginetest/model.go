@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,6 +18,7 @@ import (
 type model struct {
 	accounts map[engine.AccountID]*account
 	items    map[mail.ID]mail.Item
+	notes    notes
 	content  map[mail.ID][]byte // of all bodies there ever were
 }
 
@@ -37,6 +37,7 @@ func newModel() *model {
 	return &model{
 		accounts: map[engine.AccountID]*account{},
 		items:    map[mail.ID]mail.Item{},
+		notes:    notes{},
 		content:  map[mail.ID][]byte{},
 	}
 }
@@ -45,6 +46,7 @@ func newModel() *model {
 func (m *model) apply(b *engine.Batch) {
 	for _, id := range b.Forget {
 		delete(m.accounts, id)
+		m.notes.forget(id)
 	}
 	for _, a := range b.Accounts {
 		if m.accounts[a.ID] == nil {
@@ -55,6 +57,7 @@ func (m *model) apply(b *engine.Batch) {
 	for _, c := range b.Mailboxes {
 		m.applyMailbox(&c)
 	}
+	m.notes.put(b.PutNotes)
 	for _, i := range b.PutItems {
 		m.items[i.ID] = i
 	}
@@ -67,6 +70,7 @@ func (m *model) applyMailbox(c *engine.MailboxChange) {
 	a := m.accounts[c.Account]
 	if c.Remove {
 		delete(a.boxes, c.Record.ID)
+		m.notes.remove(c.Account, c.Record.ID)
 		return
 	}
 	box := a.boxes[c.Record.ID]
@@ -120,12 +124,15 @@ func (m *model) describe() string {
 		byName[a.Name] = a
 	}
 	slices.Sort(names)
+	m.notes.describe(&b, 0, 0)
 	for _, name := range names {
 		a := byName[name]
 		describeAccount(&b, a.Account)
+		m.notes.describe(&b, a.ID, 0)
 		for _, id := range sortedKeys(a.boxes) {
 			box := a.boxes[id]
 			describeMailbox(&b, box.Mailbox)
+			m.notes.describe(&b, a.ID, id)
 			for _, uid := range sortedKeys(box.messages) {
 				msg := box.messages[uid]
 				describeMessage(&b, msg.Entry, msg.Detail, sum(m.content[msg.Body]))
@@ -177,12 +184,18 @@ func describe(ctx context.Context, e engine.Engine) (string, error) {
 		accounts = append(accounts, a)
 	}
 	slices.SortFunc(accounts, func(x, y engine.Account) int { return strings.Compare(x.Name, y.Name) })
+	if err := describeNotes(ctx, e, &b, 0, 0); err != nil {
+		return "", err
+	}
 	for _, listed := range accounts {
 		a, boxes, err := e.Account(ctx, listed.Name)
 		if err != nil {
 			return "", err
 		}
 		describeAccount(&b, a)
+		if err := describeNotes(ctx, e, &b, a.ID, 0); err != nil {
+			return "", err
+		}
 		slices.SortFunc(boxes, func(x, y engine.Mailbox) int { return int(x.ID) - int(y.ID) })
 		for _, box := range boxes {
 			describeMailbox(&b, box)
@@ -213,6 +226,9 @@ func contentOf(ctx context.Context, e engine.Engine, id mail.ID) ([]byte, error)
 }
 
 func describeMessages(ctx context.Context, e engine.Engine, b *strings.Builder, a engine.AccountID, m engine.MailboxID) error {
+	if err := describeNotes(ctx, e, b, a, m); err != nil {
+		return err
+	}
 	var entries []engine.Entry
 	var uids []engine.UID
 	for entry, err := range e.Entries(ctx, a, m, 0) {
@@ -247,39 +263,10 @@ func describeMessages(ctx context.Context, e engine.Engine, b *strings.Builder, 
 	return nil
 }
 
-// equal compares an engine with what it should hold.
-func equal(ctx context.Context, e engine.Engine, want string) error {
-	got, err := describe(ctx, e)
-	if err != nil {
-		return err
-	}
-	if got != want {
-		return errors.New(difference(got, want))
-	}
-	return nil
-}
-
-// difference shows the first lines in which two descriptions differ.
-func difference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range max(len(g), len(w)) {
-		if i >= len(g) || i >= len(w) || g[i] != w[i] {
-			return fmt.Sprintf("line %d of the state:\n got %.300s\nwant %.300s", i+1, at(g, i), at(w, i))
-		}
-	}
-	return "no difference"
-}
-
-func at(lines []string, i int) string {
-	if i < len(lines) {
-		return lines[i]
-	}
-	return "(end)"
-}
-
 // author makes up batches, the same for the same seed.
 type author struct {
 	rng   *rand.Rand
+	noted *rand.Rand // for notes
 	clock *clock
 	model *model
 	items uint64
@@ -288,7 +275,7 @@ type author struct {
 }
 
 func newAuthor(seed uint64, c *clock) *author {
-	return &author{rng: rand.New(rand.NewPCG(seed, 77)), clock: c, model: newModel(), next: 1}
+	return &author{rng: rand.New(rand.NewPCG(seed, 77)), noted: rand.New(rand.NewPCG(seed, 78)), clock: c, model: newModel(), next: 1}
 }
 
 func (a *author) bytes(n int) []byte {
@@ -334,6 +321,9 @@ func (a *author) batch(ctx context.Context, e engine.Engine) (*engine.Batch, err
 		err = a.queue(ctx, e, b)
 	default:
 		err = a.mailboxes(ctx, e, b, accounts)
+	}
+	if a.noted.IntN(3) == 0 {
+		a.note(b)
 	}
 	if err == nil && a.rng.IntN(15) == 0 {
 		var w engine.BodyWriter // a body that nothing names
