@@ -5,6 +5,8 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -43,10 +45,30 @@ func rfcs(text string) []string {
 	return all
 }
 
+// foreignTests are the tests of the module beside ours, which tree leaves out.
+func foreignTests(t *testing.T) map[string]bool {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(root, "test/foreign/*_test.go"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no tests in test/foreign: %v", err)
+	}
+	tests := map[string]bool{}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllSubmatch(text, -1) {
+			tests[string(m[1])] = true
+		}
+	}
+	return tests
+}
+
 func TestRFCTable(t *testing.T) {
 	t.Parallel()
 	all := load(t)
-	tests := map[string]bool{}
+	tests := foreignTests(t)
 	where := map[string]string{} // RFC to the first place that cites it
 	for _, p := range all.pkgs {
 		for _, f := range p.files {

@@ -51,6 +51,7 @@ func rules() map[string]rule {
 		"auth":             {ground, "directory journal mail sasl"},
 		"pki":              {ground, "vfs"},
 		"serve":            {ground, ""},
+		"spf":              {ground, "dns"},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},

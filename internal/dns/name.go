@@ -48,9 +48,9 @@ func wireName(name string) (string, error) {
 		}
 		for i := range len(label) {
 			switch c := label[i]; {
-			case c <= ' ' || c >= 0x7f:
+			case c < ' ' || c >= 0x7f:
 				fmt.Fprintf(&b, `\%03d`, c)
-			case strings.IndexByte(`\"();@$`, c) >= 0:
+			case strings.IndexByte(`\"();@' `, c) >= 0: // as the library writes names that it reads
 				b.WriteByte('\\')
 				b.WriteByte(c)
 			case 'A' <= c && c <= 'Z':

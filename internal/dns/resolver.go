@@ -50,6 +50,8 @@ type Resolver interface {
 	MX(ctx context.Context, domain string) ([]MX, Answer, error)
 	// Addrs gives the IPv4, then the IPv6 addresses of a host.
 	Addrs(ctx context.Context, host string) ([]netip.Addr, Answer, error)
+	// AddrsOf gives the addresses of one family, "ip4" or "ip6".
+	AddrsOf(ctx context.Context, family, host string) ([]netip.Addr, Answer, error)
 	// TXT gives the texts of a name, each with its strings joined.
 	TXT(ctx context.Context, name string) ([]string, Answer, error)
 	// PTR gives the names of an address.
@@ -143,17 +145,7 @@ func (c *Client) Addrs(ctx context.Context, host string) ([]netip.Addr, Answer, 
 	rrs, a, err := c.lookup(ctx, host, wire.TypeA)
 	p4, p6 := part{rrs, a, err}, <-six
 
-	var addrs []netip.Addr
-	for _, rr := range p4.rrs {
-		if addr, ok := netip.AddrFromSlice(rr.(*wire.A).A.To4()); ok {
-			addrs = append(addrs, addr)
-		}
-	}
-	for _, rr := range p6.rrs {
-		if addr, ok := netip.AddrFromSlice(rr.(*wire.AAAA).AAAA.To16()); ok {
-			addrs = append(addrs, addr.Unmap())
-		}
-	}
+	addrs := addresses(p4.rrs, p6.rrs)
 	both := Answer{Name: p4.a.Name, TTL: min(p4.a.TTL, p6.a.TTL), Authentic: p4.a.Authentic && p6.a.Authentic}
 	switch {
 	case len(addrs) > 0 && p4.err != nil:
@@ -172,4 +164,37 @@ func (c *Client) Addrs(ctx context.Context, host string) ([]netip.Addr, Answer, 
 		return nil, both, p6.err
 	}
 	return nil, both, p4.err
+}
+
+// AddrsOf implements Resolver.
+func (c *Client) AddrsOf(ctx context.Context, family, host string) ([]netip.Addr, Answer, error) {
+	qtype := wire.TypeA
+	if family == "ip6" {
+		qtype = wire.TypeAAAA
+	}
+	rrs, a, err := c.lookup(ctx, host, qtype)
+	if err != nil {
+		return nil, a, err
+	}
+	return addresses(rrs), a, nil
+}
+
+// addresses takes the addresses out of records.
+func addresses(sets ...[]wire.RR) (addrs []netip.Addr) {
+	for _, rrs := range sets {
+		for _, rr := range rrs {
+			var addr netip.Addr
+			ok := false
+			switch rr := rr.(type) {
+			case *wire.A:
+				addr, ok = netip.AddrFromSlice(rr.A.To4())
+			case *wire.AAAA:
+				addr, ok = netip.AddrFromSlice(rr.AAAA.To16())
+			}
+			if ok {
+				addrs = append(addrs, addr.Unmap())
+			}
+		}
+	}
+	return addrs
 }

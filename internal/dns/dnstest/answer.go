@@ -119,6 +119,10 @@ func (s *Server) answer(query []byte, network string) [][]byte {
 	switch fault {
 	case Silent:
 		return nil
+	case Rest:
+		if len(m.Answer) == 0 {
+			return nil
+		}
 	case Garbage:
 		return [][]byte{[]byte("garbage that is not DNS at all")}
 	case ServFail:

@@ -35,6 +35,7 @@ const (
 	Undecoded       // the right header and question, then rubbish
 	HalfTCP         // TC over UDP; over TCP the connection ends within the answer
 	OneStep         // the first CNAME only, the client must ask for the rest
+	Rest            // no answer to questions that no record answers, good answers to others
 )
 
 // Query is a question that the server was asked.
@@ -157,6 +158,9 @@ func (s *Server) Add(records ...string) error {
 		if err != nil {
 			return fmt.Errorf("record %q: %w", text, err)
 		}
+		if rr, err = wired(rr); err != nil {
+			return fmt.Errorf("record %q: %w", text, err)
+		}
 		name := key(rr.Header().Name)
 		s.records[name] = append(s.records[name], rr)
 		for at := name; at != ""; {
@@ -165,6 +169,17 @@ func (s *Server) Add(records ...string) error {
 		}
 	}
 	return nil
+}
+
+// wired spells the names of a record as those of questions are spelt.
+func wired(rr wire.RR) (wire.RR, error) {
+	buf := make([]byte, wire.MaxMsgSize)
+	n, err := wire.PackRR(rr, buf, 0, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	rr, _, err = wire.UnpackRR(buf[:n], 0)
+	return rr, err
 }
 
 // Remove forgets the records of a name.
