@@ -79,7 +79,7 @@ func AppendAString(dst []byte, s string) []byte {
 }
 
 // AppendMailbox writes a mailbox name: UTF-8 for a client that has enabled
-// IMAP4rev2, else the modified UTF-7 of RFC 3501 section 5.1.3.
+// IMAP4rev2 or UTF8=ACCEPT, else the modified UTF-7 of RFC 3501 section 5.1.3.
 func AppendMailbox(dst []byte, name string, utf8 bool) []byte {
 	if utf8 {
 		for i := range len(name) {

@@ -42,9 +42,9 @@ type Literal struct {
 	Binary  bool // "~{n}": NUL is allowed, RFC 9051 section 4.3
 }
 
-// literalAt reads the announcement at the end of a line, line end included or
-// not.
-func literalAt(line []byte) (Literal, bool) {
+// LiteralAt reads the announcement of a literal at the end of a line, line end
+// included or not.
+func LiteralAt(line []byte) (Literal, bool) {
 	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 	inner, ok := bytes.CutSuffix(line, []byte("}"))
 	if !ok {
@@ -84,8 +84,8 @@ type Command struct {
 	Tag  string // "*" when there was none that can be answered
 	Name string // upper case; "UID FETCH" and the like are one name
 	Args *Scanner
-	// Message is the literal of an APPEND, which has not been asked for yet; the
-	// text of the command ends before it.
+	// Message is the first literal of the message data of an APPEND or REPLACE,
+	// which has not been asked for yet; the text of the command ends before it.
 	Message *Literal
 }
 
@@ -102,7 +102,7 @@ func ReadCommand(src Source, buf []byte, l Limits, utf8 bool) (Command, []byte, 
 		if err != nil {
 			return Command{Tag: tagOf(buf)}, buf, err
 		}
-		lit, ok := literalAt(buf[from:])
+		lit, ok := LiteralAt(buf[from:])
 		if !ok {
 			c := parseHead(buf, utf8)
 			return c, buf, nil
@@ -131,24 +131,41 @@ func ReadCommand(src Source, buf []byte, l Limits, utf8 bool) (Command, []byte, 
 	}
 }
 
-// appendText says whether the literal that ends the text is the message of an
-// APPEND, not its mailbox name, and gives the text before it.
+// appendText says whether the literal that ends the text belongs to the message
+// data of an APPEND or REPLACE, not to the mailbox name, and gives the text
+// before it.
 func appendText(text []byte, l Literal) ([]byte, bool) {
 	s := NewScanner(text, true)
 	s.Tag()
 	s.SP()
-	if s.Word() != "APPEND" || s.err != nil {
+	name := s.Word()
+	if name == "UID" {
+		s.SP()
+		name = s.Word()
+	}
+	switch name {
+	case "APPEND":
+	case "REPLACE":
+		s.SP()
+		s.run(isSetChar)
+	default:
 		return nil, false
 	}
 	s.SP()
 	if s.AString(); s.err != nil || s.Done() {
 		return nil, false
 	}
+	return BeforeLiteral(text, l), true
+}
+
+// BeforeLiteral gives the text of a line without the announcement of the
+// literal that ends it.
+func BeforeLiteral(text []byte, l Literal) []byte {
 	at := bytes.LastIndexByte(text, '{')
 	if l.Binary {
 		at--
 	}
-	return text[:at], true
+	return text[:at]
 }
 
 // RefuseLiteral gets rid of a literal that is not wanted, and what follows it,
@@ -169,24 +186,11 @@ func RefuseLiteral(src Source, l Literal, limit int64) error {
 			return err
 		}
 		var more bool
-		if l, more = literalAt(line); !more {
+		if l, more = LiteralAt(line); !more {
 			break
 		}
 	}
 	return ErrTooBig
-}
-
-// RefuseRest gets rid of the literals that follow a line which is not wanted.
-// The error is nil when the stream is in step afterwards.
-func RefuseRest(src Source, line []byte, limit int64) error {
-	l, ok := literalAt(line)
-	if !ok {
-		return nil
-	}
-	if err := RefuseLiteral(src, l, limit); !errors.Is(err, ErrTooBig) {
-		return err
-	}
-	return nil
 }
 
 // Drain reads n octets and throws them away.

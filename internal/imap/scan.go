@@ -24,7 +24,8 @@ type Scanner struct {
 	utf8  bool
 }
 
-// NewScanner reads text. With utf8, which a client has after enabling IMAP4rev2,
+// NewScanner reads text. With utf8, which a client has after enabling IMAP4rev2
+// or UTF8=ACCEPT,
 // names of mailboxes are in UTF-8.
 func NewScanner(text []byte, utf8 bool) *Scanner { return &Scanner{text: text, utf8: utf8} }
 
@@ -218,7 +219,7 @@ func (s *Scanner) literal() string {
 		s.Fail("a literal is missing")
 		return ""
 	}
-	l, ok := literalAt(s.text[s.pos : s.pos+end+1])
+	l, ok := LiteralAt(s.text[s.pos : s.pos+end+1])
 	s.pos += end + 1
 	if !ok || l.Size > int64(len(s.text)-s.pos) {
 		s.Fail("a literal is cut short")

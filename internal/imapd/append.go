@@ -1,66 +1,65 @@
 package imapd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"time"
 
 	"plic/internal/imap"
 	"plic/internal/store"
 )
 
-// append is APPEND, RFC 9051 section 6.3.12. The message goes from the
-// connection to the store as it comes.
+// The bounds of the messages that one command brings. Small ones are in memory
+// until all are there.
+const (
+	maxMessages = 8192
+	maxTogether = 64 << 20 // octets of all but the first
+)
+
+// append is APPEND, RFC 9051 section 6.3.12, of any number of messages, all or
+// none, RFC 3502.
 func (c *conn) append(ctx context.Context, cmd *imap.Command) (reply, error) {
-	s := cmd.Args
-	s.SP()
-	name := s.Mailbox()
-	s.SP()
-	in, names := store.Incoming{}, []string(nil)
-	if s.Peek() == '(' {
-		names = s.Flags()
-		s.SP()
-	}
-	if s.Peek() == '"' {
-		in.Internal = s.DateTime()
-		s.SP()
-	}
-	if err := s.End(); err != nil {
+	cmd.Args.SP()
+	name := cmd.Args.Mailbox()
+	if err := cmd.Args.Err(); err != nil {
 		return reply{}, bad(err)
 	}
-	if cmd.Message == nil {
-		return reply{}, bad(errors.New("APPEND ends with the message as a literal"))
+	a := arrivals{c: c, s: cmd.Args}
+	defer a.discard()
+	find := func() error {
+		if a.to == nil {
+			var err error
+			a.to, err = c.target(name)
+			return err
+		}
+		return nil
 	}
-	var err error
-	if in.Flags, err = flagsOf(names); err != nil {
-		return reply{}, err
+	for more := true; more; {
+		if err := a.message(ctx, find); err != nil {
+			return reply{}, err
+		}
+		more = !a.s.Done() || c.unread != nil
 	}
-	mb, err := c.target(name)
+	placed, err := a.to.Append(ctx, a.in...)
 	if err != nil {
 		return reply{}, err
 	}
-	if size := cmd.Message.Size; size > c.server.o.MaxMessage {
-		return reply{}, no("TOOBIG", "a message may have %d octets", c.server.o.MaxMessage)
-	} else if err := c.server.o.Store.Room(size); err != nil {
-		return reply{}, err
-	}
-	if in.Draft, err = c.server.o.Store.NewDraft(ctx); err != nil {
-		return reply{}, err
-	}
-	defer in.Draft.Discard()
-	if err := c.receive(in.Draft, cmd.Message); err != nil {
-		return reply{}, err
-	}
-	placed, err := mb.Append(ctx, in)
-	if err != nil {
-		return reply{}, err
-	}
-	code := "APPENDUID " + strconv.FormatUint(uint64(placed[0].UIDValidity), 10) +
-		" " + strconv.FormatUint(uint64(placed[0].UID), 10)
-	return reply{code, "the message is kept"}, nil
+	return reply{appendUID(placed), "kept"}, nil
+}
+
+// appendUID writes the code of RFC 4315 section 3.
+func appendUID(placed []store.Placed) string {
+	b := fmt.Appendf(nil, "APPENDUID %d ", placed[0].UIDValidity)
+	b = imap.AppendNumbers(b, func(yield func(uint32) bool) {
+		for i := range placed {
+			if !yield(uint32(placed[i].UID)) {
+				return
+			}
+		}
+	})
+	return string(b)
 }
 
 // target finds the mailbox that messages shall go to; if it is missing the
@@ -73,15 +72,108 @@ func (c *conn) target(name string) (*store.Mailbox, error) {
 	return mb, err
 }
 
-// receive reads the literal into the draft and what follows it on its line. If
-// the draft fails the rest is read nevertheless, to stay in step.
-func (c *conn) receive(draft io.Writer, l *imap.Literal) error {
-	if !l.NonSync {
-		if err := c.Continue(); err != nil {
+// arrivals are the messages that a command brings. The text of the command
+// comes in pieces: each but the last ends where a literal, c.unread, begins.
+type arrivals struct {
+	c      *conn
+	s      *imap.Scanner // of the piece at hand
+	to     *store.Mailbox
+	in     []store.Incoming
+	octets int64 // of all that was taken
+	urls   int   // of CATENATE
+}
+
+func (a *arrivals) discard() {
+	for i := range a.in {
+		a.in[i].Draft.Discard()
+	}
+}
+
+// message reads one message with its flags and date. The mailbox is looked for
+// when the form is right, and before the client is asked for any octets.
+func (a *arrivals) message(ctx context.Context, find func() error) error {
+	var in store.Incoming
+	var err error
+	s := a.s
+	s.SP()
+	if s.Peek() == '(' {
+		names := s.Flags()
+		s.SP()
+		if s.Err() == nil {
+			if in.Flags, err = flagsOf(names); err != nil {
+				return err
+			}
+		}
+	}
+	if s.Peek() == '"' {
+		in.Internal = s.DateTime()
+		s.SP()
+	}
+	form := "" // a literal alone
+	if !s.Done() {
+		form = s.Word()
+		s.SP()
+		s.Need('(')
+	}
+	switch {
+	case s.Err() != nil:
+		return bad(s.Err())
+	case form == "" && a.c.unread == nil:
+		return bad(errors.New("the message is missing: a literal, or CATENATE with parts"))
+	case form != "" && form != "CATENATE" && (form != "UTF8" || !a.c.utf8):
+		return bad(fmt.Errorf("a message is a literal or CATENATE, not %.40s", form))
+	case len(a.in) == maxMessages:
+		return no("LIMIT", "%d messages at a time are enough", maxMessages)
+	}
+	if err := find(); err != nil {
+		return err
+	}
+	if in.Draft, err = a.c.server.o.Store.NewDraft(ctx); err != nil {
+		return err
+	}
+	a.in = append(a.in, in)
+	return a.content(ctx, form, in.Draft)
+}
+
+// content reads a message's octets in one of their forms.
+func (a *arrivals) content(ctx context.Context, form string, draft *store.Draft) error {
+	switch form {
+	case "":
+		if err := a.literal(draft); err != nil {
+			return err
+		}
+	case "UTF8": // RFC 6855 section 4
+		if !a.s.Done() || a.c.unread == nil || !a.c.unread.Binary {
+			return bad(errors.New("UTF8 takes a literal8"))
+		}
+		if err := a.literal(draft); err != nil {
+			return err
+		}
+		a.s.Need(')')
+	default:
+		if err := a.catenate(ctx, draft); err != nil {
 			return err
 		}
 	}
-	c.taken = true
+	if err := a.s.Err(); err != nil {
+		return bad(err)
+	}
+	if draft.Size() == 0 { // RFC 3502 section 6.3.11: so a client takes it back
+		return no("", "a message without any octet is not kept, and nothing with it")
+	}
+	return nil
+}
+
+// literal takes c.unread into the draft and reads on to the next piece. If
+// anything fails the rest is read nevertheless, to stay in step.
+func (a *arrivals) literal(draft *store.Draft) error {
+	c, l := a.c, *a.c.unread
+	if err := a.room(draft, l.Size); err != nil {
+		return err
+	}
+	if err := c.accept(l); err != nil {
+		return err
+	}
 	page := c.server.pages.Get().(*[]byte)
 	defer c.server.pages.Put(page)
 	buf := (*page)[:cap(*page)]
@@ -93,19 +185,51 @@ func (c *conn) receive(draft io.Writer, l *imap.Literal) error {
 			return fmt.Errorf("%w: %w", imap.ErrLost, err)
 		}
 		left -= int64(n)
-		if failed == nil {
+		switch {
+		case failed != nil:
+		case !l.Binary && bytes.IndexByte(buf[:n], 0) >= 0: // RFC 9051 section 4.3
+			failed = no("", "a message with NUL is taken as a literal8 only")
+		default:
 			_, failed = draft.Write(buf[:n])
 		}
 	}
-	rest, err := c.in.readLine(nil, imap.Authenticated.Line)
+	if err := a.piece(); err != nil {
+		return err
+	}
+	return failed
+}
+
+// room says whether so many octets more may come.
+func (a *arrivals) room(draft *store.Draft, n int64) error {
+	o := &a.c.server.o
+	if n > o.MaxMessage-draft.Size() {
+		return no("TOOBIG", "a message may have %d octets", o.MaxMessage)
+	}
+	if a.octets += n; len(a.in) > 1 && a.octets > o.MaxMessage+maxTogether {
+		return no("TOOBIG", "the messages are too big for one command")
+	}
+	return o.Store.Room(a.octets)
+}
+
+// accept tells a client that waits for it to send its literal.
+func (c *conn) accept(l imap.Literal) error {
+	c.unread = nil
+	if l.NonSync {
+		return nil
+	}
+	return c.Continue()
+}
+
+// piece reads what follows a literal, to the next literal or the end.
+func (a *arrivals) piece() error {
+	c := a.c
+	line, err := c.in.readLine(nil, imap.Authenticated.Line)
 	if err != nil {
 		return fmt.Errorf("%w: %w", imap.ErrLost, err)
 	}
-	if failed == nil && len(rest) > 0 {
-		failed = bad(errors.New("one message for each APPEND"))
-		if err := imap.RefuseRest(c, rest, c.server.o.MaxMessage); err != nil {
-			return err
-		}
+	if l, ok := imap.LiteralAt(line); ok {
+		line, c.unread = imap.BeforeLiteral(line, l), &l
 	}
-	return failed
+	a.s = imap.NewScanner(line, c.utf8Names())
+	return nil
 }

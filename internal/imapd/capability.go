@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"plic/internal/auth"
@@ -19,13 +20,14 @@ func (c *conn) capability(_ context.Context, cmd *imap.Command) (reply, error) {
 
 // capabilities names what works now, and nothing else.
 func (c *conn) capabilities() string {
-	const first = "IMAP4rev2 IMAP4rev1 LITERAL+ ID"
+	const first = "IMAP4rev2 IMAP4rev1 ID"
 	if c.account != nil {
-		return first + " ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
-			" LIST-EXTENDED LIST-STATUS ESEARCH SEARCHRES BINARY CONDSTORE STATUS=SIZE"
+		return first + " LITERAL+ ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
+			" LIST-EXTENDED LIST-STATUS ESEARCH SEARCHRES BINARY CONDSTORE STATUS=SIZE" +
+			" MULTIAPPEND CATENATE REPLACE UTF8=ACCEPT APPENDLIMIT=" + strconv.FormatInt(c.server.o.MaxMessage, 10)
 	}
 	b := strings.Builder{}
-	b.WriteString(first + " SASL-IR ENABLE")
+	b.WriteString(first + " LITERAL- SASL-IR ENABLE") // what does not wait is bounded by imap.PreAuth
 	if c.mayStartTLS() {
 		b.WriteString(" STARTTLS")
 	}

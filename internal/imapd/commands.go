@@ -115,6 +115,8 @@ func messageCommand(name string) command {
 		return command{selected, true, (*conn).copy}
 	case "MOVE", "UID MOVE":
 		return command{selected, true, (*conn).move}
+	case "REPLACE", "UID REPLACE":
+		return command{selected, true, (*conn).replace}
 	}
 	return command{}
 }

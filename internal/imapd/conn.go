@@ -36,9 +36,10 @@ type conn struct {
 	login     login          // what the session counts as
 	view      *view          // nil unless a mailbox is selected
 	rev2      bool           // ENABLE IMAP4rev2 was given
+	utf8      bool           // ENABLE UTF8=ACCEPT was given
 	condstore bool           // the client knows of mod-sequences, RFC 7162 section 3.1
 	bad       int            // commands that were no good, without a good one between
-	taken     bool           // the message of this APPEND was read
+	unread    *imap.Literal  // what the client has announced for this APPEND and we have not asked for
 	leaving   bool           // the session ends after this command
 }
 
@@ -166,7 +167,7 @@ func (c *conn) next(patience time.Time) (imap.Command, error) {
 	if c.account != nil {
 		limits = imap.Authenticated
 	}
-	cmd, buf, err := imap.ReadCommand(c, *c.text, limits, c.rev2)
+	cmd, buf, err := imap.ReadCommand(c, *c.text, limits, c.utf8Names())
 	if cap(buf) <= 4*pageSize {
 		*c.text = buf
 	}
@@ -208,6 +209,10 @@ func (c *conn) bye(text string) {
 	c.out.flush()
 }
 
+// utf8Names says that mailbox names are in UTF-8 on the wire, RFC 9051 section
+// 5.1 and RFC 6855 section 3.
+func (c *conn) utf8Names() bool { return c.rev2 || c.utf8 }
+
 // ReadLine reads a line of a command.
 func (c *conn) ReadLine(dst []byte, limit int) ([]byte, error) { return c.in.readLine(dst, limit) }
 
@@ -222,7 +227,7 @@ func (c *conn) Continue() error {
 
 // handle runs a command and answers it.
 func (c *conn) handle(ctx context.Context, cmd imap.Command) {
-	c.taken = false
+	c.unread = cmd.Message
 	spec, known := lookup(cmd.Name)
 	if !known && c.account == nil && foreign(cmd.Tag) {
 		c.record(journal.Event{Kind: journal.Reject, Reason: "HTTP spoken to IMAP"})
@@ -230,12 +235,12 @@ func (c *conn) handle(ctx context.Context, cmd imap.Command) {
 		return
 	}
 	r, err := c.run(ctx, cmd, spec, known)
-	if cmd.Message != nil && !c.taken {
+	if c.unread != nil {
 		limit := int64(imap.MaxDrain)
 		if c.account != nil {
-			limit = c.server.o.MaxMessage
+			limit = c.server.o.MaxMessage + maxTogether
 		}
-		if e := imap.RefuseLiteral(c, *cmd.Message, limit); !errors.Is(e, imap.ErrTooBig) {
+		if e := imap.RefuseLiteral(c, *c.unread, limit); !errors.Is(e, imap.ErrTooBig) {
 			c.misread(cmd, e)
 			c.leaving = true
 			return

@@ -11,7 +11,7 @@ import (
 func (c *conn) enable(_ context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	var enabled string
-	rev2, condstore := false, false
+	rev2, condstore, utf8 := false, false, false
 	for {
 		s.SP()
 		switch s.Word() {
@@ -19,6 +19,8 @@ func (c *conn) enable(_ context.Context, cmd *imap.Command) (reply, error) {
 			rev2 = true
 		case "CONDSTORE":
 			condstore = true
+		case "UTF8=ACCEPT":
+			utf8 = true
 		}
 		if s.Done() {
 			break
@@ -30,6 +32,10 @@ func (c *conn) enable(_ context.Context, cmd *imap.Command) (reply, error) {
 	if rev2 && !c.rev2 {
 		c.rev2 = true
 		enabled += " IMAP4rev2"
+	}
+	if utf8 && !c.utf8 { // RFC 6855 section 3
+		c.utf8 = true
+		enabled += " UTF8=ACCEPT"
 	}
 	if condstore && !c.condstore {
 		c.condstore = true

@@ -86,7 +86,7 @@ func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, ch
 	b := append(c.out.line(), "* LIST "...)
 	b = appendAttributes(b, info, l.Subscribed || l.ReturnSubscribed)
 	b = append(b, ` "/" `...)
-	b = imap.AppendMailbox(b, info.Name, c.rev2)
+	b = imap.AppendMailbox(b, info.Name, c.utf8Names())
 	if childInfo {
 		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
 	}
@@ -103,10 +103,10 @@ func (c *conn) tellMailbox(info store.Info, supplied string) {
 	b := append(c.out.line(), "* LIST "...)
 	b = appendAttributes(b, info, true)
 	b = append(b, ` "/" `...)
-	b = imap.AppendMailbox(b, info.Name, c.rev2)
+	b = imap.AppendMailbox(b, info.Name, c.utf8Names())
 	if supplied != info.Name {
 		b = append(b, ` ("OLDNAME" (`...)
-		b = imap.AppendMailbox(b, supplied, c.rev2)
+		b = imap.AppendMailbox(b, supplied, c.utf8Names())
 		b = append(b, "))"...)
 	}
 	c.out.end(append(b, '\r', '\n'))

@@ -30,7 +30,7 @@ func (c *conn) lsub(_ context.Context, cmd *imap.Command) (reply, error) {
 		b := append(c.out.line(), "* LSUB "...)
 		b = append(b, attributes...)
 		b = append(b, ` "/" `...)
-		b = imap.AppendMailbox(b, name, c.rev2)
+		b = imap.AppendMailbox(b, name, c.utf8Names())
 		c.out.end(append(b, '\r', '\n'))
 	}
 	for _, info := range infos {

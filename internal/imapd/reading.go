@@ -41,7 +41,11 @@ const maxHeader = 4 << 20
 func (m *reading) open(ctx context.Context, c *conn, e store.Entry) error {
 	m.closeMessage()
 	m.server = c.server
-	msg, err := c.view.mb.Open(ctx, e)
+	return m.openIn(ctx, c.view.mb, e)
+}
+
+func (m *reading) openIn(ctx context.Context, mb *store.Mailbox, e store.Entry) error {
+	msg, err := mb.Open(ctx, e)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.Sta
 		}
 	}
 	b := append(c.out.line(), "* STATUS "...)
-	b = imap.AppendMailbox(b, info.Name, c.rev2)
+	b = imap.AppendMailbox(b, info.Name, c.utf8Names())
 	b = append(b, " ("...)
 	for i, item := range items {
 		if i > 0 {

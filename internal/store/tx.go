@@ -16,6 +16,7 @@ import (
 type Tx struct {
 	s       *Store
 	deliver []delivery
+	replace []replaced
 	put     []mail.Item
 	drop    []mail.ID
 	notes   []placedNote
@@ -35,6 +36,15 @@ func (s *Store) Begin() *Tx { return &Tx{s: s} }
 // Deliver puts a message into a mailbox. A Draft may go into many.
 func (t *Tx) Deliver(mb *Mailbox, in Incoming) {
 	t.deliver = append(t.deliver, delivery{to: mb, in: in})
+}
+
+// Replace takes a message out of a mailbox, RFC 8508; one that is not there any
+// more fails the Commit with engine.ErrNotFound.
+func (t *Tx) Replace(mb *Mailbox, uid UID) { t.replace = append(t.replace, replaced{mb, uid}) }
+
+type replaced struct {
+	in  *Mailbox
+	uid UID
 }
 
 // PutItem adds or changes a queue item. Its Body may be the ID of a Draft.
@@ -62,12 +72,15 @@ func (t *Tx) commit(ctx context.Context) ([]Placed, error) {
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
 	}
-	accounts := make([]*Account, 0, len(t.deliver)+len(t.notes))
+	accounts := make([]*Account, 0, len(t.deliver)+len(t.notes)+len(t.replace))
 	for i := range t.deliver {
 		accounts = append(accounts, t.deliver[i].to.account)
 	}
 	for i := range t.notes {
 		accounts = append(accounts, t.notes[i].of.a)
+	}
+	for i := range t.replace {
+		accounts = append(accounts, t.replace[i].in.account)
 	}
 	c, err := t.s.lock(accounts...)
 	if err != nil {
@@ -183,11 +196,34 @@ func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Dr
 			return nil, nil, err
 		}
 	}
+	if err := t.takeOut(ctx, c); err != nil {
+		return nil, nil, err
+	}
 	for i := range t.put {
 		take(t.s.draft(t.put[i].Body))
 	}
 	c.batch.PutItems, c.batch.DropItems = t.put, t.drop
 	return placed, drafts, nil
+}
+
+// takeOut expunges what is replaced.
+func (t *Tx) takeOut(ctx context.Context, c *commit) error {
+	for _, r := range t.replace {
+		st, err := r.in.loaded(ctx)
+		if err != nil {
+			return err
+		}
+		e, err := c.edit(r.in)
+		if err != nil {
+			return err
+		}
+		msg, ok := st.snap.Get(r.uid)
+		if !ok {
+			return fmt.Errorf("replace UID %d of %s: %w", r.uid, st.rec.Name, engine.ErrNotFound)
+		}
+		e.expunge(msg)
+	}
+	return nil
 }
 
 func (s *Store) isTaken(d *Draft) bool {

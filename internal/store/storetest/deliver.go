@@ -181,6 +181,32 @@ func testAtomicCommit(t *testing.T, s *site) {
 	equal(t, "items", len(s.items()), 1)
 }
 
+// testReplace puts a message in the place of another, whole or not at all.
+func testReplace(t *testing.T, s *site) {
+	inbox, trash := s.mailbox("ann", "INBOX"), s.mailbox("ann", "Trash")
+	s.append(inbox, text("one"), text("two"))
+	replace := func(to *store.Mailbox, uid store.UID, by string) error {
+		d := s.draft(text(by))
+		defer d.Discard()
+		tx := s.Begin()
+		tx.Deliver(to, store.Incoming{Draft: d})
+		tx.Replace(inbox, uid)
+		_, err := tx.Commit(s.ctx)
+		return err
+	}
+	s.ok(replace(inbox, 1, "three"))
+	same(t, "replaced", s.uids(inbox), []store.UID{2, 3})
+	s.ok(replace(trash, 2, "four"))
+	same(t, "moved", s.uids(inbox), []store.UID{3})
+	wantErr(t, "gone", replace(trash, 2, "five"), engine.ErrNotFound)
+	equal(t, "nothing came", s.snapshot(trash).Len(), 1)
+	s.restart()
+	inbox = s.mailbox("ann", "INBOX")
+	same(t, "after a restart", s.uids(inbox), []store.UID{3})
+	equal(t, "text", s.read(inbox, 3), text("three"))
+	equal(t, "text", s.read(s.mailbox("ann", "Trash"), 1), text("four"))
+}
+
 // testStructure compares the structure over prefix and body with an analysis of
 // the two as one.
 func testStructure(t *testing.T, s *site) {

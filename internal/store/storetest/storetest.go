@@ -53,6 +53,7 @@ func Run(t *testing.T, place NewPlace) {
 		{"Expunge", testExpunge},
 		{"Copy", testCopy},
 		{"Move", testMove},
+		{"Replace", testReplace},
 		{"LargeCopy", testLargeCopy},
 		{"Recent", testRecent},
 		{"Notes", testNotes},
