@@ -2,11 +2,13 @@
 // this machine, in turns within one run, with every sync on. It prints a table
 // in Markdown: the median of each side and the ratio between them.
 //
-//	go run ./bench                # everything
-//	go run ./bench -only ingest   # the measures whose name has the word
-//	go run ./bench -rounds 5
+//	go run ./bench                             # everything
+//	go run ./bench -only select,fetch          # what has one of the words in its name
+//	go run ./bench -mailbox 1000000 -rounds 5
+//	go run ./bench -growth docs/growth.svg     # the cost as a mailbox grows, as a plot
 //
-// It needs root, as the peers do.
+// The mail is made from a seed: both sides, and every run, get the same. It
+// needs root, as the peers do.
 package main
 
 import (
@@ -15,25 +17,47 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
+// sizes say how much is done.
+type sizes struct {
+	mailbox int // messages of the large mailbox
+	idle    int // idle connections whose memory is measured
+	logins  int // sessions that log in one after the other
+	pop     int // messages of the POP3 mailbox
+}
+
 func main() {
-	only := flag.String("only", "", "measure only what has this `word` in its name")
+	only := flag.String("only", "", "measure only what has one of these `words` in its name, with commas between")
 	rounds := flag.Int("rounds", 3, "how often each side is measured; the median counts")
-	messages := flag.Int("mailbox", 100_000, "messages in the large mailbox")
-	idle := flag.Int("idle", 1000, "idle IMAP connections")
+	growth := flag.String("growth", "", "measure growing mailboxes and plot them into this `file`")
+	steps := flag.String("steps", "1000,10000,100000,300000,1000000", "sizes of the growing mailbox")
+	var n sizes
+	flag.IntVar(&n.mailbox, "mailbox", 100_000, "messages in the large mailbox, from 1,000 to 1,000,000")
+	flag.IntVar(&n.idle, "idle", 1000, "idle IMAP connections")
+	flag.IntVar(&n.logins, "logins", 5000, "IMAP logins that go on to IDLE")
+	flag.IntVar(&n.pop, "pop", 5000, "messages that are fetched by POP3")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *only, *rounds, *messages, *idle); err != nil {
+	err := withSites(ctx, func(ours, theirs *site) error {
+		if *growth != "" {
+			return grow(ctx, ours, theirs, *growth, *steps)
+		}
+		return table(ctx, ours, theirs, strings.Split(*only, ","), *rounds, n)
+	})
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, only string, rounds, messages, idle int) error {
+// withSites runs both sides while do works with them.
+func withSites(ctx context.Context, do func(ours, theirs *site) error) error {
 	dir, err := os.MkdirTemp("/tmp", "plic-bench-")
 	if err != nil {
 		return err
@@ -46,20 +70,29 @@ func run(ctx context.Context, only string, rounds, messages, idle int) error {
 	if err != nil {
 		return fmt.Errorf("start plic: %w", err)
 	}
-	defer ours.stop()
+	defer ours.end()
 	theirs, err := startPeers(ctx, dir+"/peers")
 	if err != nil {
 		return fmt.Errorf("start Postfix and Dovecot: %w", err)
 	}
-	defer theirs.stop()
+	defer theirs.end()
+	return do(ours, theirs)
+}
 
-	fmt.Println("| measure | unit | plic | Postfix + Dovecot | ratio |")
-	fmt.Println("|---|---|---|---|---|")
-	for _, m := range measures(messages, idle) {
-		if !strings.Contains(m.name, only) {
+// table measures all that is asked for.
+func table(ctx context.Context, ours, theirs *site, only []string, rounds int, n sizes) error {
+	fmt.Println("| measure | unit | plic | Postfix + Dovecot | ratio | reach |")
+	fmt.Println("|---|---|---|---|---|---|")
+	for _, m := range measures(n) {
+		if !slices.ContainsFunc(only, func(word string) bool { return strings.Contains(m.name, word) }) {
 			continue
 		}
-		if err := m.compare(ctx, rounds, ours, theirs); err != nil {
+		if m.once {
+			rounds := 1
+			if err := m.compare(ctx, rounds, ours, theirs); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+		} else if err := m.compare(ctx, rounds, ours, theirs); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
@@ -70,16 +103,16 @@ func run(ctx context.Context, only string, rounds, messages, idle int) error {
 type measure struct {
 	name    string
 	unit    string
-	once    bool // one round is enough: memory
+	once    bool    // one round is enough, or all that there can be
+	reach   float64 // what the ratio should be at most; 0 for none
+	least   float64 // what the ratio should be at least
+	most    float64 // what our own figure should be at most
 	prepare func(context.Context, *site) error
 	do      func(context.Context, *site) (float64, error)
 }
 
 // compare runs both sides in turn and prints a row.
 func (m measure) compare(ctx context.Context, rounds int, ours, theirs *site) error {
-	if m.once {
-		rounds = 1
-	}
 	sides := []*site{ours, theirs}
 	var figures [2][]float64
 	if m.prepare != nil {
@@ -99,16 +132,44 @@ func (m measure) compare(ctx context.Context, rounds int, ours, theirs *site) er
 		}
 	}
 	a, b := median(figures[0]), median(figures[1])
-	fmt.Printf("| %s | %s | %s | %s | %.2f |\n", m.name, m.unit, number(a), number(b), a/b)
+	fmt.Printf("| %s | %s | %s | %s | %s | %s |\n", m.name, m.unit, number(a), number(b), number(a/b), m.verdict(a, b))
 	return nil
 }
 
+// verdict says what was wanted, and whether it is missed.
+func (m measure) verdict(ours, theirs float64) string {
+	var want string
+	met := true
+	switch {
+	case m.most != 0:
+		want, met = "≤ "+trim(m.most)+" "+m.unit, ours <= m.most
+	case m.reach != 0:
+		want, met = "≤ "+trim(m.reach), ours <= m.reach*theirs
+	case m.least != 0:
+		want, met = "≥ "+trim(m.least), ours >= m.least*theirs
+	}
+	if !met {
+		want += ", missed"
+	}
+	return want
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
 func number(v float64) string {
-	if v >= 100 {
+	switch {
+	case v >= 100 || v <= -100:
 		return fmt.Sprintf("%.0f", v)
+	case v < 0.1 && v > 0:
+		return fmt.Sprintf("%.3f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
 }
+
+func trim(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 // rate is events a second.
 func rate(n int, took time.Duration) float64 { return float64(n) / took.Seconds() }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"plic/test/peers"
 )
@@ -16,6 +19,7 @@ const (
 	domain   = "local.test"
 	password = "benchmark-password"
 	popUser  = "pop@" + domain
+	largeBox = "Archive"
 	users    = 50
 )
 
@@ -23,19 +27,24 @@ func user(i int) string { return fmt.Sprintf("u%d@%s", i%users, domain) }
 
 // site is one side of the comparison.
 type site struct {
-	name   string
-	smtp   string // port 25 for local mail
-	relay  string // where mail for the sink is handed in
-	imap   string
-	pop3   string
-	sink   *sink
-	watch  [users]*imapConn
-	filled bool
-	// multiAppend fills the large mailbox by RFC 3502, which spares the peer
-	// its sync for each message: the filling is not measured.
-	multiAppend bool
-	program     []string // prefixes of the paths of its programs
-	stop        func()
+	name    string
+	smtp    string // port 25 for local mail
+	relay   string // where mail for the sink is handed in
+	imap    string
+	imaps   string
+	pop3    string
+	sink    *sink
+	letters *letters
+	program []string // prefixes of the paths of its programs
+	mail    string   // the directory that holds it
+	start   func(context.Context) error
+	stop    func() // of what holds the mail; start begins it again
+	last    func() // ends the rest
+
+	watch     [users]*imapConn
+	raw       int64 // octets of the messages in the large mailbox
+	onDisk    int64 // what they take there
+	popFilled bool
 }
 
 func (s *site) owns(exe string) bool {
@@ -47,6 +56,56 @@ func (s *site) owns(exe string) bool {
 	return false
 }
 
+// end stops everything.
+func (s *site) end() {
+	s.stop()
+	s.last()
+}
+
+// restart stops what holds the mail and starts it again; without the peer's
+// cache of envelopes, if ever is to be first ever.
+func (s *site) restart(ctx context.Context, ever bool) error {
+	for i, c := range s.watch {
+		if c != nil {
+			c.close()
+			s.watch[i] = nil
+		}
+	}
+	s.stop()
+	if ever {
+		err := filepath.WalkDir(s.mail, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && strings.HasPrefix(d.Name(), "dovecot.index.cache") {
+				err = os.Remove(path)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	time.Sleep(time.Second) // what is done once after a start is not measured
+	return nil
+}
+
+// used is how many octets of the disk the mail takes. Plic's ballast is kept
+// back for a full disk, and holds no mail.
+func (s *site) used() int64 {
+	var total int64
+	filepath.WalkDir(s.mail, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() == "ballast" {
+			return nil
+		}
+		if i, err := d.Info(); err == nil {
+			total += i.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		return nil
+	})
+	return total
+}
+
 const plicConfig = `hostname = "mx.local.test"
 data_dir = "%[1]s/data"
 
@@ -54,10 +113,10 @@ data_dir = "%[1]s/data"
 smtp = ["127.78.0.1:25"]
 lmtp = ["127.78.0.1:24"]
 imap = ["127.78.0.1:143"]
+imaps = ["127.78.0.1:993"]
 pop3 = ["127.78.0.1:110"]
 submission = []
 submissions = []
-imaps = []
 pop3s = []
 http = []
 
@@ -82,8 +141,8 @@ level = "warn"
 // startPlic builds plic and runs it on 127.78.0.1. Mail for the sink comes in
 // through an alias, as nobody may relay.
 func startPlic(ctx context.Context, dir string) (*site, error) {
-	s := &site{name: "plic", smtp: "127.78.0.1:25", relay: "127.78.0.1:25", imap: "127.78.0.1:143", pop3: "127.78.0.1:110",
-		program: []string{dir}}
+	s := &site{name: "plic", smtp: "127.78.0.1:25", relay: "127.78.0.1:25", imap: "127.78.0.1:143", imaps: "127.78.0.1:993", pop3: "127.78.0.1:110",
+		program: []string{dir}, mail: dir + "/data", letters: newLetters()}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -96,6 +155,35 @@ func startPlic(ctx context.Context, dir string) (*site, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build: %w: %s", err, out)
 	}
+	var err error
+	if s.sink, err = newSink("127.78.0.2:25"); err != nil {
+		return nil, err
+	}
+	s.last = func() { s.sink.Close() }
+	var server *exec.Cmd
+	s.start = func(ctx context.Context) error {
+		server = exec.Command(binary, "serve", "--config", config)
+		server.Stderr = os.Stderr
+		if err := server.Start(); err != nil {
+			return err
+		}
+		return peers.WaitFor(ctx, s.imap)
+	}
+	s.stop = func() {
+		server.Process.Signal(syscall.SIGTERM)
+		server.Wait()
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.addAccounts(ctx, binary, config); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *site) addAccounts(ctx context.Context, binary, config string) error {
 	admin := func(args ...string) error {
 		cmd := exec.CommandContext(ctx, binary, append(args, "--config", config)...)
 		cmd.Stdin = strings.NewReader(password + "\n")
@@ -104,49 +192,14 @@ func startPlic(ctx context.Context, dir string) (*site, error) {
 		}
 		return nil
 	}
-	var err error
-	if s.sink, err = newSink("127.78.0.2:25"); err != nil {
-		return nil, err
-	}
-	server := exec.Command(binary, "serve", "--config", config)
-	server.Stderr = os.Stderr
-	if err := server.Start(); err != nil {
-		return nil, err
-	}
-	s.stop = func() {
-		server.Process.Signal(syscall.SIGTERM)
-		server.Wait()
-		s.sink.Close()
-	}
-	if err := peers.WaitFor(ctx, s.imap); err != nil {
-		s.stop()
-		return nil, err
-	}
-	err = admin("domain", "add", domain)
+	err := admin("domain", "add", domain)
 	for i := range users {
 		err = errors.Join(err, admin("account", "add", user(i), "--password-stdin"))
 	}
-	err = errors.Join(err, admin("account", "add", popUser, "--password-stdin"), admin("alias", "add", "relay@"+domain, "bob@sink.test"))
-	if err != nil {
-		s.stop()
-		return nil, err
-	}
-	return s, nil
+	return errors.Join(err, admin("account", "add", popUser, "--password-stdin"), admin("alias", "add", "relay@"+domain, "bob@sink.test"))
 }
 
-// startPeers runs Postfix on 127.78.0.5, delivering by LMTP to Dovecot on
-// 127.78.0.6 with its quickest local format.
-func startPeers(ctx context.Context, dir string) (*site, error) {
-	s := &site{name: "Postfix + Dovecot", smtp: "127.78.0.5:25", relay: "127.78.0.5:25", imap: "127.78.0.6:143", pop3: "127.78.0.6:110", multiAppend: true,
-		program: []string{"/usr/lib/dovecot", "/usr/sbin/dovecot", "/usr/lib/postfix"}}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	d := &peers.Dovecot{Dir: dir + "/d", Address: "127.78.0.6", Password: password, Format: "sdbox"}
-	if err := d.Start(ctx); err != nil {
-		return nil, err
-	}
-	p := &peers.Postfix{Dir: dir + "/p", Address: "127.78.0.5", Hostname: "mx.peer.test", Settings: `virtual_mailbox_domains = ` + domain + `
+const postfixSettings = `virtual_mailbox_domains = ` + domain + `
 virtual_mailbox_maps = static:all
 virtual_alias_maps = inline:{ {relay@` + domain + ` = bob@sink.test} }
 virtual_transport = lmtp:inet:127.78.0.6:24
@@ -154,19 +207,60 @@ relayhost = [127.78.0.7]
 smtpd_client_connection_count_limit = 1000
 smtpd_client_connection_rate_limit = 0
 maximal_backoff_time = 5s
-minimal_backoff_time = 5s`}
-	if err := p.Start(ctx); err != nil {
-		d.Stop()
+minimal_backoff_time = 5s`
+
+const dovecotSettings = `ssl = yes
+ssl_cert = <%[1]s/cert.pem
+ssl_key = <%[1]s/key.pem
+service imap-login {
+  inet_listener imaps {
+    address = 127.78.0.6
+    port = 993
+    ssl = yes
+  }
+}
+`
+
+// startPeers runs Postfix on 127.78.0.5, delivering by LMTP to Dovecot on
+// 127.78.0.6 with its quickest local format.
+func startPeers(ctx context.Context, dir string) (*site, error) {
+	s := &site{name: "Postfix + Dovecot", smtp: "127.78.0.5:25", relay: "127.78.0.5:25", imap: "127.78.0.6:143", imaps: "127.78.0.6:993", pop3: "127.78.0.6:110",
+		program: []string{"/usr/lib/dovecot", "/usr/sbin/dovecot", "/usr/lib/postfix"}, mail: dir + "/d/mail", letters: newLetters()}
+	if err := os.MkdirAll(dir+"/d", 0o755); err != nil {
 		return nil, err
 	}
-	s.stop = func() {
+	if err := makeCertificate(dir + "/d"); err != nil {
+		return nil, err
+	}
+	d := &peers.Dovecot{Dir: dir + "/d", Address: "127.78.0.6", Password: password, Format: "sdbox", Settings: fmt.Sprintf(dovecotSettings, dir+"/d")}
+	p := &peers.Postfix{Dir: dir + "/p", Address: "127.78.0.5", Hostname: "mx.peer.test", Settings: postfixSettings}
+	s.start, s.stop = d.Start, func() { stopDovecot(d) }
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.Start(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.last = func() {
 		p.Stop()
-		d.Stop()
 		s.sink.Close()
 	}
 	var err error
 	if s.sink, err = newSink("127.78.0.7:25"); err != nil {
+		p.Stop()
 		s.stop()
 	}
 	return s, err
+}
+
+// stopDovecot returns when its sessions have ended, too.
+func stopDovecot(d *peers.Dovecot) {
+	d.Stop()
+	for range 200 {
+		if text, err := os.ReadFile(d.Dir + "/run/master.pid"); err != nil || len(text) == 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// mailboxMeasures are what IMAP clients do with a large mailbox.
+func mailboxMeasures(n sizes) []measure {
+	of := fmt.Sprintf(", %d messages", n.mailbox)
+	fill := func(ctx context.Context, s *site) error { return s.fill(ctx, n.mailbox) }
+	command := func(name string, reach float64, times int, command string) measure {
+		return measure{name: name, unit: "ms", reach: reach, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			return timed(ctx, s, times, func(c *imapConn) error { return c.do("%s", command) })
+		}}
+	}
+	envelope := "FETCH 1:* ENVELOPE"
+	return []measure{
+		{name: "disk: octets of a message over its raw size", unit: "%", once: true, most: 15, prepare: fill, do: overhead},
+		first("FETCH 1:* ENVELOPE, first ever"+of, envelope, 0.03, n.mailbox, true),
+		command(envelope+", warm"+of, 0.3, 1, envelope),
+		first("SELECT, first after a restart"+of, "", 1, n.mailbox, false),
+		command("SELECT, warm"+of, 0.5, 10, "SELECT "+largeBox),
+		command("FETCH 1:* (UID FLAGS)"+of, 0.5, 5, "FETCH 1:* (UID FLAGS)"),
+		{name: "bodies: 1000 by 1000 FETCH commands", unit: "ms", reach: 0.6, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			return timed(ctx, s, 3, func(c *imapConn) error {
+				for i := range 1000 {
+					if err := c.do("FETCH %d BODY.PEEK[]", i+1); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}},
+		command("bodies: 1000 in one FETCH", 0.7, 3, "FETCH 1:1000 BODY.PEEK[]"),
+		command("SEARCH FROM"+of, 0.1, 3, "SEARCH FROM "+rareName),
+		{name: "SEARCH TEXT" + of, unit: "ms", reach: 0.01, once: true, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			return timed(ctx, s, 1, func(c *imapConn) error {
+				if err := c.do("SEARCH TEXT " + rareWord); err != nil {
+					return err
+				}
+				if want := (n.mailbox + rareEvery/2 - 1) / rareEvery; c.hits != want {
+					return fmt.Errorf("found %d messages, not %d", c.hits, want)
+				}
+				return nil
+			})
+		}},
+		{name: "STORE of a flag on 1000 messages", unit: "ms", reach: 1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			sign := "-"
+			return timed(ctx, s, 6, func(c *imapConn) error {
+				sign = map[string]string{"-": "+", "+": "-"}[sign]
+				return c.do("STORE 1:1000 %sFLAGS (\\Flagged)", sign)
+			})
+		}},
+	}
+}
+
+// changeMeasures are what clients do with a thousand messages.
+func changeMeasures(n sizes) []measure {
+	fill := func(ctx context.Context, s *site) error { return s.fill(ctx, n.mailbox) }
+	return []measure{
+		{name: "APPEND of 1000 messages, each acknowledged", unit: "ms", reach: 0.3, do: func(ctx context.Context, s *site) (float64, error) {
+			return s.with(ctx, []string{"CREATE Work"}, func(c *imapConn) error {
+				for i := range 1000 {
+					if err := c.append1("Work", s.letters.letter(i)); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, "DELETE Work")
+		}},
+		{name: "MULTIAPPEND of 1000 messages", unit: "ms", reach: 0.05, do: func(ctx context.Context, s *site) (float64, error) {
+			took, err := s.with(ctx, []string{"CREATE Work"}, func(c *imapConn) error {
+				_, err := c.multi("Work", 0, 1000, 1000, s.letters.letter)
+				return err
+			}, "DELETE Work")
+			if errors.Is(err, errNoMulti) {
+				return -1, nil
+			}
+			return took, err
+		}},
+		{name: "COPY of 1000 messages", unit: "ms", reach: 0.1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			return s.with(ctx, []string{"CREATE Copies", "SELECT " + largeBox},
+				func(c *imapConn) error { return c.do("COPY 1:1000 Copies") }, "DELETE Copies")
+		}},
+		{name: "MOVE of 1000 messages", unit: "ms", reach: 0.1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			return s.with(ctx, []string{"CREATE Copies", "CREATE Moved", "SELECT " + largeBox, "COPY 1:1000 Copies", "SELECT Copies"},
+				func(c *imapConn) error { return c.do("MOVE 1:* Moved") }, "SELECT INBOX", "DELETE Copies", "DELETE Moved")
+		}},
+		{name: "EXPUNGE of 1000 messages", unit: "ms", reach: 0.5, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			return s.with(ctx, []string{"CREATE Copies", "SELECT " + largeBox, "COPY 1:1000 Copies", "SELECT Copies", `STORE 1:* +FLAGS.SILENT (\Deleted)`},
+				func(c *imapConn) error { return c.do("EXPUNGE") }, "SELECT INBOX", "DELETE Copies")
+		}},
+	}
+}
+
+// with is the time of an act between its preparation and its traces' removal.
+func (s *site) with(ctx context.Context, before []string, act func(*imapConn) error, after ...string) (float64, error) {
+	c, err := s.login(ctx, user(0))
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if err := c.each(before...); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	err = act(c)
+	took := millis(time.Since(start))
+	return took, errors.Join(err, c.each(after...))
+}
+
+// timed is the median time of something done to the large mailbox.
+func timed(ctx context.Context, s *site, times int, do func(*imapConn) error) (float64, error) {
+	c, err := s.login(ctx, user(0))
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if err := c.do("SELECT " + largeBox); err != nil {
+		return 0, err
+	}
+	var took []float64
+	for range times {
+		start := time.Now()
+		if err := do(c); err != nil {
+			return 0, err
+		}
+		took = append(took, millis(time.Since(start)))
+	}
+	return median(took), nil
+}
+
+// first is a command, or SELECT itself, on a server that has just started. With
+// ever, what the peer has gathered in its cache before is taken away.
+func first(name, command string, reach float64, messages int, ever bool) measure {
+	return measure{name: name, unit: "ms", reach: reach, once: ever,
+		prepare: func(ctx context.Context, s *site) error { return s.fill(ctx, messages) },
+		do: func(ctx context.Context, s *site) (float64, error) {
+			if err := s.restart(ctx, ever); err != nil {
+				return 0, err
+			}
+			c, err := s.login(ctx, user(0))
+			if err != nil {
+				return 0, err
+			}
+			defer c.close()
+			if command != "" {
+				if err := c.do("SELECT " + largeBox); err != nil {
+					return 0, err
+				}
+			} else {
+				command := "SELECT " + largeBox
+				start := time.Now()
+				err := c.do("%s", command)
+				return millis(time.Since(start)), err
+			}
+			start := time.Now()
+			err = c.do("%s", command)
+			return millis(time.Since(start)), err
+		}}
+}
+
+// overhead is what the large mailbox takes on the disk over its messages.
+func overhead(_ context.Context, s *site) (float64, error) {
+	return 100 * (float64(s.onDisk)/float64(s.raw) - 1), nil
+}
+
+// fill makes the large mailbox, once, and sees what it takes on the disk.
+func (s *site) fill(ctx context.Context, messages int) error {
+	if s.raw > 0 {
+		return nil
+	}
+	if err := s.restart(ctx, false); err != nil {
+		return err
+	}
+	before := s.used()
+	c, err := s.login(ctx, user(0))
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	c.do("CREATE " + largeBox) // it may be there already
+	if s.raw, err = s.pour(ctx, c, 0, messages, s.letters.letter); err != nil {
+		return err
+	}
+	if err := s.restart(ctx, false); err != nil { // all is written now
+		return err
+	}
+	s.onDisk = s.used() - before
+	return nil
+}
+
+// pour puts letters into the large mailbox, in their order.
+func (s *site) pour(ctx context.Context, c *imapConn, from, to int, letter func(int) []byte) (int64, error) {
+	octets, err := c.multi(largeBox, from, to, 200, letter)
+	if !errors.Is(err, errNoMulti) {
+		return octets, err
+	}
+	const window = 100
+	for from < to {
+		n := min(window, to-from)
+		var b []byte
+		for i := range n {
+			body := letter(from + i)
+			octets += int64(len(body))
+			b = appendText(b, "t APPEND "+largeBox, body, true)
+		}
+		var g errgroup.Group
+		g.Go(func() error {
+			_, err := bytes.NewReader(b).WriteTo(c.conn)
+			return err
+		})
+		for range n {
+			if err := c.done(); err != nil {
+				return octets, err
+			}
+		}
+		if err := g.Wait(); err != nil {
+			return octets, err
+		}
+		from += n
+	}
+	return octets, ctx.Err()
+}
+
+// insecure is a client that asks for no certificate: they are made for a day.
+var insecure = &tls.Config{InsecureSkipVerify: true}

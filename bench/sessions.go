@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// sessionMeasures are what waiting clients cost. They come first, on fresh
+// servers: one that has worked takes new connections into memory it has.
+func sessionMeasures(n sizes) []measure {
+	fresh := func(ctx context.Context, s *site) error { return s.restart(ctx, false) }
+	return []measure{
+		{name: fmt.Sprintf("memory of an idling session, of %d", n.idle), unit: "KiB", once: true, most: 25, prepare: fresh,
+			do: func(ctx context.Context, s *site) (float64, error) { return idling(ctx, s, n.idle, nil) }},
+		{name: fmt.Sprintf("memory of an idling session over TLS, of %d", n.idle), unit: "KiB", once: true, most: 45, prepare: fresh,
+			do: func(ctx context.Context, s *site) (float64, error) { return idling(ctx, s, n.idle, insecure) }},
+		{name: fmt.Sprintf("logins: %d that go on to IDLE", n.logins), unit: "ms", once: true, reach: 0.2, prepare: fresh,
+			do: func(ctx context.Context, s *site) (float64, error) {
+				start := time.Now()
+				err := s.crowd(ctx, n.logins, nil, 0, nil)
+				return millis(time.Since(start)), err
+			}},
+		{name: "delivery: from the 250 to EXISTS at an idling client", unit: "ms", reach: 0.02, do: notice},
+	}
+}
+
+// crowd has sessions log in, select their INBOX and idle, then calls a function
+// and ends them.
+func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, pause time.Duration, then func()) error {
+	conns := make([]*imapConn, n)
+	defer func() {
+		for _, c := range conns {
+			if c != nil {
+				c.close()
+			}
+		}
+	}()
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range 8 {
+		g.Go(func() error {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				c, err := s.loginAt(ctx, user(i), secret, 4<<10)
+				if err != nil {
+					return err
+				}
+				conns[i] = c
+				if err := c.do("SELECT INBOX"); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.conn, "t IDLE\r\n")
+				if _, err = c.r.ReadString('\n'); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	time.Sleep(pause)
+	if then != nil {
+		then()
+	}
+	return err
+}
+
+// idling is the memory in KiB that each idling session adds to the server's
+// processes: their proportional set size, as the kernel counts it.
+func idling(ctx context.Context, s *site, n int, secret *tls.Config) (float64, error) {
+	if err := s.crowd(ctx, 50, secret, 0, nil); err != nil { // what is made once
+		return 0, err
+	}
+	time.Sleep(5 * time.Second)
+	before, after := s.memory(), int64(0)
+	// Buffers go and collections end meanwhile.
+	err := s.crowd(ctx, n, secret, 5*time.Second, func() { after = s.memory() })
+	return float64(after-before) / float64(n), err
+}
+
+// memory is the proportional set size of the site's processes in KiB.
+func (s *site) memory() int64 {
+	var total int64
+	for _, dir := range glob("/proc/[0-9]*") {
+		if exe, _ := os.Readlink(dir + "/exe"); !s.owns(exe) {
+			continue
+		}
+		text, _ := os.ReadFile(dir + "/smaps_rollup")
+		for line := range strings.Lines(string(text)) {
+			if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
+				kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+				total += kib
+			}
+		}
+	}
+	return total
+}
+
+func glob(pattern string) []string {
+	list, _ := filepath.Glob(pattern)
+	return list
+}
+
+// notice is how long after the 250 an idling client hears of a message: the
+// median of some. Of one that hears before it is none.
+func notice(ctx context.Context, s *site) (float64, error) {
+	c, err := s.login(ctx, user(1))
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if err := c.do("SELECT INBOX"); err != nil {
+		return 0, err
+	}
+	heard, err := c.idle()
+	if err != nil {
+		return 0, err
+	}
+	sender, err := dialSMTP(ctx, s.smtp)
+	if err != nil {
+		return 0, err
+	}
+	defer sender.Close()
+	var took []float64
+	for range 9 {
+		if err := sender.message("load@sender.test", user(1), sample(2<<10)); err != nil {
+			return 0, err
+		}
+		taken := time.Now()
+		select {
+		case at := <-heard:
+			took = append(took, max(0, millis(at.Sub(taken))))
+		case <-time.After(20 * time.Second):
+			return 0, errors.New("the client was not told")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return median(took), nil
+}
