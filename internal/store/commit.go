@@ -157,6 +157,7 @@ func (c *commit) empty() bool {
 func (c *commit) apply() (*applied, error) {
 	c.batch.Mailboxes = make([]engine.MailboxChange, len(c.edits))
 	for i, e := range c.edits {
+		e.boundExpunged()
 		e.change.Record = e.next.rec
 		c.batch.Mailboxes[i] = e.change
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"sync/atomic"
 	"weak"
 
@@ -196,24 +195,4 @@ func (m *Mailbox) ClaimRecent(ctx context.Context, upTo UID) (from UID, err erro
 	// The caller need not wait until it is durable.
 	m.account.store.background.Go(func() { p.publish() })
 	return from, nil
-}
-
-// Expunged gives the UIDs expunged after a MODSEQ, by rising MODSEQ: what
-// VANISHED (EARLIER) of RFC 7162 section 3.2.10 tells.
-func (m *Mailbox) Expunged(ctx context.Context, since ModSeq) iter.Seq2[engine.Expunged, error] {
-	return func(yield func(engine.Expunged, error) bool) {
-		st := m.visible.Load()
-		if st.gone {
-			yield(engine.Expunged{}, m.errGone())
-			return
-		}
-		for x, err := range m.account.store.engine.Expunged(ctx, m.account.id, st.rec.ID, since) {
-			if err == nil && x.ModSeq > st.rec.HighestModSeq {
-				return // applied, but not durable yet
-			}
-			if !yield(x, err) {
-				return
-			}
-		}
-	}
 }

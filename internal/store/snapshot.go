@@ -22,6 +22,7 @@ type chunk struct {
 	flags   []engine.Flags
 	modseqs []ModSeq
 	rest    []rest
+	highest ModSeq // of modseqs, or more
 	unseen  int
 	deleted int
 }
@@ -48,6 +49,7 @@ func (c *chunk) push(e *Entry) {
 	c.flags = append(c.flags, e.Flags)
 	c.modseqs = append(c.modseqs, e.ModSeq)
 	c.rest = append(c.rest, rest{e.Size, e.Internal, e.Saved, e.Body})
+	c.highest = max(c.highest, e.ModSeq)
 	c.count(e.Flags, 1)
 }
 
@@ -175,6 +177,28 @@ func (s *Snapshot) Range(from, to int) iter.Seq2[int, Entry] {
 	}
 }
 
+// Changed gives the messages with index from <= i < to that have a MODSEQ above
+// since. Chunks without such are passed over.
+func (s *Snapshot) Changed(from, to int, since ModSeq) iter.Seq2[int, Entry] {
+	return func(yield func(int, Entry) bool) {
+		from, to := max(from, 0), min(to, s.n)
+		if from >= to {
+			return
+		}
+		for k := sort.SearchInts(s.starts, from+1) - 1; k < len(s.chunks) && s.starts[k] < to; k++ {
+			c, start := s.chunks[k], s.starts[k]
+			if c.highest <= since {
+				continue
+			}
+			for j := max(from-start, 0); j < min(len(c.uids), to-start); j++ {
+				if c.modseqs[j] > since && !yield(start+j, c.entry(j)) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // bytes is about how much memory the snapshot takes.
 func (s *Snapshot) bytes() int64 { return 512 + int64(s.n)*60 + int64(len(s.chunks))*128 }
 
@@ -246,6 +270,7 @@ func (b *builder) update(entries []Entry) {
 			if j, ok := slices.BinarySearch(c.uids, e.UID); ok {
 				c.count(c.flags[j], -1)
 				c.flags[j], c.modseqs[j] = e.Flags, e.ModSeq
+				c.highest = max(c.highest, e.ModSeq)
 				c.count(e.Flags, 1)
 			}
 			entries = entries[1:]
@@ -310,6 +335,7 @@ func join(a, b *chunk) *chunk {
 		out.flags = append(out.flags, c.flags...)
 		out.modseqs = append(out.modseqs, c.modseqs...)
 		out.rest = append(out.rest, c.rest...)
+		out.highest = max(out.highest, c.highest)
 		out.unseen += c.unseen
 		out.deleted += c.deleted
 	}

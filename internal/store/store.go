@@ -28,6 +28,7 @@ type Options struct {
 	IndexBytes   int64          // indexes kept in memory while nobody uses them: 256 MiB
 	ParseBytes   int64          // analysed messages kept for reading their parts: 16 MiB
 	MaxMailboxes int            // of one account: 10000
+	KeepExpunged int            // UIDs that a mailbox remembers after their messages went, up to twice as many: 10000
 }
 
 // Store holds the accounts of one site. Its methods may be called at the same
@@ -69,6 +70,9 @@ func New(o Options) *Store {
 	}
 	if o.MaxMailboxes <= 0 {
 		o.MaxMailboxes = 10000
+	}
+	if o.KeepExpunged <= 0 {
+		o.KeepExpunged = 10000
 	}
 	s := &Store{
 		o: o, engine: o.Engine,

@@ -69,6 +69,11 @@ type Mailbox struct {
 	Unseen   uint32
 	Deleted  uint32
 	Bytes    int64
+
+	// What is known of messages that went: all of them since a MODSEQ, and
+	// about how many that are.
+	ExpungedSince ModSeq
+	ExpungedCount uint32
 }
 
 // Entry is a message in a mailbox's index: small and fixed in size.
@@ -113,7 +118,8 @@ type MailboxChange struct {
 	Update     []Entry // existing messages with new flags and MODSEQ, not those of Expunge
 	Expunge    []UID   // remembered with ExpungedAt
 	ExpungedAt ModSeq
-	Remove     bool // the mailbox goes, with all its messages
+	Unlearn    ModSeq // what is remembered up to it is forgotten, also of Expunge
+	Remove     bool   // the mailbox goes, with all its messages
 }
 
 // Batch is a set of changes that happen together or not at all.

@@ -191,12 +191,10 @@ func (e *Engine) change(c *engine.MailboxChange) {
 		msg.Prefix, msg.Summary = slices.Clone(msg.Prefix), slices.Clone(msg.Summary)
 		box.messages = append(box.messages, msg)
 	}
-	if len(c.Expunge) == 0 {
-		return
-	}
 	for _, uid := range c.Expunge {
 		box.expunged = append(box.expunged, engine.Expunged{UID: uid, ModSeq: c.ExpungedAt})
 	}
+	box.expunged = slices.DeleteFunc(box.expunged, func(x engine.Expunged) bool { return x.ModSeq <= c.Unlearn })
 	rest := c.Expunge
 	box.messages = slices.DeleteFunc(box.messages, func(msg engine.Message) bool {
 		if len(rest) == 0 || msg.UID != rest[0] {

@@ -51,6 +51,7 @@ func Run(t *testing.T, place NewPlace) {
 		{"UnchangedSince", testUnchangedSince},
 		{"Keywords", testKeywords},
 		{"Expunge", testExpunge},
+		{"Vanished", testVanished},
 		{"Copy", testCopy},
 		{"Move", testMove},
 		{"Replace", testReplace},

@@ -235,6 +235,9 @@ func (c *change) mailbox(m *engine.MailboxChange) error {
 			return err
 		}
 	}
+	if m.Unlearn > 0 {
+		return c.out.DeleteRange(goneKey(m.Account, box, 0, 0), goneKey(m.Account, box, m.Unlearn+1, 0), nil)
+	}
 	return nil
 }
 

@@ -177,7 +177,9 @@ func encodeMailbox(key []byte, m *engine.Mailbox) []byte {
 	b = binary.AppendUvarint(b, uint64(m.Messages))
 	b = binary.AppendUvarint(b, uint64(m.Unseen))
 	b = binary.AppendUvarint(b, uint64(m.Deleted))
-	return seal(key, binary.AppendUvarint(b, uint64(m.Bytes)))
+	b = binary.AppendUvarint(b, uint64(m.Bytes))
+	b = binary.AppendUvarint(b, uint64(m.ExpungedSince))
+	return seal(key, binary.AppendUvarint(b, uint64(m.ExpungedCount)))
 }
 
 func decodeMailbox(key, record []byte) (engine.Mailbox, error) {
@@ -205,6 +207,10 @@ func decodeMailbox(key, record []byte) (engine.Mailbox, error) {
 	m.Unseen = uint32(f.uint())
 	m.Deleted = uint32(f.uint())
 	m.Bytes = int64(f.uint())
+	if len(f.rest) > 0 { // records of before there was a bound have it not
+		m.ExpungedSince = engine.ModSeq(f.uint())
+		m.ExpungedCount = uint32(f.uint())
+	}
 	return m, f.end()
 }
 

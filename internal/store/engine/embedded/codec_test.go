@@ -15,7 +15,7 @@ func samples() map[string]sample {
 	id := mail.ID{1, 2, 3}
 	now := time.Unix(1_800_000_000, 5)
 	account := engine.Account{ID: 1 << 50, Name: "ü@example.org", NextMailbox: 7, NextUIDValidity: 1 << 31, Created: now}
-	mailbox := engine.Mailbox{ID: 3, Name: "a/b", UIDNext: 9, Keywords: []string{"$x", ""}, Subscribed: true, Bytes: 1 << 60, Created: now}
+	mailbox := engine.Mailbox{ID: 3, Name: "a/b", UIDNext: 9, Keywords: []string{"$x", ""}, Subscribed: true, Bytes: 1 << 60, Created: now, ExpungedSince: 7, ExpungedCount: 3}
 	entry := engine.Entry{UID: 8, ModSeq: 1 << 63, Flags: 5, Size: 1, Internal: -1, Saved: 2, Body: id}
 	detail := engine.Detail{Prefix: []byte("p"), Summary: []byte("summary")}
 	item := mail.Item{ID: id, Body: mail.ID{9}, Prefix: []byte("x")}

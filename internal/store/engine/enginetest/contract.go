@@ -174,7 +174,7 @@ func testMailbox(b *bench) {
 	want := engine.Mailbox{
 		ID: 5, Name: "Ünï/x", UIDValidity: 1<<32 - 1, UIDNext: 1<<32 - 1, HighestModSeq: 1<<63 - 1, RecentFrom: 3,
 		SpecialUse: `\Sent`, Subscribed: true, NoSelect: true, Keywords: []string{"$a", "", "b"},
-		Created: b.c.now(), Messages: 1<<32 - 1, Unseen: 2, Deleted: 3, Bytes: 1<<62 + 1,
+		Created: b.c.now(), Messages: 1<<32 - 1, Unseen: 2, Deleted: 3, Bytes: 1<<62 + 1, ExpungedSince: 1<<63 - 2, ExpungedCount: 1<<32 - 1,
 	}
 	b.apply(&engine.Batch{Mailboxes: []engine.MailboxChange{{Account: 1, Record: want}}})
 	b.reopen()
@@ -255,6 +255,14 @@ func testExpunge(b *bench) {
 	b.wants("gone since", all(b.T, b.e.Expunged(b.Context(), 1, 1, 100)), []engine.Expunged{{UID: 5, ModSeq: 101}, {UID: 1, ModSeq: 104}})
 	b.wants("gone since the last", len(all(b.T, b.e.Expunged(b.Context(), 1, 1, 104))), 0)
 	b.wants("gone since ever", len(all(b.T, b.e.Expunged(b.Context(), 1, 1, 1<<64-1))), 0)
+	b.apply(&engine.Batch{Mailboxes: []engine.MailboxChange{{
+		Account: 1, Record: engine.Mailbox{ID: 1, Name: "INBOX"}, Expunge: []engine.UID{3}, ExpungedAt: 110, Unlearn: 101,
+	}}})
+	b.wants("still known", all(b.T, b.e.Expunged(b.Context(), 1, 1, 0)), []engine.Expunged{{UID: 1, ModSeq: 104}, {UID: 3, ModSeq: 110}})
+	b.apply(&engine.Batch{Mailboxes: []engine.MailboxChange{{
+		Account: 1, Record: engine.Mailbox{ID: 1, Name: "INBOX"}, Expunge: []engine.UID{4}, ExpungedAt: 120, Unlearn: 120,
+	}}})
+	b.wants("nothing known", len(all(b.T, b.e.Expunged(b.Context(), 1, 1, 0))), 0)
 	if _, err := contentOf(b.Context(), b.e, body); err != nil {
 		b.Error("a body with owners left:", err)
 	}

@@ -92,6 +92,7 @@ func (m *model) applyMailbox(c *engine.MailboxChange) {
 		delete(box.messages, uid)
 		box.gone = append(box.gone, engine.Expunged{UID: uid, ModSeq: c.ExpungedAt})
 	}
+	box.gone = slices.DeleteFunc(box.gone, func(x engine.Expunged) bool { return x.ModSeq <= c.Unlearn })
 }
 
 func sortedKeys[K interface{ ~uint32 | ~uint64 }, V any](m map[K]V) []K {
@@ -470,6 +471,10 @@ func (a *author) change(acct engine.AccountID, box *mailbox, body mail.ID) engin
 		})
 		r.UIDNext++
 		r.Messages++
+	}
+	if n := len(box.gone); n > 8 {
+		c.Unlearn = box.gone[n/2].ModSeq
+		r.ExpungedSince, r.ExpungedCount = c.Unlearn, uint32(n)
 	}
 	if a.rng.IntN(5) == 0 {
 		r.Keywords = append(slices.Clone(r.Keywords), fmt.Sprint("$k", len(r.Keywords)))
