@@ -8,20 +8,23 @@ import (
 // FetchKind is what a FetchItem asks for.
 type FetchKind uint8
 
-// The items of FETCH, RFC 9051 section 6.4.5, with those of RFC 3501 and 7162.
+// The items of FETCH, RFC 9051 section 6.4.5, with those of RFC 3501, 7162, 8514
+// and 8970.
 const (
 	FetchUID FetchKind = iota + 1
 	FetchFlags
 	FetchInternalDate
 	FetchSize
 	FetchModSeq
+	FetchSaveDate
 	FetchEnvelope
 	FetchBody          // BODY without a section
 	FetchBodyStructure // BODYSTRUCTURE
-	FetchSection       // BODY[…]
-	FetchBinary        // BINARY[…]
-	FetchBinarySize    // BINARY.SIZE[…]
-	FetchRFC822        // RFC822, RFC822.HEADER, RFC822.TEXT: Label says which
+	FetchPreview
+	FetchSection    // BODY[…]
+	FetchBinary     // BINARY[…]
+	FetchBinarySize // BINARY.SIZE[…]
+	FetchRFC822     // RFC822, RFC822.HEADER, RFC822.TEXT: Label says which
 )
 
 // FetchItem is one item of a FETCH.
@@ -41,7 +44,7 @@ func (i FetchItem) Reads() bool { return i.Kind >= FetchSection }
 // Details says that the item needs what the store has found out about the
 // message when it came.
 func (i FetchItem) Details() bool {
-	return i.Kind == FetchEnvelope || i.Kind == FetchBody || i.Kind == FetchBodyStructure
+	return FetchEnvelope <= i.Kind && i.Kind <= FetchPreview
 }
 
 // Text is the part of what Section names that is wanted.
@@ -70,10 +73,13 @@ const (
 	maxFields     = 200
 )
 
-// FetchModifiers are the modifiers of FETCH, RFC 7162 section 3.1.4.1.
+// FetchModifiers are the modifiers of FETCH, RFC 7162 sections 3.1.4.1 and 3.2.6,
+// RFC 9394 section 3.3.
 type FetchModifiers struct {
 	ChangedSince uint64
 	Since        bool // CHANGEDSINCE was given
+	Vanished     bool
+	Partial      *Partial // nil for all
 }
 
 // FetchItems reads the items of a FETCH: a macro, one item, or a list.
@@ -125,6 +131,14 @@ func (s *Scanner) fetchItem() FetchItem {
 		i.Kind = FetchSize
 	case "MODSEQ":
 		i.Kind = FetchModSeq
+	case "SAVEDATE":
+		i.Kind = FetchSaveDate
+	case "PREVIEW":
+		i.Kind = FetchPreview
+		// LAZY makes no difference: previews are made when messages come.
+		if at := s.pos; !s.Take(' ') || !s.Take('(') || !s.takeWord("LAZY") || !s.Take(')') {
+			s.pos = at // another item, or the modifiers of the FETCH
+		}
 	case "ENVELOPE":
 		i.Kind = FetchEnvelope
 	case "BODYSTRUCTURE":
@@ -283,14 +297,26 @@ func (s *Scanner) FetchModifiers() FetchModifiers {
 	if s.Err() != nil || !s.Take(' ') {
 		return m
 	}
+	any := false
 	s.List(func() {
+		any = true
 		switch word := s.Word(); word {
 		case "CHANGEDSINCE":
 			s.SP()
 			m.ChangedSince, m.Since = s.ModSeq(), true
+		case "VANISHED":
+			m.Vanished = true
+		case "PARTIAL":
+			m.Partial = s.Partial()
 		default:
 			s.Fail("FETCH knows no modifier %.40s", word)
 		}
 	})
+	if !any {
+		s.Fail("an empty list of modifiers")
+	}
+	if m.Vanished && !m.Since {
+		s.Fail("VANISHED needs CHANGEDSINCE")
+	}
 	return m
 }

@@ -24,6 +24,7 @@ func (c *conn) capabilities() string {
 	if c.account != nil {
 		return first + " LITERAL+ ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
 			" LIST-EXTENDED LIST-STATUS ESEARCH SEARCHRES BINARY CONDSTORE STATUS=SIZE" +
+			" QRESYNC UIDONLY PREVIEW" +
 			" MULTIAPPEND CATENATE REPLACE UTF8=ACCEPT APPENDLIMIT=" + strconv.FormatInt(c.server.o.MaxMessage, 10)
 	}
 	b := strings.Builder{}

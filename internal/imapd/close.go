@@ -12,11 +12,17 @@ func (c *conn) close(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := cmd.Args.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	if v := c.view; !v.readOnly && v.now.Deleted() > 0 {
-		if _, err := v.mb.Expunge(ctx, nil, true); err != nil {
+	r, v := reply{}, c.view
+	if !v.readOnly && v.now.Deleted() > 0 {
+		before := v.now
+		_, err := v.mb.Expunge(ctx, nil, true)
+		if r, err = c.expunged(ctx, err); err != nil {
 			return reply{}, err
+		}
+		if v.seq != before || v.now.HighestModSeq() != before.HighestModSeq()+1 {
+			r = reply{c.behind(), "closed"} // others have changed what is not told now
 		}
 	}
 	c.closeView(ctx)
-	return reply{}, nil
+	return r, nil
 }

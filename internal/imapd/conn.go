@@ -38,6 +38,8 @@ type conn struct {
 	rev2      bool           // ENABLE IMAP4rev2 was given
 	utf8      bool           // ENABLE UTF8=ACCEPT was given
 	condstore bool           // the client knows of mod-sequences, RFC 7162 section 3.1
+	qresync   bool           // ENABLE QRESYNC was given: VANISHED for EXPUNGE, RFC 7162 section 3.2
+	uidOnly   bool           // ENABLE UIDONLY was given: no message numbers, RFC 9586
 	bad       int            // commands that were no good, without a good one between
 	unread    *imap.Literal  // what the client has announced for this APPEND and we have not asked for
 	leaving   bool           // the session ends after this command
@@ -272,6 +274,8 @@ func (c *conn) run(ctx context.Context, cmd imap.Command, spec command, known bo
 		return reply{}, bad(errors.New("there is no such command"))
 	case !spec.allows(c):
 		return reply{}, bad(fmt.Errorf("%s cannot be given now", cmd.Name))
+	case c.uidOnly && namesNumbers(cmd.Name):
+		return reply{}, errUIDRequired
 	}
 	if c.view != nil {
 		if err := c.view.refresh(ctx); err != nil {
@@ -305,6 +309,11 @@ func (c *conn) answer(cmd imap.Command, r reply, err error) {
 	c.bad = 0
 	if r.text == "" {
 		r.text = cmd.Name + " completed"
+	}
+	if code := c.behind(); r.code == "" {
+		r.code = code
+	} else if code != "" {
+		c.out.text("* OK [", code, "] of what was told")
 	}
 	c.out.text(cmd.Tag, " OK ", r.line())
 }

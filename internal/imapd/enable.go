@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"context"
-	"strconv"
 
 	"plic/internal/imap"
 )
@@ -10,40 +9,50 @@ import (
 // enable is ENABLE, RFC 9051 section 6.3.1. What is not known is passed over.
 func (c *conn) enable(_ context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
-	var enabled string
-	rev2, condstore, utf8 := false, false, false
-	for {
+	var words []string
+	for first := true; first || !s.Done(); first = false {
 		s.SP()
-		switch s.Word() {
-		case "IMAP4REV2":
-			rev2 = true
-		case "CONDSTORE":
-			condstore = true
-		case "UTF8=ACCEPT":
-			utf8 = true
-		}
-		if s.Done() {
-			break
-		}
+		words = append(words, s.Word())
 	}
 	if err := s.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	if rev2 && !c.rev2 {
-		c.rev2 = true
-		enabled += " IMAP4rev2"
-	}
-	if utf8 && !c.utf8 { // RFC 6855 section 3
-		c.utf8 = true
-		enabled += " UTF8=ACCEPT"
-	}
-	if condstore && !c.condstore {
-		c.condstore = true
-		enabled += " CONDSTORE"
-		if c.view != nil { // RFC 7162 section 3.1.2
-			c.out.text("* OK [HIGHESTMODSEQ ", strconv.FormatUint(uint64(c.view.now.HighestModSeq()), 10), "] of the mailbox")
+	var enabled string
+	for _, word := range words {
+		if name := c.enableOne(word); name != "" {
+			enabled += " " + name
 		}
 	}
 	c.out.text("* ENABLED", enabled)
 	return reply{}, nil
+}
+
+// enableOne enables an extension and gives its name; "" if it is not known, or
+// enabled already.
+func (c *conn) enableOne(word string) string {
+	set := func(mode *bool, name string) string {
+		if *mode {
+			return ""
+		}
+		*mode = true
+		return name
+	}
+	switch word {
+	case "CONDSTORE":
+		if c.condstore {
+			return ""
+		}
+		c.learnModSeq()
+		return word
+	case "IMAP4REV2":
+		return set(&c.rev2, "IMAP4rev2")
+	case "QRESYNC": // it enables CONDSTORE, RFC 7162 section 3.2.3
+		c.learnModSeq()
+		return set(&c.qresync, word)
+	case "UIDONLY":
+		return set(&c.uidOnly, word)
+	case "UTF8=ACCEPT": // RFC 6855 section 3
+		return set(&c.utf8, word)
+	}
+	return ""
 }

@@ -41,7 +41,8 @@ func (c *conn) expunge(ctx context.Context, cmd *imap.Command) (reply, error) {
 }
 
 // expunged gives a client that knows of mod-sequences the one of the change,
-// RFC 7162 section 3.2.7.
+// RFC 7162 sections 3.2.7 to 3.2.9: of what is told before the answer nothing
+// is older.
 func (c *conn) expunged(ctx context.Context, err error) (reply, error) {
 	if err != nil || !c.condstore {
 		return reply{}, err

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -12,8 +13,8 @@ import (
 	"plic/internal/store/engine"
 )
 
-// fetch is FETCH and UID FETCH, RFC 9051 section 6.4.5, with CHANGEDSINCE of
-// RFC 7162 section 3.1.4.
+// fetch is FETCH and UID FETCH, RFC 9051 section 6.4.5, with CHANGEDSINCE and
+// VANISHED of RFC 7162 sections 3.1.4 and 3.2.6, and PARTIAL of RFC 9394.
 func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	s.SP()
@@ -21,6 +22,12 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s.SP()
 	items := s.FetchItems()
 	mod := s.FetchModifiers()
+	switch {
+	case mod.Vanished && !(byUID(cmd) && c.qresync):
+		s.Fail("VANISHED is for UID FETCH after ENABLE QRESYNC")
+	case mod.Partial != nil && !byUID(cmd):
+		s.Fail("PARTIAL is for UID FETCH")
+	}
 	if err := s.End(); err != nil {
 		return reply{}, bad(err)
 	}
@@ -30,6 +37,14 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 	}
 	f := newFetcher(c, items, mod, byUID(cmd))
 	defer f.close()
+	if mod.Vanished {
+		if err := c.fetchVanished(ctx, set, f.since); err != nil {
+			return reply{}, err
+		}
+	}
+	if mod.Partial != nil {
+		spans = f.partial(spans, mod.Partial)
+	}
 	if err := f.run(ctx, spans); err != nil {
 		return reply{}, err
 	}
@@ -54,12 +69,15 @@ type fetcher struct {
 
 func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID bool) *fetcher {
 	f := &fetcher{c: c, since: store.ModSeq(mod.ChangedSince)}
+	if mod.Since {
+		c.learnModSeq()
+	}
 	want := func(kind imap.FetchKind) {
 		if !slices.ContainsFunc(f.items, func(i imap.FetchItem) bool { return i.Kind == kind }) {
 			f.items = append(f.items, imap.FetchItem{Kind: kind, Peek: true})
 		}
 	}
-	if byUID {
+	if (byUID || c.qresync) && !c.uidOnly { // UIDFETCH has it in front
 		want(imap.FetchUID)
 	}
 	for _, it := range items {
@@ -76,7 +94,9 @@ func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID 
 		f.details = f.details || it.Details()
 		f.reads = f.reads || it.Reads()
 		f.seen = f.seen || !it.Peek && !c.view.readOnly
-		c.condstore = c.condstore || it.Kind == imap.FetchModSeq
+		if it.Kind == imap.FetchModSeq {
+			c.learnModSeq()
+		}
 	}
 	for _, it := range items { // a duplicate may be the one without PEEK
 		f.seen = f.seen || !it.Peek && it.Reads() && !c.view.readOnly
@@ -90,21 +110,18 @@ func (f *fetcher) close() { f.msg.close() }
 func (f *fetcher) run(ctx context.Context, spans []span) error {
 	v := f.c.view
 	if !f.details && !f.reads {
-		for i, it := range v.entries(spans) {
-			if it.ModSeq > f.since || f.since == 0 {
-				f.write(i, it.Entry, nil, false)
-				if f.c.out.err != nil {
-					return f.c.out.err
-				}
+		for i, it := range f.entries(spans) {
+			f.write(i, it.Entry, nil, false)
+			if f.c.out.err != nil {
+				return f.c.out.err
 			}
 		}
 		return nil
 	}
-	return v.batches(spans, func(batch []numbered) error {
+	return batches(f.entries(spans), sizeOf(spans), func(batch []numbered) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		batch = slices.DeleteFunc(batch, func(n numbered) bool { return n.ModSeq <= f.since && f.since != 0 })
 		if f.seen {
 			if err := f.setSeen(ctx, batch); err != nil {
 				return err
@@ -122,6 +139,46 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 		}
 		return nil
 	})
+}
+
+// entries gives the messages of spans that are wanted.
+func (f *fetcher) entries(spans []span) iter.Seq2[int, item] {
+	if f.since > 0 {
+		return f.c.view.changed(spans, f.since)
+	}
+	return f.c.view.entries(spans)
+}
+
+// partial leaves of the messages that are wanted those of a range, counted from
+// one of the two ends, RFC 9394 section 3.3.
+func (f *fetcher) partial(spans []span, p *imap.Partial) []span {
+	n := 0
+	if f.since == 0 {
+		n = sizeOf(spans)
+	} else {
+		for range f.entries(spans) {
+			n++
+		}
+	}
+	from, to := p.Of(n)
+	var out []span
+	if f.since == 0 {
+		for _, s := range spans {
+			if size := s.to - s.from; from < size && to > 0 {
+				out = append(out, span{s.from + max(from, 0), s.from + min(to, size)})
+			}
+			from, to = from-(s.to-s.from), to-(s.to-s.from)
+		}
+		return out
+	}
+	k := 0
+	for i := range f.entries(spans) {
+		if k >= from && k < to {
+			out = addIndex(out, i)
+		}
+		k++
+	}
+	return out
 }
 
 // setSeen marks the messages of a batch before they are sent, so that their
@@ -204,7 +261,7 @@ func (f *fetcher) find(ctx context.Context, e store.Entry) error {
 // write sends one FETCH response. changed says that its flags are news.
 func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) error {
 	c := f.c
-	b := appendFetch(c.out.line(), i)
+	b := c.appendFetch(c.out.line(), i, e.UID, false)
 	pieces := f.pieces
 	hasFlags, hasModSeq := false, false
 	for _, it := range f.items {
@@ -224,6 +281,12 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 		case imap.FetchModSeq:
 			hasModSeq = true
 			b = appendModSeq(b, e.ModSeq)
+		case imap.FetchSaveDate:
+			b = append(b, "SAVEDATE "...)
+			b = imap.AppendDateTime(b, time.Unix(e.Saved, 0).UTC())
+		case imap.FetchPreview:
+			b = append(b, "PREVIEW "...)
+			b = imap.AppendString(b, firstCharacters(d.Preview(), 200))
 		case imap.FetchEnvelope:
 			b = append(append(b, "ENVELOPE "...), d.Envelope...)
 		case imap.FetchBody:
@@ -253,6 +316,18 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 	}
 	c.out.end(append(b, ")\r\n"...))
 	return c.out.err
+}
+
+// firstCharacters cuts a text; a preview has 200 characters at most, RFC 8970
+// section 3.2.
+func firstCharacters(text string, n int) string {
+	for i := range text {
+		if n == 0 {
+			return text[:i]
+		}
+		n--
+	}
+	return text
 }
 
 // writePiece sends an item that reads, always as a literal: curl takes nothing

@@ -213,6 +213,8 @@ type client struct {
 	nc    net.Conn
 	lines chan string
 	wait  time.Duration // for a line
+
+	uidValidity string // that it was told last
 }
 
 func (h *house) dial(from string) *client {
@@ -286,6 +288,9 @@ func (c *client) expect(patterns ...string) {
 		}
 		if !match(p, line) {
 			c.t.Fatalf("got      %q\nexpected %q", line, p)
+		}
+		if rest, ok := strings.CutPrefix(line, "* OK [UIDVALIDITY "); ok {
+			c.uidValidity, _, _ = strings.Cut(rest, "]")
 		}
 	}
 }

@@ -23,5 +23,5 @@ func (c *conn) move(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if len(src) > 0 {
 		c.out.text("* OK [", copyUID(src, dst), "] moved")
 	}
-	return reply{}, err
+	return c.expunged(ctx, err)
 }

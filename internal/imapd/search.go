@@ -18,7 +18,9 @@ func (c *conn) search(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, bad(err)
 	}
 	v := c.view
-	c.condstore = c.condstore || q.ModSeq
+	if q.ModSeq {
+		c.learnModSeq()
+	}
 	f, err := c.find(ctx, &q, byUID(cmd))
 	if err != nil {
 		if q.Return.Save {
@@ -91,6 +93,9 @@ func (c *conn) find(ctx context.Context, q *imap.Search, byUID bool) (*found, er
 	case "", "UTF-8", "US-ASCII":
 	default:
 		return nil, no("BADCHARSET (UTF-8 US-ASCII)", "the charset is not known")
+	}
+	if c.uidOnly && keyNamesNumbers(&q.Key) {
+		return nil, errUIDRequired
 	}
 	v := c.view
 	p, err := v.compile(&q.Key)
@@ -165,11 +170,7 @@ func (f *found) look(ctx context.Context, p *test, byUID bool) (pending []span, 
 		case yes:
 			f.add(i, it.Entry, byUID)
 		case unknown:
-			if k := len(pending); k > 0 && pending[k-1].to == i {
-				pending[k-1].to++
-			} else {
-				pending = append(pending, span{i, i + 1})
-			}
+			pending = addIndex(pending, i)
 		}
 	}
 	return pending, nil

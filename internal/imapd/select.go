@@ -12,34 +12,35 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *imap.Command) (reply, err
 	s := cmd.Args
 	s.SP()
 	name, supplied := s.MailboxAs()
-	condstore := false
-	if s.Take(' ') { // RFC 7162 section 3.1.8
-		s.List(func() {
-			if word := s.Word(); word != "CONDSTORE" {
-				s.Fail("%s knows no parameter %.40s", cmd.Name, word)
-			}
-			condstore = true
-		})
+	p := s.SelectParams()
+	if p.Resync != nil && !c.qresync {
+		s.Fail("QRESYNC needs ENABLE QRESYNC") // RFC 7162 section 3.2.5
 	}
 	if err := s.End(); err != nil && !imap.IsNameError(err) {
 		return reply{}, bad(err)
 	}
+	if p.Resync != nil && p.Resync.Numbers != nil && c.uidOnly {
+		return reply{}, errUIDRequired
+	}
 	if c.view != nil {
 		c.closeView(ctx)
-		if c.rev2 {
-			c.out.text("* OK [CLOSED] the mailbox before is closed")
-		}
+		c.out.text("* OK [CLOSED] the mailbox before is closed") // RFC 7162 section 3.2.11
 	}
 	if err := s.Err(); err != nil {
 		return reply{}, bad(err)
 	}
-	c.condstore = c.condstore || condstore
+	c.condstore = c.condstore || p.CondStore
 	v, err := c.open(ctx, name, cmd.Name == "EXAMINE")
 	if err != nil {
 		return reply{}, err
 	}
 	c.view = v
 	c.describe(name, supplied)
+	if p.Resync != nil {
+		if err := c.resync(ctx, p.Resync); err != nil {
+			return reply{}, err
+		}
+	}
 	if v.readOnly {
 		return reply{"READ-ONLY", "the mailbox is open for reading"}, nil
 	}
@@ -74,7 +75,7 @@ func (c *conn) describe(name, supplied string) {
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	c.tellFlagNames()
 	c.tellExists()
-	if i, ok := v.seq.FirstUnseen(); ok && !c.rev2 {
+	if i, ok := v.seq.FirstUnseen(); ok && !c.rev2 && !c.uidOnly {
 		c.out.text("* OK [UNSEEN ", strconv.Itoa(i+1), "] the first that is not seen")
 	}
 	c.out.text("* OK [UIDVALIDITY ", number(uint64(v.seq.UIDValidity())), "] UIDs are valid")

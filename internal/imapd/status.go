@@ -52,11 +52,11 @@ func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.Sta
 			continue
 		}
 		b = strconv.AppendUint(b, statusValue(info, item), 10)
-		if item == imap.StatusHighestModSeq {
-			c.condstore = true
-		}
 	}
 	c.out.end(append(b, ")\r\n"...))
+	if slices.Contains(items, imap.StatusHighestModSeq) {
+		c.learnModSeq()
+	}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"context"
-	"strconv"
 	"strings"
 
 	"plic/internal/imap"
@@ -16,6 +15,8 @@ type storeArgs struct {
 	silent bool
 	names  []string
 	since  store.ModSeq
+
+	conditional bool // UNCHANGEDSINCE was given
 }
 
 // store is STORE and UID STORE, RFC 9051 section 6.4.6, with UNCHANGEDSINCE of
@@ -24,6 +25,9 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 	a := c.storeArgs(cmd.Args)
 	if err := cmd.Args.End(); err != nil {
 		return reply{}, bad(err)
+	}
+	if a.conditional {
+		c.learnModSeq()
 	}
 	flags, err := flagsOf(a.names)
 	if err != nil {
@@ -71,7 +75,7 @@ func (c *conn) storeArgs(s *imap.Scanner) storeArgs {
 			}
 			s.SP()
 			a.since = store.ModSeq(s.ModSeq())
-			c.condstore = c.condstore || s.Err() == nil
+			a.conditional = true
 		})
 		s.SP()
 	}
@@ -112,12 +116,7 @@ func (c *conn) tellStored(spans []span, withUID, silent bool, modified []store.U
 		if !it.there || failed || silent && !(c.condstore && v.isOwn(it.Entry)) {
 			continue
 		}
-		b := appendFetch(c.out.line(), i)
-		if withUID {
-			b = append(b, "UID "...)
-			b = strconv.AppendUint(b, uint64(it.UID), 10)
-			b = append(b, ' ')
-		}
+		b := c.appendFetch(c.out.line(), i, it.UID, withUID || c.qresync)
 		if !silent {
 			b = append(b, "FLAGS "...)
 			b = c.appendFlags(b, it.Entry)

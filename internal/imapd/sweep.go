@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"iter"
 
 	"plic/internal/store"
 )
@@ -15,15 +16,11 @@ type numbered struct {
 	item
 }
 
-// batches gives the messages of spans some at a time, in one slice that is used
+// batches gives messages, n at most, some at a time, in one slice that is used
 // again.
-func (v *view) batches(spans []span, take func([]numbered) error) error {
-	n := 0
-	for _, s := range spans {
-		n += s.to - s.from
-	}
+func batches(entries iter.Seq2[int, item], n int, take func([]numbered) error) error {
 	batch := make([]numbered, 0, min(n, batchSize))
-	for i, it := range v.entries(spans) {
+	for i, it := range entries {
 		if batch = append(batch, numbered{i, it}); len(batch) == batchSize {
 			if err := take(batch); err != nil {
 				return err
@@ -40,7 +37,7 @@ func (v *view) batches(spans []span, take func([]numbered) error) error {
 // sweep visits the messages of spans with their details; nil for those that are
 // gone or damaged.
 func (v *view) sweep(ctx context.Context, spans []span, visit func(int, item, *store.Detail) error) error {
-	return v.batches(spans, func(batch []numbered) error { return v.sweepBatch(ctx, batch, visit) })
+	return batches(v.entries(spans), sizeOf(spans), func(batch []numbered) error { return v.sweepBatch(ctx, batch, visit) })
 }
 
 func (v *view) sweepBatch(ctx context.Context, batch []numbered, visit func(int, item, *store.Detail) error) error {

@@ -43,16 +43,17 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 	return c.out.err
 }
 
-// tellNumbers sends EXPUNGE, from the last message to the first so that each
-// number is still right when it comes, and EXISTS.
+// tellNumbers sends EXPUNGE or VANISHED, and EXISTS.
 func (c *conn) tellNumbers(changes store.Changes) {
 	v := c.view
-	for _, uid := range slices.Backward(changes.Expunged) {
-		if i, ok := v.seq.Find(uid); ok {
-			b := append(c.out.line(), "* "...)
-			b = strconv.AppendInt(b, int64(i+1), 10)
-			c.out.end(append(b, " EXPUNGE\r\n"...))
+	if c.qresync || c.uidOnly {
+		var gone []imap.Range
+		for _, uid := range changes.Expunged {
+			gone = imap.AddNumber(gone, uint32(uid))
 		}
+		c.tellVanished(slices.Values(gone), everyUID, false)
+	} else {
+		c.tellExpunged(changes.Expunged)
 	}
 	more := changes.Added < v.now.Len()
 	v.seq = v.now
@@ -61,6 +62,18 @@ func (c *conn) tellNumbers(changes store.Changes) {
 	}
 	v.takeRecent()
 	c.tellExists()
+}
+
+// tellExpunged sends EXPUNGE, from the last message to the first so that each
+// number is still right when it comes.
+func (c *conn) tellExpunged(uids []store.UID) {
+	for _, uid := range slices.Backward(uids) {
+		if i, ok := c.view.seq.Find(uid); ok {
+			b := append(c.out.line(), "* "...)
+			b = strconv.AppendInt(b, int64(i+1), 10)
+			c.out.end(append(b, " EXPUNGE\r\n"...))
+		}
+	}
 }
 
 func (c *conn) tellExists() {
@@ -77,10 +90,8 @@ func (c *conn) tellFlags(e store.Entry) {
 	if !ok {
 		return
 	}
-	b := appendFetch(c.out.line(), i)
-	b = append(b, "UID "...)
-	b = strconv.AppendUint(b, uint64(e.UID), 10)
-	b = append(b, " FLAGS "...)
+	b := c.appendFetch(c.out.line(), i, e.UID, true)
+	b = append(b, "FLAGS "...)
 	b = c.appendFlags(b, e)
 	if c.condstore {
 		b = appendModSeq(append(b, ' '), e.ModSeq)
@@ -88,11 +99,22 @@ func (c *conn) tellFlags(e store.Entry) {
 	c.out.end(append(b, ")\r\n"...))
 }
 
-// appendFetch begins the FETCH response of the message with an index.
-func appendFetch(b []byte, i int) []byte {
+// appendFetch begins the FETCH response of the message with an index, with its
+// UID if that is wanted; or UIDFETCH, which has it at any rate, RFC 9586 section 3.
+func (c *conn) appendFetch(b []byte, i int, uid store.UID, withUID bool) []byte {
 	b = append(b, "* "...)
+	if c.uidOnly {
+		b = strconv.AppendUint(b, uint64(uid), 10)
+		return append(b, " UIDFETCH ("...)
+	}
 	b = strconv.AppendInt(b, int64(i+1), 10)
-	return append(b, " FETCH ("...)
+	b = append(b, " FETCH ("...)
+	if withUID {
+		b = append(b, "UID "...)
+		b = strconv.AppendUint(b, uint64(uid), 10)
+		b = append(b, ' ')
+	}
+	return b
 }
 
 func appendModSeq(b []byte, m store.ModSeq) []byte {

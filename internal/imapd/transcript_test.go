@@ -18,6 +18,7 @@ import (
 //	hangup N                      close the connection
 //	N> text                       client N sends a line; \r \n \0 \xNN are octets, here and below
 //	N< pattern                    client N gets a line; "..." is any text
+//	                              <uidvalidity> is that which client N was told last
 //	N!                            client N's connection has ended
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
@@ -89,7 +90,7 @@ func step(t *testing.T, h *house, clients map[string]*client, n int, line string
 	}
 	switch {
 	case strings.HasPrefix(rest, "> "):
-		c.send(octets(rest[2:]) + "\r\n")
+		c.send(strings.ReplaceAll(octets(rest[2:]), "<uidvalidity>", c.uidValidity) + "\r\n")
 	case rest == ">":
 		c.send("\r\n")
 	case strings.HasPrefix(rest, "< "):

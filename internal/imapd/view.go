@@ -52,6 +52,23 @@ func (v *view) reload(ctx context.Context) error {
 // span is a run of indexes in seq, the end excluded.
 type span struct{ from, to int }
 
+// sizeOf is how many messages are in spans.
+func sizeOf(spans []span) (n int) {
+	for _, s := range spans {
+		n += s.to - s.from
+	}
+	return n
+}
+
+// addIndex adds an index above all others.
+func addIndex(spans []span, i int) []span {
+	if k := len(spans); k > 0 && spans[k-1].to == i {
+		spans[k-1].to++
+		return spans
+	}
+	return append(spans, span{i, i + 1})
+}
+
 // spans finds the messages that a set names, by number or UID. A number that
 // no message has is an error, RFC 9051 section 9 (seq-number); a UID is not.
 func (v *view) spans(set imap.Set, byUID bool) ([]span, error) {
@@ -68,17 +85,7 @@ func (v *view) spans(set imap.Set, byUID bool) ([]span, error) {
 	default:
 		return numberSpans(set, n)
 	}
-	out := make([]span, 0, len(uids))
-	for _, r := range uids {
-		s := span{v.seq.Search(store.UID(r.Lo)), v.seq.Len()}
-		if r.Hi < imap.Star {
-			s.to = v.seq.Search(store.UID(r.Hi + 1))
-		}
-		if s.from < s.to {
-			out = append(out, s)
-		}
-	}
-	return out, nil
+	return v.uidSpans(uids), nil
 }
 
 func numberSpans(set imap.Set, n int) ([]span, error) {
@@ -129,11 +136,7 @@ func (v *view) current(e store.Entry) item {
 
 // uids gives the UIDs of spans that are still there, and whether some are not.
 func (v *view) uids(spans []span) (uids []store.UID, missing bool) {
-	n := 0
-	for _, s := range spans {
-		n += s.to - s.from
-	}
-	uids = make([]store.UID, 0, n)
+	uids = make([]store.UID, 0, sizeOf(spans))
 	for _, it := range v.entries(spans) {
 		if it.there {
 			uids = append(uids, it.UID)
