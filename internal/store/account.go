@@ -86,6 +86,9 @@ func (s *Store) open(ctx context.Context, name string) (*Account, error) {
 	slices.SortFunc(t.nodes, func(a, b node) int { return compareNames(a.name, b.name) })
 	a.tree = t
 	a.visible.Store(t)
+	if err := a.readACLs(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -231,11 +234,14 @@ func (a *Account) Mailbox(name string) (*Mailbox, error) {
 
 // remove takes the account away with everything in it.
 func (a *Account) remove() error {
-	c, err := a.store.lock(a)
+	c, err := a.store.lock(a.store.site, a)
 	if err != nil {
 		return err
 	}
 	defer c.unlock()
+	if err := c.unshare(a); err != nil {
+		return err
+	}
 	c.batch.Forget = []engine.AccountID{a.id}
 	p, err := c.apply()
 	if err != nil {

@@ -78,7 +78,7 @@ func (c *commit) edit(m *Mailbox) (*edit, error) {
 	if m.head.gone {
 		return nil, fmt.Errorf("mailbox %s: %w", m.head.rec.Name, ErrGone)
 	}
-	e := &edit{m: m, next: &state{rec: m.head.rec}}
+	e := &edit{m: m, next: &state{rec: m.head.rec, acl: m.head.acl}}
 	e.change.Account = m.account.id
 	c.edits = append(c.edits, e)
 	return e, nil
@@ -160,6 +160,9 @@ func (c *commit) apply() (*applied, error) {
 		e.boundExpunged()
 		e.change.Record = e.next.rec
 		c.batch.Mailboxes[i] = e.change
+		if e.next.gone && len(e.m.head.acl) > 0 {
+			c.batch.PutNotes = append(c.batch.PutNotes, engine.Note{Account: e.m.account.id, Key: aclKey(e.next.rec.ID)})
+		}
 	}
 	ticket, err := c.s.engine.Apply(&c.batch)
 	if err != nil {

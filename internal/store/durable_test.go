@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -111,6 +112,9 @@ func TestNothingVisibleBeforeDurable(t *testing.T) {
 			_, err := tx.Commit(ctx)
 			return err
 		},
+		"rights": func(ctx context.Context, _ *world, m, _ *store.Mailbox) error {
+			return m.ChangeACL(ctx, func(l store.ACL) store.ACL { return l.With(store.Grant{Who: "bob", Rights: store.MayRead}) })
+		},
 		"remove": func(ctx context.Context, w *world, m, _ *store.Mailbox) error {
 			return w.s.RemoveAccount(ctx, m.Account().Name())
 		},
@@ -161,6 +165,7 @@ func infoText(m *store.Mailbox) string {
 		if i.Subscribed {
 			b.WriteString(" subscribed")
 		}
+		fmt.Fprint(&b, i.ACL)
 		b.WriteByte('\n')
 	}
 	return b.String()

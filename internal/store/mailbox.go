@@ -26,6 +26,7 @@ type Mailbox struct {
 type state struct {
 	seq  uint64 // of the commit that made it, in the account
 	rec  engine.Mailbox
+	acl  ACL
 	snap *Snapshot // nil if the index is not in memory
 	gone bool
 }
@@ -68,7 +69,7 @@ func (st *state) info() Info {
 	return Info{
 		Name: r.Name, SpecialUse: r.SpecialUse, Subscribed: r.Subscribed, NoSelect: r.NoSelect,
 		Messages: r.Messages, Unseen: r.Unseen, Deleted: r.Deleted, Bytes: r.Bytes,
-		UIDNext: r.UIDNext, UIDValidity: r.UIDValidity, HighestModSeq: r.HighestModSeq,
+		ACL: st.acl, UIDNext: r.UIDNext, UIDValidity: r.UIDValidity, HighestModSeq: r.HighestModSeq,
 	}
 }
 

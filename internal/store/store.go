@@ -90,6 +90,15 @@ func New(o Options) *Store {
 // Account opens an account, which all its users share; at first use it is made,
 // with INBOX, Drafts, Sent, Junk, Trash and Archive. There is nothing to close.
 func (s *Store) Account(ctx context.Context, name string) (*Account, error) {
+	return s.account(ctx, name, s.create)
+}
+
+// Existing is Account for one that has been used before; ErrNoAccount.
+func (s *Store) Existing(ctx context.Context, name string) (*Account, error) {
+	return s.account(ctx, name, func(context.Context, string) (*Account, error) { return nil, ErrNoAccount })
+}
+
+func (s *Store) account(ctx context.Context, name string, create func(context.Context, string) (*Account, error)) (*Account, error) {
 	if err := checkAccountName(name); err != nil {
 		return nil, err
 	}
@@ -103,7 +112,7 @@ func (s *Store) Account(ctx context.Context, name string) (*Account, error) {
 		}
 		a, err = s.open(ctx, name)
 		if errors.Is(err, engine.ErrNotFound) {
-			a, err = s.create(ctx, name)
+			a, err = create(ctx, name)
 		}
 		s.leave(name, a, done)
 		if err != nil {

@@ -15,6 +15,7 @@ type plan struct {
 	a     *Account
 	rec   engine.Account
 	nodes []node
+	acl   ACL // of new mailboxes that have none above them
 }
 
 func (c *commit) plan(a *Account) *plan {
@@ -32,7 +33,7 @@ func (p *plan) uidValidity() uint32 {
 }
 
 // make puts a new mailbox under a free name.
-func (p *plan) make(rec engine.Mailbox) {
+func (p *plan) make(rec engine.Mailbox) *edit {
 	rec.ID = p.rec.NextMailbox
 	p.rec.NextMailbox++
 	rec.UIDValidity = p.uidValidity()
@@ -43,6 +44,7 @@ func (p *plan) make(rec engine.Mailbox) {
 	e.change.Account = p.a.id
 	p.c.edits = append(p.c.edits, e)
 	p.put(rec.Name, m)
+	return e
 }
 
 func (p *plan) put(name string, m *Mailbox) {
@@ -56,15 +58,17 @@ func (p *plan) drop(name string) {
 	}
 }
 
-// rec is a node's record with what the plan did to it.
-func (p *plan) record(m *Mailbox) *engine.Mailbox {
+// state is a node's state with what the plan did to it.
+func (p *plan) state(m *Mailbox) *state {
 	for _, e := range p.c.edits {
 		if e.m == m {
-			return &e.next.rec
+			return e.next
 		}
 	}
-	return &m.head.rec
+	return m.head
 }
+
+func (p *plan) record(m *Mailbox) *engine.Mailbox { return &p.state(m).rec }
 
 // real says that there is a mailbox of the name, not only its children or a
 // subscription.
@@ -86,8 +90,7 @@ func (p *plan) ensure(name, use string, subscribed bool) error {
 		if len(p.nodes) >= p.a.store.o.MaxMailboxes {
 			return fmt.Errorf("mailbox %s: %w", name, ErrLimit)
 		}
-		p.make(engine.Mailbox{Name: name, SpecialUse: use, Subscribed: subscribed})
-		return nil
+		return p.inherit(p.make(engine.Mailbox{Name: name, SpecialUse: use, Subscribed: subscribed}))
 	}
 	e, err := p.c.edit(m)
 	if err != nil {
@@ -96,7 +99,7 @@ func (p *plan) ensure(name, use string, subscribed bool) error {
 	e.next.rec.NoSelect = false
 	e.next.rec.SpecialUse = use
 	e.next.rec.UIDValidity = p.uidValidity()
-	return nil
+	return p.inherit(e)
 }
 
 // ensureParents makes what is missing above a name, RFC 9051 section 6.3.4.
@@ -169,6 +172,12 @@ func validUse(use string) bool {
 // as in RFC 6154; each is for one mailbox. ErrExists, ErrBadName, ErrSpecialUse,
 // ErrLimit.
 func (a *Account) Create(ctx context.Context, name, specialUse string) error {
+	return a.CreateFor(ctx, name, specialUse, nil)
+}
+
+// CreateFor is Create by another than the owner. Rights come from the mailbox
+// above; acl is for a new one at the top.
+func (a *Account) CreateFor(ctx context.Context, name, specialUse string, acl ACL) error {
 	clean, err := CleanName(strings.TrimSuffix(name, Separator))
 	if err != nil {
 		return err
@@ -177,6 +186,7 @@ func (a *Account) Create(ctx context.Context, name, specialUse string) error {
 		return fmt.Errorf("create %s: special use %.30q: %w", clean, specialUse, ErrSpecialUse)
 	}
 	err = a.plan(ctx, func(p *plan) error {
+		p.acl = acl
 		if p.real(clean) {
 			return ErrExists
 		}

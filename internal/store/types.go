@@ -84,6 +84,7 @@ type Info struct {
 	NoSelect    bool // there is no mailbox of this name, only children of it
 	NonExistent bool // NoSelect and no children either: only a subscription is left
 	HasChildren bool
+	ACL         ACL
 
 	Messages      uint32
 	Unseen        uint32

@@ -25,8 +25,7 @@ func (s *site) notes(n store.Notes, prefix string) string {
 }
 
 func testNotes(t *testing.T, s *site) {
-	a := s.account("ann")
-	inbox, sent := s.mailbox("ann", "INBOX"), s.mailbox("ann", "Sent")
+	a, sent := s.account("ann"), s.mailbox("ann", "Sent")
 	s.ok(s.Notes().Put(s.ctx, "x/a", []byte("site")))
 	s.ok(a.Notes().Put(s.ctx, "x/a", []byte("account")))
 	s.ok(a.Notes().Put(s.ctx, "x/b", []byte{}))
@@ -43,7 +42,8 @@ func testNotes(t *testing.T, s *site) {
 	check()
 	s.restart()
 	check()
-	a, inbox, sent = s.account("ann"), s.mailbox("ann", "INBOX"), s.mailbox("ann", "Done")
+	inbox := s.mailbox("ann", "INBOX")
+	a, sent = s.account("ann"), s.mailbox("ann", "Done")
 	value, err := a.Notes().Get(s.ctx, "x/b")
 	equal(t, "an empty note", fmt.Sprint(value != nil, len(value), err), "true 0 <nil>")
 	if _, err := inbox.Notes().Get(s.ctx, "x/a"); !errors.Is(err, engine.ErrNotFound) {

@@ -57,6 +57,7 @@ func Run(t *testing.T, place NewPlace) {
 		{"Replace", testReplace},
 		{"LargeCopy", testLargeCopy},
 		{"Recent", testRecent},
+		{"Share", testShare},
 		{"Notes", testNotes},
 		{"NotesTogether", testNotesTogether},
 		{"Watch", testWatch},
