@@ -181,6 +181,7 @@ type IMAP struct {
 	LoginTimeout        time.Duration
 	Connections         int
 	ConnectionsPerLogin int
+	SharedAccount       string
 }
 
 // POP3 is what a POP3 session may use.

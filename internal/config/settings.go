@@ -156,6 +156,7 @@ func (c *Config) reading() []Section {
 			{"login_timeout", "How long a session may take to log in.", live, duration{&c.IMAP.LoginTimeout, time.Second, time.Hour}},
 			{"connections", "Connections to IMAP; further ones get BYE.", live, number{&c.IMAP.Connections, 1, 1000000}},
 			{"connections_per_login", "Connections of one account from one address.", live, number{&c.IMAP.ConnectionsPerLogin, 1, 10000}},
+			{"shared_account", "The account of each domain whose mailboxes its other accounts see below `shared/`, as far as it gives them rights (RFC 4314): the part before the @, as `shared`. Empty: there are none.", live, free{&c.IMAP.SharedAccount, "local part", localPart}},
 		}},
 		{"pop3", "What POP3 sessions hold to.", []Setting{
 			{"timeout", "How long a session may be silent (RFC 1939 section 3 wants 10 minutes).", live, duration{&c.POP3.Timeout, time.Second, day}},

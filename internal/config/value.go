@@ -186,6 +186,14 @@ func (t free) read(v any) error {
 	return nil
 }
 
+// localPart checks the part of an address before its @.
+func localPart(s string) error {
+	if a, err := mail.ParseAddress(s + "@example.org"); err != nil || a.Local != s {
+		return errors.New("not the part of an address before its @")
+	}
+	return nil
+}
+
 // domain is a host name.
 type domain struct{ p *mail.Domain }
 

@@ -49,6 +49,7 @@ type List struct {
 	ReturnSubscribed                bool
 	ReturnChildren                  bool
 	ReturnSpecialUse                bool
+	ReturnMyRights                  bool // RFC 8440
 	Status                          []StatusItem
 }
 
@@ -117,6 +118,8 @@ func (s *Scanner) listReturn(l *List) {
 			l.ReturnChildren = true
 		case "SPECIAL-USE":
 			l.ReturnSpecialUse = true
+		case "MYRIGHTS":
+			l.ReturnMyRights = true
 		case "STATUS":
 			s.SP()
 			l.Status = s.StatusItems()

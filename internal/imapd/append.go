@@ -31,7 +31,7 @@ func (c *conn) append(ctx context.Context, cmd *imap.Command) (reply, error) {
 	find := func() error {
 		if a.to == nil {
 			var err error
-			a.to, err = c.target(name)
+			a.to, err = c.target(ctx, name)
 			return err
 		}
 		return nil
@@ -41,6 +41,9 @@ func (c *conn) append(ctx context.Context, cmd *imap.Command) (reply, error) {
 			return reply{}, err
 		}
 		more = !a.s.Done() || c.unread != nil
+	}
+	for i := range a.in {
+		a.in[i].Flags = c.permitted(a.to, a.in[i].Flags)
 	}
 	placed, err := a.to.Append(ctx, a.in...)
 	if err != nil {
@@ -64,9 +67,13 @@ func appendUID(placed []store.Placed) string {
 
 // target finds the mailbox that messages shall go to; if it is missing the
 // client may make it and try again.
-func (c *conn) target(name string) (*store.Mailbox, error) {
-	mb, err := c.account.Mailbox(name)
-	if errors.Is(err, store.ErrNoMailbox) && imap.ValidMailboxName(name) == nil {
+func (c *conn) target(ctx context.Context, name string) (*store.Mailbox, error) {
+	p, err := c.place(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	mb, err := c.at(p, store.MayInsert)
+	if errors.Is(err, store.ErrNoMailbox) && p.own() && imap.ValidMailboxName(name) == nil {
 		return nil, no("TRYCREATE", "there is no such mailbox")
 	}
 	return mb, err

@@ -93,7 +93,7 @@ func (a *arrivals) include(ctx context.Context, draft *store.Draft, text string)
 	if u.Access != "" || u.Host != "" && u.User != "" && u.User != a.c.account.Name() {
 		return badURL(text, "only messages of this user can be taken")
 	}
-	mb, err := a.c.account.Mailbox(u.Mailbox)
+	mb, err := a.c.mailbox(ctx, u.Mailbox, store.MayRead)
 	if err != nil {
 		return badURL(text, "there is no such mailbox")
 	}

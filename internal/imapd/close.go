@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"plic/internal/imap"
+	"plic/internal/store"
 )
 
 // close is CLOSE, RFC 9051 section 6.4.1: messages marked \Deleted go, and
@@ -13,7 +14,7 @@ func (c *conn) close(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, bad(err)
 	}
 	r, v := reply{}, c.view
-	if !v.readOnly && v.now.Deleted() > 0 {
+	if v.need(store.MayExpunge) == nil && v.now.Deleted() > 0 {
 		before := v.now
 		_, err := v.mb.Expunge(ctx, nil, true)
 		if r, err = c.expunged(ctx, err); err != nil {

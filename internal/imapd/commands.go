@@ -37,8 +37,10 @@ func (d command) allows(c *conn) bool {
 
 // lookup finds a command by its name in upper case.
 func lookup(name string) (d command, ok bool) {
-	if d = anyCommand(name); d.run == nil {
-		d = messageCommand(name)
+	for _, of := range [...]func(string) command{anyCommand, messageCommand, ownerCommand} {
+		if d = of(name); d.run != nil {
+			break
+		}
 	}
 	return d, d.run != nil
 }
@@ -117,6 +119,23 @@ func messageCommand(name string) command {
 		return command{selected, true, (*conn).move}
 	case "REPLACE", "UID REPLACE":
 		return command{selected, true, (*conn).replace}
+	}
+	return command{}
+}
+
+// ownerCommand are the commands about what a mailbox has beside messages.
+func ownerCommand(name string) command {
+	switch name {
+	case "GETACL":
+		return command{loggedIn, true, (*conn).getACL}
+	case "SETACL":
+		return command{loggedIn, true, (*conn).setACL}
+	case "DELETEACL":
+		return command{loggedIn, true, (*conn).deleteACL}
+	case "LISTRIGHTS":
+		return command{loggedIn, true, (*conn).listRights}
+	case "MYRIGHTS":
+		return command{loggedIn, true, (*conn).myRights}
 	}
 	return command{}
 }

@@ -11,11 +11,11 @@ import (
 
 // copy is COPY and UID COPY, RFC 9051 section 6.4.7.
 func (c *conn) copy(ctx context.Context, cmd *imap.Command) (reply, error) {
-	uids, to, err := c.transferArgs(cmd)
+	uids, to, err := c.transferArgs(ctx, cmd)
 	if err != nil || len(uids) == 0 {
 		return reply{}, err
 	}
-	src, dst, err := c.view.mb.Copy(ctx, uids, to)
+	src, dst, err := c.view.mb.CopyBut(ctx, uids, to, ^c.changeable(to))
 	if err != nil || len(src) == 0 {
 		return reply{}, err
 	}
@@ -24,7 +24,7 @@ func (c *conn) copy(ctx context.Context, cmd *imap.Command) (reply, error) {
 
 // transferArgs reads what COPY and MOVE have in common. Of messages named by
 // number all must be there; UIDs that are not are passed over.
-func (c *conn) transferArgs(cmd *imap.Command) (uids []store.UID, to *store.Mailbox, err error) {
+func (c *conn) transferArgs(ctx context.Context, cmd *imap.Command) (uids []store.UID, to *store.Mailbox, err error) {
 	s := cmd.Args
 	s.SP()
 	set := s.Set()
@@ -41,7 +41,7 @@ func (c *conn) transferArgs(cmd *imap.Command) (uids []store.UID, to *store.Mail
 	if missing && !byUID(cmd) {
 		return nil, nil, no("EXPUNGEISSUED", "some of the messages are gone")
 	}
-	to, err = c.target(name)
+	to, err = c.target(ctx, name)
 	return uids, to, err
 }
 

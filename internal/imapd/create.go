@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"plic/internal/imap"
+	"plic/internal/store"
 )
 
 // create is CREATE, RFC 9051 section 6.3.4, with the special use of RFC 6154
@@ -35,14 +36,50 @@ func (c *conn) create(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if err := c.account.Create(ctx, name, use); err != nil {
+	p, err := c.place(ctx, name)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := c.mayCreate(p); err != nil {
+		return reply{}, err
+	}
+	if err := p.create(ctx, use); err != nil {
 		return reply{}, err
 	}
 	supplied = strings.TrimSuffix(supplied, string(imap.Delimiter))
-	if info, err := c.account.Info(name); err == nil && c.rev2 && supplied != name {
+	if info, err := c.info(ctx, name); err == nil && c.rev2 && supplied != name {
 		c.tellMailbox(info, supplied)
 	}
 	return reply{}, nil
+}
+
+// mayCreate says whether the user may make a mailbox in a place. Whether there
+// is one is not told to who may not.
+func (c *conn) mayCreate(p place) error {
+	switch {
+	case p.own():
+		return nil
+	case p.account == nil:
+		return errNoRight
+	}
+	need := store.MayLookup | store.MayCreate
+	if above := p.account.Above(p.name); above == nil || !above.RightsOf(c.account.Name()).Has(need) {
+		return errNoRight
+	}
+	return nil
+}
+
+// create makes a mailbox. One at the top of another's tree has the rights that
+// INBOX has.
+func (p place) create(ctx context.Context, use string) error {
+	if p.own() {
+		return p.account.Create(ctx, p.name, use)
+	}
+	inbox, err := p.account.Mailbox(store.Inbox)
+	if err != nil {
+		return err
+	}
+	return p.account.CreateFor(ctx, p.name, use, inbox.ACL())
 }
 
 // specialUse gives the one use, in the spelling of RFC 6154.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"plic/internal/imap"
+	"plic/internal/store"
 )
 
 // expunge is EXPUNGE and UID EXPUNGE, RFC 9051 sections 6.4.3 and 6.4.9. The
@@ -19,8 +20,8 @@ func (c *conn) expunge(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := s.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	if v.readOnly {
-		return reply{}, errReadOnly
+	if err := v.need(store.MayExpunge); err != nil {
+		return reply{}, err
 	}
 	if v.now.Deleted() == 0 {
 		return reply{}, nil

@@ -93,13 +93,13 @@ func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID 
 	for _, it := range f.items {
 		f.details = f.details || it.Details()
 		f.reads = f.reads || it.Reads()
-		f.seen = f.seen || !it.Peek && !c.view.readOnly
+		f.seen = f.seen || !it.Peek && c.view.need(store.MaySee) == nil
 		if it.Kind == imap.FetchModSeq {
 			c.learnModSeq()
 		}
 	}
 	for _, it := range items { // a duplicate may be the one without PEEK
-		f.seen = f.seen || !it.Peek && it.Reads() && !c.view.readOnly
+		f.seen = f.seen || !it.Peek && it.Reads() && c.view.need(store.MaySee) == nil
 	}
 	return f
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +47,7 @@ func (u users) Resolve(context.Context, mail.Address) (directory.Target, error) 
 }
 
 func (u users) Account(_ context.Context, login string) (directory.Account, error) {
-	if login != "alice" && login != "bob" {
+	if !slices.Contains([]string{"alice", "bob", "carl", "team"}, login) {
 		return directory.Account{}, directory.ErrNotFound
 	}
 	return directory.Account{Name: login, Secret: u.secret}, nil

@@ -21,7 +21,10 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 	for i := range l.Patterns {
 		l.Patterns[i] = l.Reference + l.Patterns[i]
 	}
-	infos := c.account.Mailboxes()
+	infos, err := c.reachable(ctx, l.Patterns)
+	if err != nil {
+		return reply{}, err
+	}
 	var above map[string]bool
 	if l.Recursive {
 		above = aboveSubscribed(infos)
@@ -91,6 +94,11 @@ func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, ch
 		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
 	}
 	c.out.end(append(b, '\r', '\n'))
+	if l.ReturnMyRights && !info.NoSelect {
+		if err := c.tellRightsTo(ctx, info.Name); err != nil {
+			return err
+		}
+	}
 	if len(l.Status) > 0 && !info.NoSelect { // RFC 5819 section 2
 		return c.tellStatus(ctx, info, l.Status)
 	}

@@ -10,7 +10,7 @@ import (
 
 // lsub is LSUB, RFC 3501 section 6.3.9: subscribed names that match, and for
 // "%" also the names that do not but have such below them.
-func (c *conn) lsub(_ context.Context, cmd *imap.Command) (reply, error) {
+func (c *conn) lsub(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	s.SP()
 	reference := s.Pattern()
@@ -24,7 +24,10 @@ func (c *conn) lsub(_ context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, nil
 	}
 	pattern = reference + pattern
-	infos := c.account.Mailboxes()
+	infos, err := c.reachable(ctx, []string{pattern})
+	if err != nil {
+		return reply{}, err
+	}
 	above := aboveSubscribed(infos)
 	tell := func(name, attributes string) {
 		b := append(c.out.line(), "* LSUB "...)

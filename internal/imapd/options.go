@@ -20,6 +20,9 @@ type Options struct {
 	TLS     *tls.Config // nil for none: then there is no STARTTLS
 	Now     func() time.Time
 	Version string // told by ID
+	// Shared names the account whose mailboxes are those that an account shares
+	// with others of the site; "" or nil for none.
+	Shared func(account string) string
 
 	MaxMessage     int64         // octets of a message to APPEND: 50 MiB
 	MaxConnections int           // of one Serve: 20000

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"plic/internal/imap"
+	"plic/internal/store"
 )
 
 // rename is RENAME, RFC 9051 section 6.3.6.
@@ -19,16 +20,44 @@ func (c *conn) rename(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := imap.ValidMailboxName(to); err != nil {
 		return reply{}, no("CANNOT", "%v", err)
 	}
-	if c.view != nil && from != "INBOX" && (c.view.mb.Name() == from || isBelow(c.view.mb.Name(), from)) {
-		return reply{}, no("INUSE", "the mailbox or one below it is selected; close it first")
-	}
-	if err := c.account.Rename(ctx, from, to); err != nil {
+	p, target, err := c.renaming(ctx, from, to)
+	if err != nil {
 		return reply{}, err
 	}
-	if info, err := c.account.Info(to); err == nil && c.rev2 && supplied != to {
+	if v := c.view; v != nil && v.mb.Account() == p.account && p.name != "INBOX" && (v.mb.Name() == p.name || isBelow(v.mb.Name(), p.name)) {
+		return reply{}, no("INUSE", "the mailbox or one below it is selected; close it first")
+	}
+	if err := p.account.Rename(ctx, p.name, target); err != nil {
+		return reply{}, err
+	}
+	if info, err := c.info(ctx, to); err == nil && c.rev2 && supplied != to {
 		c.tellMailbox(info, supplied)
 	}
 	return reply{}, nil
+}
+
+// renaming finds the mailbox and its new name in the same account. Another's
+// INBOX stays where it is.
+func (c *conn) renaming(ctx context.Context, from, to string) (p place, target string, err error) {
+	if p, err = c.place(ctx, from); err != nil {
+		return p, "", err
+	}
+	if !p.own() {
+		if _, err := c.at(p, store.MayRemove); err != nil {
+			return p, "", err
+		}
+	}
+	q, err := c.place(ctx, to)
+	if err != nil {
+		return p, "", err
+	}
+	switch {
+	case p.account != q.account || q.name == "":
+		return p, "", no("CANNOT", "a mailbox stays with its account")
+	case !p.own() && p.name == store.Inbox:
+		return p, "", no("CANNOT", "another's INBOX cannot be renamed")
+	}
+	return p, q.name, c.mayCreate(q)
 }
 
 // isBelow says that a name is below another in the hierarchy.

@@ -27,13 +27,13 @@ func (c *conn) replace(ctx context.Context, cmd *imap.Command) (reply, error) {
 	defer a.discard()
 	var uid store.UID
 	find := func() (err error) {
-		if c.view.readOnly {
-			return errReadOnly
+		if err := c.view.need(store.MayDelete | store.MayExpunge); err != nil {
+			return err
 		}
 		if uid, err = c.only(number, byUID(cmd)); err != nil {
 			return err
 		}
-		a.to, err = c.target(name)
+		a.to, err = c.target(ctx, name)
 		return err
 	}
 	if err := a.message(ctx, find); err != nil {
@@ -43,6 +43,7 @@ func (c *conn) replace(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, bad(errors.New("a message is replaced by one"))
 	}
 	t := c.server.o.Store.Begin()
+	a.in[0].Flags = c.permitted(a.to, a.in[0].Flags)
 	t.Deliver(a.to, a.in[0])
 	t.Replace(c.view.mb, uid)
 	placed, err := t.Commit(ctx)

@@ -100,6 +100,8 @@ func (c *conn) refusalOf(err error) refusal {
 		{store.ErrSpecialUse, "USEATTR", "the special use is not known, or another mailbox has it"},
 		{store.ErrLimit, "LIMIT", "there are too many mailboxes"},
 		{store.ErrTooManyKeywords, "LIMIT", "the mailbox has too many keywords"},
+		{store.ErrBadIdentifier, "CANNOT", "not an identifier that rights can be given to"},
+		{store.ErrBadNote, "TOOBIG", "what is to be kept is too big"},
 		{store.ErrBadKeyword, "CANNOT", "not a keyword"},
 	} {
 		if errors.Is(err, known.err) {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"plic/internal/imap"
+	"plic/internal/store"
 )
 
 // selectMailbox is SELECT and EXAMINE, RFC 9051 sections 6.3.2 and 6.3.3.
@@ -35,7 +36,7 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *imap.Command) (reply, err
 		return reply{}, err
 	}
 	c.view = v
-	c.describe(name, supplied)
+	c.describe(ctx, name, supplied)
 	if p.Resync != nil {
 		if err := c.resync(ctx, p.Resync); err != nil {
 			return reply{}, err
@@ -49,11 +50,16 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *imap.Command) (reply, err
 
 // open makes a view of a mailbox.
 func (c *conn) open(ctx context.Context, name string, readOnly bool) (*view, error) {
-	mb, err := c.account.Mailbox(name)
+	mb, err := c.mailbox(ctx, name, store.MayRead)
 	if err != nil {
 		return nil, err
 	}
-	v := &view{mb: mb, readOnly: readOnly}
+	v := &view{mb: mb, who: c.account.Name()}
+	if err := v.allowed(); err != nil {
+		return nil, err
+	}
+	readOnly = readOnly || v.rights&changing == 0
+	v.readOnly = readOnly
 	if v.now, err = mb.Snapshot(ctx); err != nil {
 		return nil, err
 	}
@@ -70,7 +76,7 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) (*view, err
 }
 
 // describe tells what a client needs to know of a mailbox that it has opened.
-func (c *conn) describe(name, supplied string) {
+func (c *conn) describe(ctx context.Context, name, supplied string) {
 	v := c.view
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	c.tellFlagNames()
@@ -84,7 +90,7 @@ func (c *conn) describe(name, supplied string) {
 	if c.rev2 {
 		info := v.mb.Info()
 		info.Name = name
-		if full, err := c.account.Info(name); err == nil {
+		if full, err := c.info(ctx, name); err == nil {
 			info = full
 		}
 		c.tellMailbox(info, supplied)

@@ -19,7 +19,7 @@ func (c *conn) status(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := s.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	mb, err := c.account.Mailbox(name)
+	mb, err := c.mailbox(ctx, name, store.MayRead)
 	if err != nil {
 		return reply{}, err
 	}
@@ -62,7 +62,7 @@ func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.Sta
 
 // recentIn counts the messages that no session was told of as \Recent.
 func (c *conn) recentIn(ctx context.Context, info store.Info) (int, error) {
-	mb, err := c.account.Mailbox(info.Name)
+	mb, err := c.mailbox(ctx, info.Name, store.MayRead)
 	if err != nil {
 		return 0, err
 	}

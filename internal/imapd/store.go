@@ -41,10 +41,14 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if v.readOnly {
 		return reply{}, errReadOnly
 	}
+	may := c.changeable(v.mb)
+	if flags, err = narrow(a.op, flags, may); err != nil {
+		return reply{}, err
+	}
 	uids, missing := v.uids(spans)
 	var modified []store.UID
 	if len(uids) > 0 {
-		if v.own, modified, err = v.mb.SetFlags(ctx, uids, a.op, flags, a.since); err != nil {
+		if v.own, modified, err = v.mb.SetFlagsBut(ctx, uids, a.op, flags, a.since, ^may); err != nil {
 			return reply{}, err
 		}
 		if err := v.reload(ctx); err != nil {

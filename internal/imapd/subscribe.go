@@ -19,5 +19,12 @@ func (c *conn) subscribe(ctx context.Context, cmd *imap.Command) (reply, error) 
 	if err := imap.ValidMailboxName(name); err != nil && on {
 		return reply{}, no("CANNOT", "%v", err)
 	}
+	p, err := c.place(ctx, name)
+	if err != nil {
+		return reply{}, err
+	}
+	if !p.own() {
+		return reply{}, c.subscribeForeign(ctx, p, on)
+	}
 	return reply{}, c.account.Subscribe(ctx, name, on)
 }

@@ -180,11 +180,11 @@ func (c *conn) tellFlagNames() {
 	b := append(c.out.line(), "* FLAGS "...)
 	b = imap.AppendFlags(b, names...)
 	b = append(b, "\r\n* OK [PERMANENTFLAGS "...)
-	if v.readOnly {
+	if may := c.changeable(v.mb); v.readOnly || may == 0 {
 		b = append(b, "()] nothing can be changed here\r\n"...)
 	} else {
-		b = imap.AppendFlags(b, append(names, `\*`)...)
-		b = append(b, "] these flags and new keywords are kept\r\n"...)
+		b = imap.AppendFlags(b, permanent(names, may)...)
+		b = append(b, "] these flags are kept\r\n"...)
 	}
 	c.out.end(b)
 }

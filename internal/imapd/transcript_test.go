@@ -14,7 +14,7 @@ import (
 //	# a comment
 //	mail MAILBOX FILE [FLAG...]   deliver a message of testdata to alice
 //	open N [FROM]                 connect as client N; the greeting is read
-//	login N                       open, and log in as alice
+//	login N [USER]                open, and log in as alice, or another user
 //	hangup N                      close the connection
 //	N> text                       client N sends a line; \r \n \0 \xNN are octets, here and below
 //	N< pattern                    client N gets a line; "..." is any text
@@ -39,7 +39,11 @@ func TestTranscripts(t *testing.T) {
 }
 
 func play(t *testing.T, lines []string) {
-	h := newHouse(t, func(o *Options) { o.MaxMessage = 1 << 20; o.PerUserIP = 5 })
+	h := newHouse(t, func(o *Options) {
+		o.MaxMessage = 1 << 20
+		o.PerUserIP = 5
+		o.Shared = func(string) string { return "team" }
+	})
 	clients := map[string]*client{}
 	for i, line := range lines {
 		if line == "" || line[0] == '#' {
@@ -77,7 +81,11 @@ func step(t *testing.T, h *house, clients map[string]*client, n int, line string
 		clients[words[1]].expect("* OK [CAPABILITY ...")
 		return
 	case "login":
-		clients[words[1]] = h.open("alice")
+		user := "alice"
+		if len(words) > 2 {
+			user = words[2]
+		}
+		clients[words[1]] = h.open(user)
 		return
 	case "hangup":
 		clients[words[1]].nc.Close()

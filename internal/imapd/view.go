@@ -14,6 +14,8 @@ import (
 // now.
 type view struct {
 	mb       *store.Mailbox
+	who      string       // whose session it is
+	rights   store.Rights // to the mailbox, at the last look
 	readOnly bool
 	seq      *store.Snapshot // gives the numbers that the client knows
 	told     *store.Snapshot // the flags that the client knows; seq or newer
@@ -46,6 +48,30 @@ func (v *view) reload(ctx context.Context) error {
 		return errGone
 	}
 	v.now = now
+	return v.allowed()
+}
+
+// changing are the rights without which a mailbox is for reading only.
+const changing = store.MaySee | store.MayWrite | store.MayInsert | store.MayDelete | store.MayExpunge
+
+// allowed looks at the rights. To who may not read any more the mailbox is
+// gone.
+func (v *view) allowed() error {
+	v.rights = v.mb.RightsOf(v.who)
+	if !v.rights.Has(store.MayLookup | store.MayRead) {
+		return errGone
+	}
+	return nil
+}
+
+// need says why something cannot be changed in the mailbox.
+func (v *view) need(r store.Rights) error {
+	switch {
+	case v.readOnly:
+		return errReadOnly
+	case !v.rights.Has(r):
+		return errNoRight
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"plic/internal/auth"
@@ -52,7 +53,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	all.imap = imapd.New(imapd.Options{
 		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
-		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Grace: orNone(c.StopGrace),
+		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Shared: sharedAccount(c.IMAP.SharedAccount), Grace: orNone(c.StopGrace),
 	})
 	all.pop3 = pop3d.New(pop3d.Options{
 		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),
@@ -77,6 +78,17 @@ func (all *services) serve(ctx context.Context, service string, l net.Listener) 
 		return all.imap.Serve(ctx, l, service == "imaps")
 	default:
 		return all.pop3.Serve(ctx, l, service == "pop3s")
+	}
+}
+
+// sharedAccount gives the account of an account's domain that owns what is
+// shared there.
+func sharedAccount(local string) func(string) string {
+	return func(account string) string {
+		if _, domain, ok := strings.Cut(account, "@"); ok && local != "" {
+			return local + "@" + domain
+		}
+		return ""
 	}
 }
 

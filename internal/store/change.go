@@ -37,12 +37,17 @@ func (m *Mailbox) begin(ctx context.Context) (*commit, *edit, *Snapshot, error) 
 // Those with a MODSEQ above unchangedSince are left as they are and returned as
 // modified, RFC 7162 section 3.1.3; give MaxModSeq for none.
 func (m *Mailbox) SetFlags(ctx context.Context, uids []UID, op FlagOp, f Flags, unchangedSince ModSeq) (changed []Entry, modified []UID, err error) {
+	return m.SetFlagsBut(ctx, uids, op, f, unchangedSince, 0)
+}
+
+// SetFlagsBut is SetFlags that leaves some flags as they are.
+func (m *Mailbox) SetFlagsBut(ctx context.Context, uids []UID, op FlagOp, f Flags, unchangedSince ModSeq, keep engine.Flags) (changed []Entry, modified []UID, err error) {
 	c, e, snap, err := m.begin(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer c.unlock()
-	modified, err = e.setFlags(ctx, snap, uids, op, f, unchangedSince)
+	modified, err = e.setFlags(ctx, snap, uids, op, f, unchangedSince, keep)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,7 +60,7 @@ func (m *Mailbox) SetFlags(ctx context.Context, uids []UID, op FlagOp, f Flags, 
 	return e.change.Update, modified, nil
 }
 
-func (e *edit) setFlags(ctx context.Context, snap *Snapshot, uids []UID, op FlagOp, f Flags, since ModSeq) (modified []UID, err error) {
+func (e *edit) setFlags(ctx context.Context, snap *Snapshot, uids []UID, op FlagOp, f Flags, since ModSeq, keep engine.Flags) (modified []UID, err error) {
 	var bits engine.Flags
 	numbered := false
 	for i, uid := range rising(uids) {
@@ -85,7 +90,7 @@ func (e *edit) setFlags(ctx context.Context, snap *Snapshot, uids []UID, op Flag
 		case FlagsRemove:
 			next = msg.Flags &^ bits
 		}
-		if next != msg.Flags {
+		if next = next&^keep | msg.Flags&keep; next != msg.Flags {
 			e.flag(&msg, next)
 		}
 	}

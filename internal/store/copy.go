@@ -21,7 +21,12 @@ const (
 // order, RFC 9051 section 6.4.7. After an error there are no copies. Beyond
 // 8192 messages it is more than one commit, which others may see one by one.
 func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) (src []UID, dst []Placed, err error) {
-	src, dst, err = m.transfer(ctx, uids, to, false)
+	return m.CopyBut(ctx, uids, to, 0)
+}
+
+// CopyBut is Copy without some of the flags.
+func (m *Mailbox) CopyBut(ctx context.Context, uids []UID, to *Mailbox, drop engine.Flags) (src []UID, dst []Placed, err error) {
+	src, dst, err = m.transfer(ctx, uids, to, false, drop)
 	if err == nil || len(dst) == 0 || errors.Is(err, engine.ErrFailed) {
 		return src, dst, err
 	}
@@ -40,10 +45,15 @@ func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) (src []UID,
 // is never in both mailboxes nor in neither. Beyond 8192 messages it is more
 // than one commit; after an error it gives what was moved until then.
 func (m *Mailbox) Move(ctx context.Context, uids []UID, to *Mailbox) (src []UID, dst []Placed, err error) {
-	return m.transfer(ctx, uids, to, true)
+	return m.transfer(ctx, uids, to, true, 0)
 }
 
-func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bool) (src []UID, dst []Placed, err error) {
+// MoveBut is Move without some of the flags.
+func (m *Mailbox) MoveBut(ctx context.Context, uids []UID, to *Mailbox, drop engine.Flags) (src []UID, dst []Placed, err error) {
+	return m.transfer(ctx, uids, to, true, drop)
+}
+
+func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bool, drop engine.Flags) (src []UID, dst []Placed, err error) {
 	if to.account.store != m.account.store {
 		return nil, nil, errors.New("the mailbox is of another store")
 	}
@@ -53,7 +63,7 @@ func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bo
 		if err != nil {
 			return src, dst, fmt.Errorf("copy from %s: %w", m.Name(), err)
 		}
-		s, d, err := m.transferBatch(ctx, details, to, move)
+		s, d, err := m.transferBatch(ctx, details, to, move, drop)
 		if err != nil {
 			return src, dst, fmt.Errorf("copy from %s to %s: %w", m.Name(), to.Name(), err)
 		}
@@ -91,13 +101,13 @@ func (m *Mailbox) details(ctx context.Context, uids []UID) (out []engine.Detaile
 	return out, n, nil
 }
 
-func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, to *Mailbox, move bool) (src []UID, dst []Placed, err error) {
+func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, to *Mailbox, move bool, drop engine.Flags) (src []UID, dst []Placed, err error) {
 	c, err := m.account.store.lock(m.account, to.account)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer c.unlock()
-	if src, dst, err = m.transferLocked(ctx, c, details, to, move); err != nil {
+	if src, dst, err = m.transferLocked(ctx, c, details, to, move, drop); err != nil {
 		return nil, nil, err
 	}
 	if len(src) == 0 {
@@ -109,7 +119,7 @@ func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, 
 	return src, dst, nil
 }
 
-func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engine.Detailed, to *Mailbox, move bool) (src []UID, dst []Placed, err error) {
+func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engine.Detailed, to *Mailbox, move bool, drop engine.Flags) (src []UID, dst []Placed, err error) {
 	st, err := m.loaded(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -136,7 +146,7 @@ func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engin
 		}
 		msg := engine.Message{Entry: e, Detail: details[i].Detail}
 		msg.Saved = saved
-		if msg.Flags, err = flags.translate(e.Flags); err != nil {
+		if msg.Flags, err = flags.translate(e.Flags &^ drop); err != nil {
 			return nil, nil, err
 		}
 		p, err := into.add(msg)
