@@ -52,6 +52,9 @@ func rules() map[string]rule {
 		"pki":              {ground, "vfs"},
 		"serve":            {ground, ""},
 		"spf":              {ground, "dns"},
+		"dkim":             {ground, "dns message"},
+		"arc":              {ground, "dkim dns"},
+		"dmarc":            {ground, "dns mail message"},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
