@@ -77,7 +77,7 @@ func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, pause time.
 // idling is the memory in KiB that each idling session adds to the server's
 // processes: their proportional set size, as the kernel counts it.
 func idling(ctx context.Context, s *site, n int, secret *tls.Config) (float64, error) {
-	if err := s.crowd(ctx, 2*users, secret, 0, nil); err != nil { // what is made once
+	if err := s.crowd(ctx, 50, secret, 0, nil); err != nil { // what is made once
 		return 0, err
 	}
 	time.Sleep(5 * time.Second)

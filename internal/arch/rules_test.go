@@ -40,6 +40,8 @@ func rules() map[string]rule {
 		"smtp":    {words, "mail"},
 		"imap":    {words, "mail message"},
 		"sasl":    {words, ""},
+		"casemap": {words, ""},
+		"thread":  {words, ""},
 		"dsn":     {words, "mail message"},
 
 		"vfs":              {ground, ""},
@@ -59,7 +61,8 @@ func rules() map[string]rule {
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
 		"store/memory":          {store, "mail store/engine"},
-		"store":                 {store, "imap mail message store/engine vfs"},
+		"store/search":          {store, "casemap message"},
+		"store":                 {store, "casemap imap mail message store/engine vfs"},
 
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
 
@@ -70,7 +73,7 @@ func rules() map[string]rule {
 
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
-		"imapd": {read, "auth imap journal mail message sasl serve store store/engine"},
+		"imapd": {read, "auth casemap imap journal mail message sasl serve store store/engine store/search thread"},
 		"pop3d": {read, "auth journal mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},

@@ -345,6 +345,8 @@ func FuzzCommand(f *testing.F) {
 	for _, s := range []string{
 		"a NOOP\r\n", "a LOGIN {5}\r\nalice \"x\"\r\n", "a FETCH 1:* (BODY.PEEK[1.HEADER.FIELDS (a \"b\")]<0.5> BINARY[2] UID)\r\n",
 		"a UID SEARCH RETURN (ALL) CHARSET UTF-8 OR (NOT SEEN) HEADER x {1+}\r\ny MODSEQ \"/flags/x\" all 5\r\n",
+		"a UID SORT RETURN (PARTIAL -1:-9 UPDATE) (REVERSE DATE RELEVANCY) UTF-8 FUZZY TEXT x OLDER 5\r\n", "a THREAD REFS UTF-8 FILTER f\r\n",
+		"a ESEARCH IN (personal subtree-one (a b) mailboxes c) RETURN (COUNT) SAVEDON 1-Feb-2023\r\n",
 		"a LIST (SUBSCRIBED) \"\" (a% \"&U,BTFw-\") RETURN (STATUS (MESSAGES))\r\n", "a APPEND x (\\Seen) \" 1-Feb-2023 03:04:05 +0200\" {3}\r\n",
 		"a STATUS x (SIZE)\r\n", "a X ((((\r\n", "\r\n", "a X {99999999999999999999}\r\n", "a X \"\\",
 	} {
@@ -370,6 +372,9 @@ func FuzzCommand(f *testing.F) {
 			for _, read := range []func(*Scanner){
 				func(s *Scanner) { s.SP(); s.Set(); s.SP(); s.FetchItems(); s.FetchModifiers() },
 				func(s *Scanner) { s.Search() },
+				func(s *Scanner) { s.Sort() },
+				func(s *Scanner) { s.Thread() },
+				func(s *Scanner) { s.ESearch() },
 				func(s *Scanner) { s.ListCommand() },
 				func(s *Scanner) { s.SP(); s.Mailbox(); s.SP(); s.StatusItems() },
 				func(s *Scanner) {

@@ -11,30 +11,37 @@ type SearchOp uint8
 // The search keys of RFC 9051 section 6.4.4 and RFC 3501, brought to as few as
 // will do: UNSEEN is NOT of a flag, UNDELETED too, OLD is NOT RECENT.
 const (
-	SearchAnd        SearchOp = iota + 1 // Keys; none is ALL
-	SearchOr                             // Keys, two of them
-	SearchNot                            // Keys[0]
-	SearchNumbers                        // Set
-	SearchUIDs                           // Set
-	SearchFlag                           // Text
-	SearchRecent                         // the session's own flag
-	SearchBefore                         // Date: INTERNALDATE before it
-	SearchSince                          // Date: on it or after
-	SearchOn                             // Date
-	SearchSentBefore                     // Date: the Date field's
-	SearchSentSince                      // Date
-	SearchSentOn                         // Date
-	SearchLarger                         // Number
-	SearchSmaller                        // Number
-	SearchModSeq                         // Number
-	SearchFrom                           // Text in the envelope, as the next four
-	SearchTo                             // Text
-	SearchCc                             // Text
-	SearchBcc                            // Text
-	SearchSubject                        // Text
-	SearchHeader                         // Text in the header field Field
-	SearchBody                           // Text
-	SearchText                           // Text
+	SearchAnd         SearchOp = iota + 1 // Keys; none is ALL
+	SearchOr                              // Keys, two of them
+	SearchNot                             // Keys[0]
+	SearchNumbers                         // Set
+	SearchUIDs                            // Set
+	SearchFlag                            // Text
+	SearchRecent                          // the session's own flag
+	SearchBefore                          // Date: INTERNALDATE before it
+	SearchSince                           // Date: on it or after
+	SearchOn                              // Date
+	SearchSentBefore                      // Date: the Date field's
+	SearchSentSince                       // Date
+	SearchSentOn                          // Date
+	SearchLarger                          // Number
+	SearchSmaller                         // Number
+	SearchModSeq                          // Number
+	SearchFrom                            // Text in the envelope, as the next four
+	SearchTo                              // Text
+	SearchCc                              // Text
+	SearchBcc                             // Text
+	SearchSubject                         // Text
+	SearchHeader                          // Text in the header field Field
+	SearchBody                            // Text
+	SearchText                            // Text
+	SearchOlder                           // Number: INTERNALDATE as many seconds ago or more, RFC 5032
+	SearchYounger                         // Number: as many seconds ago or less
+	SearchSavedBefore                     // Date: when it came into the mailbox, RFC 8514
+	SearchSavedSince                      // Date
+	SearchSavedOn                         // Date
+	SearchFuzzy                           // Keys[0] as people mean it, RFC 6203
+	SearchFilter                          // Text: the name of a search kept, RFC 5466
 )
 
 // SearchKey is a node of a search program.
@@ -48,72 +55,52 @@ type SearchKey struct {
 	Date   time.Time
 }
 
-// SearchReturn says what a search shall give, RFC 9051 section 6.4.4.
-type SearchReturn struct {
-	Extended             bool // RETURN was given
-	Min, Max, All, Count bool
-	Save                 bool
-}
-
 // MaxSearchKeys bounds the nodes of a search program.
 const MaxSearchKeys = 5000
 
-// Search is a SEARCH command.
+// Search is a SEARCH command, or what SORT, THREAD and ESEARCH have of one.
 type Search struct {
 	Return  SearchReturn
 	Charset string // upper case, "" if none was given
 	Key     SearchKey
 	ModSeq  bool // some key asks for mod-sequences
+	Fuzzy   bool // some key is FUZZY
+	Sorted  bool // it is that of a SORT or THREAD, which cannot do without CHARSET
 }
 
 // Search reads what follows the name of a SEARCH: RETURN, CHARSET and keys.
 func (s *Scanner) Search() Search {
 	var q Search
 	s.SP()
-	if s.takeWord("RETURN") {
-		s.SP()
-		q.Return = s.searchReturn()
-		s.SP()
-	}
+	s.returnOptions(&q)
 	if s.takeWord("CHARSET") {
 		s.SP()
 		q.Charset = strings.ToUpper(s.AString())
 		s.SP()
 	}
+	s.searchProgram(&q)
+	return q
+}
+
+// SearchProgram reads search keys that stand alone: a filter of RFC 5466.
+func (s *Scanner) SearchProgram() Search {
+	var q Search
+	s.searchProgram(&q)
+	return q
+}
+
+func (s *Scanner) searchProgram(q *Search) {
 	n := 0
 	q.Key.Op = SearchAnd
 	for {
-		q.Key.Keys = append(q.Key.Keys, s.searchKey(&q, &n))
+		q.Key.Keys = append(q.Key.Keys, s.searchKey(q, &n))
 		if s.err != nil || !s.Take(' ') {
-			return q
+			break
 		}
 	}
-}
-
-func (s *Scanner) searchReturn() SearchReturn {
-	r := SearchReturn{Extended: true}
-	any := false
-	s.List(func() {
-		any = true
-		switch word := s.Word(); word {
-		case "MIN":
-			r.Min = true
-		case "MAX":
-			r.Max = true
-		case "ALL":
-			r.All = true
-		case "COUNT":
-			r.Count = true
-		case "SAVE":
-			r.Save = true
-		default:
-			s.Fail("SEARCH RETURN knows no %.40s", word)
-		}
-	})
-	if !any {
-		r.All = true // "an empty list means ALL", RFC 9051 section 6.4.4
+	if q.Return.Relevancy && !q.Fuzzy {
+		s.Fail("RELEVANCY is for FUZZY searches only") // RFC 6203 section 4
 	}
-	return r
 }
 
 // searchKey reads one key; n counts them.
@@ -143,6 +130,10 @@ func (s *Scanner) searchKey(q *Search, n *int) SearchKey {
 	case "NOT":
 		s.SP()
 		return SearchKey{Op: SearchNot, Keys: []SearchKey{s.searchKey(q, n)}}
+	case "FUZZY":
+		s.SP()
+		q.Fuzzy = true
+		return SearchKey{Op: SearchFuzzy, Keys: []SearchKey{s.searchKey(q, n)}}
 	case "OR":
 		k := SearchKey{Op: SearchOr, Keys: make([]SearchKey, 2)}
 		s.SP()
@@ -169,7 +160,7 @@ func searchFlag(word string) (SearchKey, bool) {
 	not := func(k SearchKey) SearchKey { return SearchKey{Op: SearchNot, Keys: []SearchKey{k}} }
 	recent := SearchKey{Op: SearchRecent}
 	switch word {
-	case "ALL":
+	case "ALL", "SAVEDATESUPPORTED": // RFC 8514 section 4.3: all mailboxes keep it
 		return SearchKey{Op: SearchAnd}, true
 	case "ANSWERED", "DELETED", "DRAFT", "FLAGGED", "SEEN":
 		return flag(`\` + word), true
@@ -194,8 +185,13 @@ func (s *Scanner) searchValue(word string) SearchKey {
 	}
 	s.SP()
 	switch k.Op {
-	case SearchBefore, SearchSince, SearchOn, SearchSentBefore, SearchSentSince, SearchSentOn:
+	case SearchBefore, SearchSince, SearchOn, SearchSentBefore, SearchSentSince, SearchSentOn,
+		SearchSavedBefore, SearchSavedSince, SearchSavedOn:
 		k.Date = s.Date()
+	case SearchOlder, SearchYounger:
+		if k.Number = int64(s.Number()); k.Number == 0 {
+			s.Fail("%s wants a number of seconds above 0", word)
+		}
 	case SearchLarger, SearchSmaller:
 		k.Number = s.Number64()
 	case SearchFlag:
@@ -250,6 +246,24 @@ func searchOp(word string) SearchOp {
 		return SearchBody
 	case "TEXT":
 		return SearchText
+	}
+	return searchExtension(word)
+}
+
+func searchExtension(word string) SearchOp {
+	switch word {
+	case "OLDER":
+		return SearchOlder
+	case "YOUNGER":
+		return SearchYounger
+	case "SAVEDBEFORE":
+		return SearchSavedBefore
+	case "SAVEDSINCE":
+		return SearchSavedSince
+	case "SAVEDON":
+		return SearchSavedOn
+	case "FILTER":
+		return SearchFilter
 	}
 	return 0
 }

@@ -84,6 +84,8 @@ func anyCommand(name string) command {
 		return command{loggedIn, true, (*conn).status}
 	case "APPEND":
 		return command{loggedIn, true, (*conn).append}
+	case "ESEARCH":
+		return command{loggedIn, true, (*conn).esearch}
 	case "IDLE":
 		return command{loggedIn, true, (*conn).idle}
 	}
@@ -105,6 +107,16 @@ func messageCommand(name string) command {
 		return command{selected, false, (*conn).search}
 	case "UID SEARCH":
 		return command{selected, true, (*conn).search}
+	case "SORT":
+		return command{selected, false, (*conn).sort}
+	case "UID SORT":
+		return command{selected, true, (*conn).sort}
+	case "THREAD":
+		return command{selected, false, (*conn).thread}
+	case "UID THREAD":
+		return command{selected, true, (*conn).thread}
+	case "CANCELUPDATE":
+		return command{selected, true, (*conn).cancelUpdate}
 	case "FETCH":
 		return command{selected, false, (*conn).fetch}
 	case "UID FETCH":

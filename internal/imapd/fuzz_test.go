@@ -3,7 +3,6 @@ package imapd
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -130,31 +129,3 @@ func FuzzPreAuth(f *testing.F) {
 		checkOutput(t, conn.out.Bytes())
 	})
 }
-
-// FuzzText folds and strips whatever comes, in pieces of any size.
-func FuzzText(f *testing.F) {
-	f.Add([]byte("<p>Gr&uuml;&szlig;e <!-- no --> a<b c='>'>d</b> &#x41;&bogus; 1 < 2"), 3)
-	f.Add([]byte("ÄÖÜ é e\u0301 ß \xff\xfe \xe2\x82"), 1)
-	f.Fuzz(func(t *testing.T, text []byte, size int) {
-		size = 1 + (size&0xff)%7
-		whole, err := io.ReadAll(newFolder(&htmlText{r: bytes.NewReader(text)}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		pieces, err := io.ReadAll(newFolder(&htmlText{r: &drip{bytes.NewReader(text), size}}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(whole, pieces) {
-			t.Fatalf("%q at once, %q in pieces of %d", whole, pieces, size)
-		}
-	})
-}
-
-// drip gives a few octets at a time.
-type drip struct {
-	r io.Reader
-	n int
-}
-
-func (d *drip) Read(p []byte) (int, error) { return d.r.Read(p[:min(len(p), d.n)]) }

@@ -3,7 +3,6 @@ package imapd
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"plic/internal/imap"
@@ -16,18 +15,21 @@ func (c *conn) idle(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, bad(err)
 	}
 	c.out.text("+ idling")
+	var changes <-chan struct{}
 	if c.view != nil {
-		stop := c.view.mb.Notify(c.in.poke)
-		defer func() { stop(); c.in.calm() }()
+		var stop func()
+		changes, stop = c.view.mb.Watch()
+		defer stop()
 		if err := c.update(ctx); err != nil { // what came before the watch
 			return reply{}, err
 		}
 	}
 	c.restText()
 	until := time.Now().Add(c.server.o.IdleTimeout)
-	if err := c.idleUntil(ctx, until); err != nil {
+	if err := c.idleUntil(ctx, changes, until); err != nil {
 		return reply{}, err
 	}
+	c.in.deadline(until)
 	line, err := c.in.readLine(nil, 80)
 	if err != nil && !errors.Is(err, imap.ErrTooBig) {
 		return reply{}, err
@@ -38,32 +40,26 @@ func (c *conn) idle(ctx context.Context, cmd *imap.Command) (reply, error) {
 	return reply{}, nil
 }
 
-// idleUntil tells of changes until the client says something. One goroutine
-// waits for both: changes end its read.
-func (c *conn) idleUntil(ctx context.Context, until time.Time) error {
-	notice := time.Now().Add(c.server.o.NoticeEvery)
+// idleUntil tells of changes until the client says something.
+func (c *conn) idleUntil(ctx context.Context, changes <-chan struct{}, until time.Time) error {
+	var heard error
+	said, stop := c.in.ahead(func() { heard = c.in.await(until) })
+	defer stop()
+	notice := time.NewTicker(c.server.o.NoticeEvery)
+	defer notice.Stop()
 	for {
 		if err := c.out.rest(); err != nil {
 			return err
 		}
-		first := until
-		if notice.Before(until) {
-			first = notice
-		}
-		err := c.in.await(first)
-		switch {
-		case errors.Is(err, errPoked):
+		select {
+		case <-said:
+			return heard
+		case <-changes:
 			if err := c.update(ctx); err != nil {
 				return err
 			}
-		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(until):
+		case <-notice.C:
 			c.out.text("* OK still here")
-			notice = time.Now().Add(c.server.o.NoticeEvery)
-		case err != nil:
-			return err
-		default:
-			c.in.deadline(until)
-			return nil
 		}
 	}
 }

@@ -28,17 +28,10 @@ type input struct {
 	mu          sync.Mutex
 	atRest      bool // a read waits for a command to begin
 	interrupted bool // none waits any more
-	poked       bool // the next wait ends at once, or the one there is
 }
 
-// errInterrupted is the error of waiting after interrupt, errPoked after poke.
-var (
-	errInterrupted = errors.New("the server is stopping")
-	errPoked       = errors.New("there is something to look at")
-)
-
-// past is a deadline that ends a read.
-var past = time.Unix(1, 0)
+// errInterrupted is the error of waiting after interrupt.
+var errInterrupted = errors.New("the server is stopping")
 
 // interrupt ends the wait for a command, now and from here on. What a client is
 // in the midst of sending is still read.
@@ -47,25 +40,8 @@ func (in *input) interrupt() {
 	defer in.mu.Unlock()
 	in.interrupted = true
 	if in.atRest {
-		in.conn.SetReadDeadline(past)
+		in.conn.SetReadDeadline(time.Unix(1, 0))
 	}
-}
-
-// poke ends the wait for a command once.
-func (in *input) poke() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.poked = true
-	if in.atRest {
-		in.conn.SetReadDeadline(past)
-	}
-}
-
-// calm takes back a poke that nobody has met.
-func (in *input) calm() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.poked = false
 }
 
 // swap reads another connection from here on.
@@ -83,14 +59,9 @@ func (in *input) deadline(t time.Time) {
 }
 
 // await waits, without a buffer, until something comes; until then it can be
-// interrupted or poked. The deadline stays for the reads after it.
+// interrupted. The deadline stays for the reads after it.
 func (in *input) await(until time.Time) error {
 	in.mu.Lock()
-	if in.poked && in.r == in.w && !in.interrupted {
-		in.poked = false
-		in.mu.Unlock()
-		return errPoked
-	}
 	in.conn.SetReadDeadline(until)
 	in.atRest = true
 	stopped := in.interrupted
@@ -103,14 +74,10 @@ func (in *input) await(until time.Time) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.atRest = false
-	ended := errors.Is(err, os.ErrDeadlineExceeded)
-	switch {
-	case in.interrupted && (stopped || ended):
+	if in.interrupted && (stopped || errors.Is(err, os.ErrDeadlineExceeded)) {
 		return errInterrupted
-	case in.poked && ended:
-		in.poked = false
-		return errPoked
-	case in.interrupted || in.poked:
+	}
+	if in.interrupted {
 		in.conn.SetReadDeadline(until)
 	}
 	return err
@@ -230,7 +197,7 @@ func (in *input) ahead(f func()) (done <-chan struct{}, stop func()) {
 		f()
 	}()
 	return ended, func() {
-		in.deadline(past)
+		in.deadline(time.Unix(1, 0))
 		<-ended
 	}
 }

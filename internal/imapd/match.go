@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 
+	"plic/internal/casemap"
 	"plic/internal/imap"
 	"plic/internal/message"
 	"plic/internal/store"
 	"plic/internal/store/engine"
+	"plic/internal/store/search"
 )
 
 // matcher looks into messages, one after the other, each no further than it
@@ -20,7 +22,6 @@ type matcher struct {
 	mb   *store.Mailbox
 	pool *Server
 
-	i     int
 	e     store.Entry
 	env   *message.Envelope // nil until it is needed
 	raw   []byte            // ENVELOPE of the message
@@ -29,12 +30,13 @@ type matcher struct {
 	msg   *store.Message    // nil until it is needed
 	tree  *message.Message
 	err   error
+	score int // the best of FUZZY keys, 0 for none
 }
 
 // matches says whether a message passes.
-func (m *matcher) matches(p *test, i int, e store.Entry, d *store.Detail) (bool, error) {
+func (m *matcher) matches(p *test, e store.Entry, d *store.Detail) (bool, error) {
 	m.close()
-	m.i, m.e, m.raw, m.fold = i, e, d.Envelope, m.fold[:0]
+	m.e, m.raw, m.fold, m.score = e, d.Envelope, m.fold[:0], 0
 	for _, l := range [...]level{inEnvelope, inMessage} {
 		switch v := m.look(p, l); {
 		case m.err != nil:
@@ -61,8 +63,17 @@ func (m *matcher) look(t *test, to level) verdict {
 		return nope
 	case t.op == imap.SearchAnd || t.op == imap.SearchOr || t.op == imap.SearchNot:
 		return t.combine(func(k *test) verdict { return m.look(k, to) })
-	case t.level == inIndex:
-		return t.index(m.i, &m.e)
+	case t.op == imap.SearchFuzzy:
+		v, score := t.fuzzy(func(k *test) verdict { return m.look(k, to) })
+		if v == yes {
+			m.score = max(m.score, score)
+		}
+		return v
+	}
+	if v := t.index(&m.e); v != unknown {
+		return v
+	}
+	switch {
 	case t.level > to:
 		return unknown
 	case t.raw && m.lacks(t.needle):
@@ -85,8 +96,8 @@ func (m *matcher) look(t *test, to level) verdict {
 // lacks says, without taking the envelope apart, that a string is nowhere in it.
 func (m *matcher) lacks(needle []byte) bool {
 	if len(m.fold) == 0 {
-		m.fold = appendFold(m.fold, m.raw)
-		m.coded = !isASCII(m.raw) || bytes.Contains(m.raw, []byte("=?"))
+		m.fold = casemap.Append(m.fold, m.raw)
+		m.coded = !casemap.IsASCII(m.raw) || bytes.Contains(m.raw, []byte("=?"))
 	}
 	return !m.coded && !bytes.Contains(m.fold, needle)
 }
@@ -143,7 +154,7 @@ func (m *matcher) inField(t *test) bool {
 // inFields tests all header fields of a message.
 func (m *matcher) inFields(p *message.Part, needle []byte) bool {
 	for _, f := range p.Header {
-		if hasText(f.Name+": "+message.DecodeHeader(f.Text()), needle) {
+		if hasText(search.FieldText(f), needle) {
 			return true
 		}
 	}
@@ -153,26 +164,18 @@ func (m *matcher) inFields(p *message.Part, needle []byte) bool {
 // inBody tests every text of the message, and the headers of the messages in
 // it.
 func (m *matcher) inBody(needle []byte) (ok bool) {
-	m.tree.Walk(func(p *message.Part) bool {
-		switch {
-		case p.Embedded != nil:
-			ok = m.inFields(p.Embedded, needle)
-		case p.Type == "text":
-			ok = m.inText(p, needle)
-		}
+	search.Walk(m.tree, func(p *message.Part) bool {
+		ok = m.inText(p, needle)
 		return !ok && m.err == nil
+	}, func(p *message.Part) bool {
+		ok = m.inFields(p, needle)
+		return !ok
 	})
 	return ok
 }
 
 func (m *matcher) inText(p *message.Part, needle []byte) bool {
-	var r io.Reader = io.NewSectionReader(m.msg, p.Body, p.End-p.Body)
-	r = message.DecodeBody(r, p.Encoding)
-	r = message.DecodeText(r, p.Param("charset"))
-	if p.Subtype == "html" {
-		r = &htmlText{r: r}
-	}
-	ok, err := m.contains(newFolder(r), needle)
+	ok, err := m.contains(search.Text(m.msg, p), needle)
 	if err != nil {
 		m.fail(err)
 	}
@@ -212,20 +215,13 @@ func (m *matcher) contains(r io.Reader, needle []byte) (bool, error) {
 }
 
 func hasText(text string, needle []byte) bool {
-	return len(needle) == 0 || bytes.Contains(foldString(text), needle)
+	return len(needle) == 0 || bytes.Contains(casemap.Fold(text), needle)
 }
 
 // hasAddress tests addresses as people write them.
 func hasAddress(list []message.Mailbox, needle []byte) bool {
 	for _, a := range list {
-		text := a.Local
-		if a.Host != "" {
-			text += "@" + a.Host
-		}
-		if a.Name != "" {
-			text = message.DecodeHeader(a.Name) + " <" + text + ">"
-		}
-		if hasText(text, needle) {
+		if hasText(search.AddressText(a), needle) {
 			return true
 		}
 	}

@@ -32,6 +32,7 @@ type Options struct {
 	IdleTimeout    time.Duration // between commands, and of IDLE: 30 min, RFC 9051 section 5.4
 	WriteTimeout   time.Duration // for a client to take what it asked for: 5 min
 	NoticeEvery    time.Duration // a sign of life in IDLE: 4 min
+	ProgressEvery  time.Duration // how often a long search says how far it is: 10 s, RFC 9585
 	Grace          time.Duration // for commands to end when the server stops: 5 s, negative for none
 }
 
@@ -65,6 +66,7 @@ func (o Options) withDefaults() Options {
 	span(&o.IdleTimeout, 30*time.Minute)
 	span(&o.WriteTimeout, 5*time.Minute)
 	span(&o.NoticeEvery, 4*time.Minute)
+	span(&o.ProgressEvery, 10*time.Second)
 	if o.Grace == 0 {
 		o.Grace = 5 * time.Second
 	}

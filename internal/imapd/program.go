@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"plic/internal/casemap"
 	"plic/internal/imap"
 	"plic/internal/message"
 	"plic/internal/store"
@@ -53,44 +54,84 @@ func decided(ok bool) verdict {
 	return nope
 }
 
+// compiler makes search keys ready for a view.
+type compiler struct {
+	v       *view
+	now     int64 // seconds since 1970
+	filter  func(name string) (string, error)
+	filters int // how many were read
+}
+
+// maxFilters bounds the filters that a search reads, filters in filters included.
+const maxFilters = 20
+
 // compile makes a search key ready.
-func (v *view) compile(k *imap.SearchKey) (*test, error) {
+func (c *compiler) compile(k *imap.SearchKey) (*test, error) {
+	switch k.Op {
+	case imap.SearchFilter:
+		return c.compileFilter(k.Text)
+	case imap.SearchFuzzy:
+		return c.compileFuzzy(&k.Keys[0])
+	}
 	t := &test{op: k.Op, field: k.Field, number: k.Number, size: 1}
 	for i := range k.Keys {
-		sub, err := v.compile(&k.Keys[i])
+		sub, err := c.compile(&k.Keys[i])
 		if err != nil {
 			return nil, err
 		}
-		t.keys = append(t.keys, *sub)
-		t.level = max(t.level, sub.level)
-		t.size += sub.size
+		t.add(sub)
 	}
 	slices.SortStableFunc(t.keys, func(a, b test) int { return int(a.level) - int(b.level) })
 	switch k.Op {
 	case imap.SearchNumbers:
-		return t, v.compileSet(t, k.Set, false)
+		return t, c.v.compileSet(t, k.Set, false)
 	case imap.SearchUIDs:
-		return t, v.compileSet(t, k.Set, true)
+		return t, c.v.compileSet(t, k.Set, true)
 	case imap.SearchFlag:
-		t.flag = v.flagBit(k.Text)
+		t.flag = c.v.flagBit(k.Text)
 	case imap.SearchRecent:
-		t.ranges = v.recent
-	case imap.SearchBefore, imap.SearchSince, imap.SearchOn:
+		t.op, t.ranges = imap.SearchUIDs, c.v.recent
+	case imap.SearchOlder, imap.SearchYounger:
+		t.number = c.now - k.Number
+	case imap.SearchBefore, imap.SearchSince, imap.SearchOn, imap.SearchSavedBefore, imap.SearchSavedSince, imap.SearchSavedOn:
 		t.date = day(k.Date)
 	case imap.SearchSentBefore, imap.SearchSentSince, imap.SearchSentOn:
 		t.date, t.level = day(k.Date), inEnvelope
 	case imap.SearchFrom, imap.SearchTo, imap.SearchCc, imap.SearchBcc, imap.SearchSubject:
-		t.needle, t.level = foldString(k.Text), inEnvelope
+		t.needle, t.level = casemap.Fold(k.Text), inEnvelope
 	case imap.SearchHeader:
-		t.needle, t.level = foldString(k.Text), inMessage
+		t.needle, t.level = casemap.Fold(k.Text), inMessage
 		if equalFold(k.Field, "Message-ID") || equalFold(k.Field, "In-Reply-To") {
 			t.level = inEnvelope
 		}
 	case imap.SearchBody, imap.SearchText:
-		t.needle, t.level = foldString(k.Text), inMessage
+		t.needle, t.level = casemap.Fold(k.Text), inMessage
 	}
 	t.raw = t.level == inEnvelope && standsRaw(t.op, t.needle)
 	return t, checkNeedle(k.Text)
+}
+
+func (t *test) add(sub *test) {
+	t.keys = append(t.keys, *sub)
+	t.level = max(t.level, sub.level)
+	t.size += sub.size
+}
+
+// compileFilter makes a search ready that was kept under a name, RFC 5466.
+func (c *compiler) compileFilter(name string) (*test, error) {
+	if c.filters++; c.filters > maxFilters {
+		return nil, no("", "the filter asks for more than %d filters, or for itself", maxFilters)
+	}
+	text, err := c.filter(name)
+	if err != nil {
+		return nil, err
+	}
+	s := imap.NewScanner([]byte(text), true)
+	q := s.SearchProgram()
+	if err := s.End(); err != nil {
+		return nil, no("", "the filter %.100s is no search: %v", name, err)
+	}
+	return c.compile(&q.Key)
 }
 
 // standsRaw says whether a string can be found in an ENVELOPE only where it
@@ -105,18 +146,18 @@ func standsRaw(op imap.SearchOp, needle []byte) bool {
 		return false
 	}
 	return len(needle) > 0 && len(bytes.TrimSpace(needle)) == len(needle) &&
-		!bytes.ContainsAny(needle, special) && isASCII(needle)
+		!bytes.ContainsAny(needle, special) && casemap.IsASCII(needle)
 }
 
-// compileSet turns a set into indexes of seq plus one.
+// compileSet turns a set into UIDs.
 func (v *view) compileSet(t *test, set imap.Set, byUID bool) error {
 	spans, err := v.spans(set, byUID)
 	if err != nil {
 		return err
 	}
-	t.op = imap.SearchNumbers
+	t.op = imap.SearchUIDs
 	for _, s := range spans {
-		t.ranges = append(t.ranges, imap.Range{Lo: uint32(s.from + 1), Hi: uint32(s.to)})
+		t.ranges = append(t.ranges, imap.Range{Lo: uint32(v.seq.At(s.from).UID), Hi: uint32(v.seq.At(s.to - 1).UID)})
 	}
 	return nil
 }
@@ -150,23 +191,34 @@ func unixDay(seconds int64) int64 {
 	return seconds / 86400
 }
 
-// index tests what the index knows; i is the message's index in seq.
-func (t *test) index(i int, e *store.Entry) verdict {
+// index tests what the index knows.
+func (t *test) index(e *store.Entry) verdict {
 	switch t.op {
 	case imap.SearchAnd, imap.SearchOr, imap.SearchNot:
-		return t.combine(func(k *test) verdict { return k.index(i, e) })
-	case imap.SearchNumbers:
-		return decided(imap.Contains(t.ranges, uint32(i+1)))
+		return t.combine(func(k *test) verdict { return k.index(e) })
+	case imap.SearchFuzzy:
+		v, _ := t.fuzzy(func(k *test) verdict { return k.index(e) })
+		return v
+	case imap.SearchUIDs:
+		return decided(imap.Contains(t.ranges, uint32(e.UID)))
 	case imap.SearchFlag:
 		return decided(e.Flags&t.flag != 0)
-	case imap.SearchRecent:
-		return decided(imap.Contains(t.ranges, uint32(e.UID)))
 	case imap.SearchBefore:
 		return decided(unixDay(e.Internal) < t.date)
 	case imap.SearchSince:
 		return decided(unixDay(e.Internal) >= t.date)
 	case imap.SearchOn:
 		return decided(unixDay(e.Internal) == t.date)
+	case imap.SearchSavedBefore:
+		return decided(unixDay(e.Saved) < t.date)
+	case imap.SearchSavedSince:
+		return decided(unixDay(e.Saved) >= t.date)
+	case imap.SearchSavedOn:
+		return decided(unixDay(e.Saved) == t.date)
+	case imap.SearchOlder:
+		return decided(e.Internal <= t.number)
+	case imap.SearchYounger:
+		return decided(e.Internal >= t.number)
 	case imap.SearchLarger:
 		return decided(e.Size > t.number)
 	case imap.SearchSmaller:

@@ -31,8 +31,15 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 		flagged = store.Diff(v.told, v.now).Flagged
 	}
 	known := v.seq.UIDNext() // messages from here on are new to the client
-	if expunges || len(changes.Expunged) == 0 {
+	moves := expunges || len(changes.Expunged) == 0
+	if err := c.updateContexts(ctx, changes, flagged, moves); err != nil {
+		return err
+	}
+	if moves {
 		c.tellNumbers(changes)
+		if err := c.tellAdded(ctx); err != nil {
+			return err
+		}
 	}
 	for _, e := range flagged {
 		if e.UID < known && !v.isOwn(e) {

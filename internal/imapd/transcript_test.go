@@ -72,6 +72,9 @@ func step(t *testing.T, h *house, clients map[string]*client, n int, line string
 		}
 		h.deliver(words[1], store.Flags(flags), eml(t, words[2]))
 		return
+	case "text": // a mailbox, and a message with \r\n in it
+		h.deliver(words[1], store.Flags{}, octets(strings.SplitN(line, " ", 3)[2]))
+		return
 	case "open":
 		from := "127.0.0.1:4000"
 		if len(words) > 2 {

@@ -176,3 +176,22 @@ func (mixedUTF8) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err err
 	}
 	return nDst, nSrc, nil
 }
+
+// KnowsCharset says that text of a charset can be decoded as that.
+func KnowsCharset(charset string) bool {
+	switch name := canonicalCharset(charset); name {
+	case "us-ascii", "ascii", "utf-8", "utf-7":
+		return true
+	case "":
+		return false
+	default:
+		if otherCharset(name) != nil {
+			return true
+		}
+		e, err := htmlindex.Get(name)
+		return err == nil && e != encoding.Replacement
+	}
+}
+
+// DecodeString is DecodeText for a short text.
+func DecodeString(text, charset string) string { return decodeCharset([]byte(text), charset) }

@@ -78,10 +78,6 @@ func (st *state) info() Info {
 // then take a Snapshot, and no change is missed.
 func (m *Mailbox) Watch() (c <-chan struct{}, stop func()) { return m.watch.watch() }
 
-// Notify is Watch without a channel, for those who wait for something else as
-// well: f is called after each change, and must not wait.
-func (m *Mailbox) Notify(f func()) (stop func()) { return m.watch.notify(f) }
-
 // Snapshot is the mailbox as it is on stable storage now.
 func (m *Mailbox) Snapshot(ctx context.Context) (*Snapshot, error) {
 	st := m.visible.Load()

@@ -26,6 +26,7 @@ type Options struct {
 	Parse        message.Limits // how far messages are analysed
 	IdleAccounts int            // accounts kept open while nobody uses them: 1000
 	IndexBytes   int64          // indexes kept in memory while nobody uses them: 256 MiB
+	ColumnBytes  int64          // keys to sort by, kept in memory: 64 MiB
 	ParseBytes   int64          // analysed messages kept for reading their parts: 16 MiB
 	MaxMailboxes int            // of one account: 10000
 	KeepExpunged int            // UIDs that a mailbox remembers after their messages went, up to twice as many: 10000
@@ -38,6 +39,7 @@ type Store struct {
 	engine  engine.Engine
 	site    *Account // what belongs to no account, under the ID that none has
 	indexes indexes
+	columns columnCache
 	parsed  parsed
 	failed  atomic.Pointer[error] // the first write error: nothing more is opened
 
@@ -65,6 +67,9 @@ func New(o Options) *Store {
 	if o.IndexBytes <= 0 {
 		o.IndexBytes = 256 << 20
 	}
+	if o.ColumnBytes <= 0 {
+		o.ColumnBytes = 64 << 20
+	}
 	if o.ParseBytes <= 0 {
 		o.ParseBytes = 16 << 20
 	}
@@ -83,6 +88,7 @@ func New(o Options) *Store {
 	}
 	s.site = &Account{store: s, tree: &tree{}}
 	s.indexes.limit = o.IndexBytes
+	s.columns.limit = o.ColumnBytes
 	s.parsed.limit = o.ParseBytes
 	return s
 }

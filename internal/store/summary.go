@@ -14,11 +14,12 @@ import (
 
 // summaryVersion is the first octet of a summary. One of another version is
 // made anew from the body.
-const summaryVersion = 1
+const summaryVersion = 2
 
 // summarize writes what is kept of a message beside its body, so that listing
-// it needs no body: ENVELOPE, BODY, BODYSTRUCTURE and the preview, each with its
-// length before it. The fields stand before those of the message.
+// it needs no body: ENVELOPE, BODY, BODYSTRUCTURE, the preview and the keys to
+// sort by, each with its length before it. The fields stand before those of the
+// message.
 func summarize(m *message.Message, before []message.Field) []byte {
 	root := *m.Root
 	if len(before) > 0 {
@@ -28,17 +29,19 @@ func summarize(m *message.Message, before []message.Field) []byte {
 	b = appendField(b, func(b []byte) []byte { return imap.AppendEnvelope(b, root.Envelope()) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, false) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, true) })
-	return appendField(b, func(b []byte) []byte { return append(b, m.Text...) })
+	b = appendField(b, func(b []byte) []byte { return append(b, m.Text...) })
+	return appendField(b, func(b []byte) []byte { return appendKeys(b, &root) })
 }
 
-// foreword gives the fields of a prefix if there are some that ENVELOPE tells
-// of, as the Date of a message that was submitted without one. Mostly there are
+// foreword gives the fields of a prefix if there are some that ENVELOPE or
+// the keys tell of, as the Date of a message that was submitted without one. Mostly there are
 // none, and nothing to read.
 func foreword(prefix []byte) []message.Field {
 	for line := range bytes.Lines(prefix) {
 		name, _, _ := bytes.Cut(line, []byte{':'})
 		switch strings.ToLower(string(name)) {
-		case "date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id":
+		case "date", "subject", "from", "sender", "reply-to", "to", "cc", "bcc", "in-reply-to", "message-id",
+			"references":
 			m, err := message.Parse(bytes.NewReader(prefix), message.Limits{})
 			if err != nil {
 				return nil // it is in memory: there is none
@@ -65,10 +68,14 @@ type Detail struct {
 	Body          []byte // BODY
 	BodyStructure []byte // BODYSTRUCTURE
 	preview       []byte
+	keys          []byte
 }
 
 // Preview is the beginning of the text, RFC 8970; at most 512 octets.
 func (d *Detail) Preview() string { return string(d.preview) }
+
+// Keys is what messages are sorted and threaded by.
+func (d *Detail) Keys() Keys { return readKeys(d.keys) }
 
 func readSummary(uid UID, d engine.Detail) (Detail, error) {
 	out := Detail{UID: uid, Prefix: d.Prefix}
@@ -77,7 +84,7 @@ func readSummary(uid UID, d engine.Detail) (Detail, error) {
 		return out, fmt.Errorf("summary of UID %d is of another version: %w", uid, engine.ErrDamaged)
 	}
 	rest = rest[1:]
-	for _, field := range [...]*[]byte{&out.Envelope, &out.Body, &out.BodyStructure, &out.preview} {
+	for _, field := range [...]*[]byte{&out.Envelope, &out.Body, &out.BodyStructure, &out.preview, &out.keys} {
 		if len(rest) < 4 || uint32(len(rest)-4) < binary.BigEndian.Uint32(rest) {
 			return out, fmt.Errorf("summary of UID %d is cut: %w", uid, engine.ErrDamaged)
 		}

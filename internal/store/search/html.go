@@ -1,9 +1,11 @@
-package imapd
+package search
 
 import (
 	"bytes"
 	"html"
 	"io"
+
+	"plic/internal/casemap"
 )
 
 // htmlText reads what a person would see of HTML, roughly: without tags,
@@ -61,7 +63,7 @@ func (h *htmlText) step(c byte) {
 	case inText:
 		h.text(c)
 	case inRef:
-		if c == ';' || c == '#' || c >= '0' && c <= '9' || upper(c) >= 'A' && upper(c) <= 'Z' {
+		if c == ';' || c == '#' || c >= '0' && c <= '9' || casemap.Upper(c) >= 'A' && casemap.Upper(c) <= 'Z' {
 			if h.ref = append(h.ref, c); c != ';' && len(h.ref) < 40 {
 				return
 			}
@@ -130,10 +132,10 @@ func (h *htmlText) tagName(c byte) {
 	switch {
 	case c == '>':
 		h.endTag()
-	case upper(c) >= 'A' && upper(c) <= 'Z', len(h.name) == 0 && (c == '/' || c == '!' || c == '?'),
+	case casemap.Upper(c) >= 'A' && casemap.Upper(c) <= 'Z', len(h.name) == 0 && (c == '/' || c == '!' || c == '?'),
 		len(h.name) > 0 && (c == '-' || c >= '0' && c <= '9'):
 		if len(h.name) < 20 {
-			h.name = append(h.name, upper(c))
+			h.name = append(h.name, casemap.Upper(c))
 		}
 		if string(h.name) == "!--" {
 			h.state, h.dash = inComment, 0
@@ -155,7 +157,7 @@ func (h *htmlText) endsSkip(c byte) bool {
 	if n := len(h.name) - 1; n >= 0 && n == len(h.skip) {
 		return c == '>' || c == '/' || c <= ' '
 	} else if n >= 0 {
-		return upper(c) == h.skip[n]
+		return casemap.Upper(c) == h.skip[n]
 	}
 	return c == '/'
 }
