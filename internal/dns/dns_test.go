@@ -267,6 +267,32 @@ func TestAuthentic(t *testing.T) {
 	}
 }
 
+// One family may hide the other, but takes nothing from its proof; and the
+// absence of one must be proved like its presence.
+func TestAuthenticHalf(t *testing.T) {
+	t.Parallel()
+	s := dnstest.New(t, "four.test 60 IN A 192.0.2.1", "six.test 60 IN AAAA 2001:db8::1", "alias.test 60 IN CNAME four.test.")
+	s.Authentic("*", true)
+	for _, hidden := range []string{"A", "AAAA"} {
+		name := map[string]string{"A": "six.test", "AAAA": "four.test"}[hidden]
+		half := dns.New(dns.Options{Servers: []string{s.Addr()}, Dial: refuse(hidden), Rounds: 1, TrustAD: true})
+		if addrs, a, err := half.Addrs(t.Context(), name); err != nil || len(addrs) != 1 || !a.Authentic {
+			t.Errorf("%s without an answer for %s: %v %+v %v", name, hidden, addrs, a, err)
+		}
+	}
+	c := client(s, dns.Options{TrustAD: true})
+	if name, a, err := c.CNAME(t.Context(), "alias.test"); err != nil || name != "four.test" || !a.Authentic {
+		t.Errorf("CNAME of an alias: %q %+v %v", name, a, err)
+	}
+	if _, _, err := c.CNAME(t.Context(), "four.test"); dns.KindOf(err) != dns.NoData || err == nil {
+		t.Errorf("CNAME of what is none: %v", err)
+	}
+	// RFC 7672 section 2.1.1: that there is no MX record can be proved too.
+	if _, a, err := c.MX(t.Context(), "four.test"); !dns.IsNotFound(err) || !a.Authentic {
+		t.Errorf("the absence of MX records: %+v %v", a, err)
+	}
+}
+
 func TestCache(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1e9, 0)

@@ -170,6 +170,8 @@ func typeMatches(rr wire.RR, qtype uint16) bool {
 		_, ok = rr.(*wire.TXT)
 	case wire.TypePTR:
 		_, ok = rr.(*wire.PTR)
+	case wire.TypeCNAME:
+		_, ok = rr.(*wire.CNAME)
 	case wire.TypeTLSA:
 		_, ok = rr.(*wire.TLSA)
 	}

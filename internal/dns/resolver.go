@@ -58,6 +58,8 @@ type Resolver interface {
 	PTR(ctx context.Context, addr netip.Addr) ([]string, Answer, error)
 	// TLSA gives the TLSA records of a name such as _25._tcp.mx.example.org.
 	TLSA(ctx context.Context, name string) ([]TLSA, Answer, error)
+	// CNAME gives the name that another is an alias of.
+	CNAME(ctx context.Context, name string) (string, Answer, error)
 }
 
 // MX implements Resolver.
@@ -128,9 +130,19 @@ func (c *Client) TLSA(ctx context.Context, name string) ([]TLSA, Answer, error) 
 	return records, a, nil
 }
 
+// CNAME implements Resolver.
+func (c *Client) CNAME(ctx context.Context, name string) (string, Answer, error) {
+	rrs, a, err := c.lookup(ctx, name, wire.TypeCNAME)
+	if err != nil {
+		return "", a, err
+	}
+	return canonical(rrs[0].(*wire.CNAME).Target), a, nil
+}
+
 // Addrs implements Resolver. It asks for A and AAAA at once. Addresses of one
 // family are enough, whatever became of the other; without any, the host is
-// not found only if both answers say so.
+// not found only if both answers say so. They are authentic if every answer is
+// that came: one that was kept from us takes nothing from the other.
 func (c *Client) Addrs(ctx context.Context, host string) ([]netip.Addr, Answer, error) {
 	type part struct {
 		rrs []wire.RR
@@ -147,11 +159,14 @@ func (c *Client) Addrs(ctx context.Context, host string) ([]netip.Addr, Answer, 
 
 	addrs := addresses(p4.rrs, p6.rrs)
 	both := Answer{Name: p4.a.Name, TTL: min(p4.a.TTL, p6.a.TTL), Authentic: p4.a.Authentic && p6.a.Authentic}
+	vouched := func(has, lacks part) bool {
+		return has.a.Authentic && (lacks.a.Authentic || !IsNotFound(lacks.err))
+	}
 	switch {
 	case len(addrs) > 0 && p4.err != nil:
-		return addrs, Answer{Name: p6.a.Name, TTL: p6.a.TTL, Authentic: both.Authentic}, nil
+		return addrs, Answer{Name: p6.a.Name, TTL: p6.a.TTL, Authentic: vouched(p6, p4)}, nil
 	case len(addrs) > 0 && p6.err != nil:
-		return addrs, Answer{Name: p4.a.Name, TTL: p4.a.TTL, Authentic: both.Authentic}, nil
+		return addrs, Answer{Name: p4.a.Name, TTL: p4.a.TTL, Authentic: vouched(p4, p6)}, nil
 	case len(addrs) > 0:
 		return addrs, both, nil
 	case p4.err != nil && !IsNotFound(p4.err):
