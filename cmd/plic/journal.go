@@ -130,6 +130,7 @@ func what(e journal.Event) string {
 		parts = append(parts, fmt.Sprintf("try %d", e.Attempt))
 	}
 	say("host %s", e.Host)
+	say("policy %s", e.Policy)
 	say("answer %q", e.Status)
 	say("because: %s", e.Reason)
 	if e.Size != 0 {

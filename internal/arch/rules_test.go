@@ -43,6 +43,9 @@ func rules() map[string]rule {
 		"casemap": {words, ""},
 		"thread":  {words, ""},
 		"dsn":     {words, "mail message"},
+		"dane":    {words, ""},
+		"mtasts":  {words, ""},
+		"tlsrpt":  {words, "mail message"},
 
 		"vfs":              {ground, ""},
 		"dns":              {ground, ""},
@@ -52,11 +55,9 @@ func rules() map[string]rule {
 		"directory/native": {ground, "directory mail sasl vfs"},
 		"auth":             {ground, "directory journal mail sasl"},
 		"pki":              {ground, "vfs"},
+		"tlspolicy":        {ground, "dane dns mail mtasts tlsrpt"},
 		"serve":            {ground, ""},
 		"spf":              {ground, "dns"},
-		"dkim":             {ground, "dns message"},
-		"arc":              {ground, "dkim dns"},
-		"dmarc":            {ground, "dns mail message"},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
@@ -78,7 +79,7 @@ func rules() map[string]rule {
 
 		"control": {assembly, "journal mail"},
 		"server": {assembly, "auth bounce config control deliver/remote directory directory/native dns imapd journal " +
-			"mail message pki pop3d post queue route sasl serve smtp smtpd store store/engine store/engine/embedded vfs"},
+			"mail message pki pop3d post queue route sasl serve smtp smtpd store store/engine store/engine/embedded tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

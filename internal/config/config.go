@@ -22,6 +22,7 @@ type Config struct {
 	Directory  Directory
 	Queue      Queue
 	Remote     Remote
+	TLSRPT     TLSRPT
 	DNS        DNS
 	Store      Store
 	IMAP       IMAP
@@ -132,6 +133,8 @@ type Remote struct {
 	SmartHostUser         string
 	SmartHostPasswordFile string
 	TLS                   RemoteTLS
+	TLSMemory             time.Duration
+	TLSHold               time.Duration
 	Port                  int
 	Family                Family
 	Recipients            int
@@ -159,6 +162,13 @@ const (
 	IPv4      Family = "ipv4"
 	IPv6      Family = "ipv6"
 )
+
+// TLSRPT is how other domains are told of TLS with them.
+type TLSRPT struct {
+	Send         bool
+	Organization string
+	Contact      mail.Address
+}
 
 // DNS is who answers our questions about names.
 type DNS struct {
@@ -262,7 +272,7 @@ func Default() *Config {
 			Active: 500, ConcurrencyStart: 5, ConcurrencyMax: 20,
 		},
 		Remote: Remote{
-			TLS: TLSOpportunistic, Port: 25, Family: AnyFamily, Recipients: 50,
+			TLS: TLSOpportunistic, TLSMemory: 90 * day, TLSHold: 2 * day, Port: 25, Family: AnyFamily, Recipients: 50,
 			ConnectTimeout: 30 * time.Second, CommandTimeout: 5 * time.Minute, DataTimeout: 10 * time.Minute,
 		},
 		DNS:   DNS{Timeout: 5 * time.Second},

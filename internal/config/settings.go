@@ -127,7 +127,9 @@ func (c *Config) custody() []Section {
 			{"smart_host", "`host` or `host:port` that takes all outgoing mail. Empty: mail goes to the MX of each domain.", restart, free{&c.Remote.SmartHost, "host or host:port", smartHost}},
 			{"smart_host_user", "The user that we authenticate as at the smart host, only over TLS. Empty: no AUTH.", restart, free{&c.Remote.SmartHostUser, "text", nil}},
 			{"smart_host_password_file", "File whose first line is that user's password.", restart, free{&c.Remote.SmartHostPasswordFile, "path", nil}},
-			{"tls", "STARTTLS: whenever it is offered, always with a proven certificate, or never.", restart, choice[RemoteTLS]{&c.Remote.TLS, []RemoteTLS{TLSOpportunistic, TLSRequire, TLSOff}}},
+			{"tls", "TLS to other servers: as well as each domain can (DANE where `dns.trusted` allows, MTA-STS, what it had before, else whenever it is offered), always with a proven certificate, or never.", restart, choice[RemoteTLS]{&c.Remote.TLS, []RemoteTLS{TLSOpportunistic, TLSRequire, TLSOff}}},
+			{"tls_memory", "How long it is remembered that a domain had TLS. 0s: not at all.", restart, duration{&c.Remote.TLSMemory, 0, 3650 * day}},
+			{"tls_hold", "How long mail waits for a host that had TLS and has none, before it goes in clear. Keep it shorter than `queue.expire_after`, or mail bounces instead.", restart, duration{&c.Remote.TLSHold, 0, 30 * day}},
 			{"port", "The port of other servers.", restart, number{&c.Remote.Port, 1, 65535}},
 			{"family", "Over which IP mail goes out.", restart, choice[Family]{&c.Remote.Family, []Family{AnyFamily, IPv4, IPv6}}},
 			{"recipients", "Recipients in one transaction.", restart, number{&c.Remote.Recipients, 1, 1000}},
@@ -135,10 +137,15 @@ func (c *Config) custody() []Section {
 			{"command_timeout", "How long the answer to a command may take (RFC 5321 section 4.5.3.2).", restart, duration{&c.Remote.CommandTimeout, time.Second, time.Hour}},
 			{"data_timeout", "How long the answer to the whole message may take.", restart, duration{&c.Remote.DataTimeout, time.Second, time.Hour}},
 		}},
+		{"tlsrpt", "Reports to other domains of how TLS with them went, for those that ask (RFC 8460).", []Setting{
+			{"send", "Collect what came of TLS and send it each day. The mails are worth more where outgoing mail is signed.", restart, switchValue{&c.TLSRPT.Send}},
+			{"organization", "Who sends them. Empty: `hostname`.", restart, free{&c.TLSRPT.Organization, "text", nil}},
+			{"contact", "Their sender, whom to ask about them. Empty: postmaster at `hostname`.", restart, mailbox{&c.TLSRPT.Contact}},
+		}},
 		{"dns", "Questions about names.", []Setting{
 			{"servers", "Name servers to ask. Empty: those of /etc/resolv.conf.", restart, servers(&c.DNS.Servers)},
 			{"timeout", "How long one question may take.", restart, duration{&c.DNS.Timeout, 100 * time.Millisecond, time.Minute}},
-			{"trusted", "The way to these servers is safe and they validate DNSSEC, so that their AD bit counts.", restart, switchValue{&c.DNS.Trusted}},
+			{"trusted", "The way to these servers is safe and they validate DNSSEC, so that their AD bit counts: DANE needs it. So does \"options trust-ad\" in /etc/resolv.conf.", restart, switchValue{&c.DNS.Trusted}},
 		}},
 	}
 }

@@ -39,7 +39,7 @@ func (c *Client) Close() error {
 
 // Operations are those of the server.
 func (c *Client) Operations() Operations {
-	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}}
+	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}, tlsClient{c}}
 }
 
 // ask sends an operation and reads the values of its answer.
@@ -173,6 +173,15 @@ type journalClient struct{ *Client }
 
 func (c journalClient) Find(ctx context.Context, q journal.Query) iter.Seq2[journal.Event, error] {
 	return ask[journal.Event](ctx, c.Client, "journal/find", q)
+}
+
+type tlsClient struct{ *Client }
+
+func (c tlsClient) Policy(ctx context.Context, domain string) iter.Seq2[TLSPolicy, error] {
+	return ask[TLSPolicy](ctx, c.Client, "tls/policy", name{domain})
+}
+func (c tlsClient) Forget(ctx context.Context, domain string) error {
+	return c.do(ctx, "tls/forget", name{domain})
 }
 
 // fragmentReader reads a message as it comes in.

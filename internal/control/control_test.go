@@ -220,6 +220,23 @@ func (f failing) Find(context.Context, journal.Query) iter.Seq2[journal.Event, e
 	}
 }
 
+func TestTLSOverTheSocket(t *testing.T) {
+	t.Parallel()
+	ctx, site := t.Context(), &controltest.Site{Policies: []control.TLSPolicy{{Domain: "a.test", Host: "mx.a.test", Policy: "may: x", Needs: "nothing", Evidence: []string{"one", "two"}}}}
+	o := start(t, t.TempDir(), site.Operations()).Operations().TLS
+	if got := all(t, o.Policy(ctx, "a.test")); !reflect.DeepEqual(got, site.Policies) {
+		t.Errorf("policies %+v", got)
+	}
+	for _, err := range o.Policy(ctx, "b.test") {
+		if !errors.Is(err, control.ErrNotFound) {
+			t.Errorf("a domain that is not there: %v", err)
+		}
+	}
+	if err := o.Forget(ctx, "a.test"); err != nil || !reflect.DeepEqual(site.Calls, []string{"forget a.test"}) {
+		t.Errorf("%v, %v", site.Calls, err)
+	}
+}
+
 func TestAListThatBreaksIsNotTakenForWhole(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {

@@ -15,6 +15,7 @@ type Operations struct {
 	Directory Directory
 	Queue     Queue
 	Journal   Journal
+	TLS       TLS
 }
 
 // Directory is who exists. Names are as people write them; the errors say what
@@ -51,6 +52,25 @@ type Queue interface {
 // Journal is the record of what happened.
 type Journal interface {
 	Find(ctx context.Context, q journal.Query) iter.Seq2[journal.Event, error]
+}
+
+// TLS is what holds for TLS with other servers.
+type TLS interface {
+	// Policy says what the hosts of a domain must prove to get its mail, and why.
+	Policy(ctx context.Context, domain string) iter.Seq2[TLSPolicy, error]
+	// Forget drops what is remembered of a domain.
+	Forget(ctx context.Context, domain string) error
+}
+
+// TLSPolicy is what one host must prove.
+type TLSPolicy struct {
+	Domain    string   `json:"domain"`
+	Host      string   `json:"host"`
+	Addresses []string `json:"addresses,omitempty"`
+	Policy    string   `json:"policy"`            // and why, in a few words
+	Needs     string   `json:"needs"`             // "clear", "may", "encrypt", "verify", "dane"…
+	Refused   string   `json:"refused,omitempty"` // the answer that mail gets
+	Evidence  []string `json:"evidence,omitempty"`
 }
 
 // Domain is a mail domain of ours.

@@ -79,6 +79,8 @@ func Handler(o Operations) http.Handler {
 	list(m, "journal/find", func(ctx context.Context, x journal.Query) iter.Seq2[journal.Event, error] {
 		return o.Journal.Find(ctx, x)
 	})
+	list(m, "tls/policy", func(ctx context.Context, x name) iter.Seq2[TLSPolicy, error] { return o.TLS.Policy(ctx, x.Name) })
+	act(m, "tls/forget", func(ctx context.Context, x name) error { return o.TLS.Forget(ctx, x.Name) })
 	return m
 }
 

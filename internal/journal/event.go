@@ -52,6 +52,7 @@ type Event struct {
 	Helo      string        `json:"helo,omitempty"`
 	TLS       string        `json:"tls,omitempty"`
 	Account   string        `json:"account,omitempty"`
+	Policy    string        `json:"policy,omitempty"` // of TLS, that held for Host
 	Status    string        `json:"status,omitempty"` // what the peer was told, or told us
 	Reason    string        `json:"reason,omitempty"` // what only we know
 	Host      string        `json:"host,omitempty"`   // where it went
@@ -96,6 +97,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendField(b, "helo", e.Helo)
 	b = appendField(b, "tls", e.TLS)
 	b = appendField(b, "account", e.Account)
+	b = appendField(b, "policy", e.Policy)
 	b = appendField(b, "status", e.Status)
 	b = appendField(b, "reason", e.Reason)
 	b = appendField(b, "host", e.Host)

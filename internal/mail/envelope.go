@@ -61,8 +61,14 @@ type Envelope struct {
 	Ret        string      `json:"ret,omitempty"`  // RET: "FULL", "HDRS" or ""
 	EnvelopeID string      `json:"envid,omitempty"`
 	Size       int64       `json:"size,omitempty"` // SIZE declared, 0 for none
-	Received   time.Time   `json:"received"`
-	Origin     Origin      `json:"origin"`
+	// RequireTLS says that the message may only go over TLS that proves who the
+	// host is, and to hosts that keep to it; TLSOptional that it shall arrive
+	// even where that cannot be had. RFC 8689.
+	RequireTLS  bool `json:"requiretls,omitempty"`
+	TLSOptional bool `json:"tlsoptional,omitempty"`
+
+	Received time.Time `json:"received"`
+	Origin   Origin    `json:"origin"`
 }
 
 // Origin says who handed a message over, and how.

@@ -134,6 +134,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	run("queue", s.site.queue.Run)
+	run("TLS policies", s.site.policies.Run)
 	run("control socket", func(ctx context.Context) error {
 		return control.Serve(ctx, s.control, s.Operations(), s.o.Log)
 	})

@@ -26,6 +26,7 @@ import (
 	"plic/internal/route"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
+	"plic/internal/tlspolicy"
 	"plic/internal/vfs"
 )
 
@@ -39,6 +40,7 @@ type site struct {
 	store     *store.Store
 	directory *native.Directory
 	resolver  *dns.Client
+	policies  *tlspolicy.Policies
 	office    *post.Office
 	transport *remote.Transport
 	queue     *queue.Queue
@@ -96,6 +98,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	s.resolver = dns.New(dns.Options{
 		Servers: system.Servers, Timeout: c.DNS.Timeout, TrustAD: c.DNS.Trusted || system.TrustAD, Now: now,
 	})
+	s.policies = s.newPolicies(c, system.TrustAD || c.DNS.Trusted, now)
 	relay, err := smartHost(c)
 	if err != nil {
 		return err
@@ -112,7 +115,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	s.transport = remote.New(remote.Options{
 		Resolver: s.resolver, Hostname: c.Hostname.String(), LocalAddrs: listening(c.Listen.SMTP),
 		Port: uint16(c.Remote.Port), Dial: dialer(c.Remote.Family),
-		Policy: tlsPolicy(c.Remote), Login: logins(c.Remote), MaxRecipients: c.Remote.Recipients,
+		Policy: s.require, Login: logins(c.Remote), MaxRecipients: c.Remote.Recipients,
 		Timeouts: remote.Timeouts{
 			Connect: c.Remote.ConnectTimeout, Greeting: c.Remote.CommandTimeout, Command: c.Remote.CommandTimeout,
 			Mail: c.Remote.CommandTimeout, Rcpt: c.Remote.CommandTimeout, DataEnd: c.Remote.DataTimeout,
@@ -199,18 +202,6 @@ func logins(r config.Remote) func(string) (remote.Login, bool) {
 		}
 		password, _, _ := strings.Cut(string(text), "\n")
 		return remote.Login{User: r.SmartHostUser, Password: strings.TrimSuffix(password, "\r")}, true
-	}
-}
-
-func tlsPolicy(r config.Remote) func(context.Context, mail.Hop, string) remote.Policy {
-	return func(_ context.Context, hop mail.Hop, _ string) remote.Policy {
-		switch {
-		case r.TLS == config.TLSRequire, hop.Login != "":
-			return remote.Verified
-		case r.TLS == config.TLSOff:
-			return remote.Cleartext
-		}
-		return remote.Opportunistic
 	}
 }
 

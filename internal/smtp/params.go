@@ -19,6 +19,7 @@ type MailFrom struct {
 	Size       int64         // SIZE, RFC 1870; 0 for none
 	Body       mail.BodyKind // BODY, RFC 6152 and 3030; "" for none
 	UTF8       bool          // SMTPUTF8, RFC 6531
+	RequireTLS bool          // REQUIRETLS, RFC 8689
 	Ret        string        // RET, RFC 3461: "FULL", "HDRS" or ""
 	EnvelopeID string        // ENVID decoded
 	Auth       string        // AUTH decoded, RFC 4954 section 5: "<>", an address or ""
@@ -42,6 +43,7 @@ var (
 	errEnvID        = mail.Reply(501, "5.5.4", "ENVID is xtext of at most 100 characters")
 	errAuthParam    = mail.Reply(501, "5.5.4", "AUTH is an address in xtext or <>")
 	errUTF8Param    = mail.Reply(501, "5.5.4", "SMTPUTF8 has no value")
+	errRequireTLS   = mail.Reply(501, "5.5.4", "REQUIRETLS has no value")
 	errNotify       = mail.Reply(501, "5.5.4", "NOTIFY is NEVER or a list of SUCCESS, FAILURE and DELAY")
 	errOriginal     = mail.Reply(501, "5.5.4", "ORCPT is an address type, a semicolon and an address in xtext")
 )
@@ -96,6 +98,11 @@ func (m *MailFrom) param(key, value string) error {
 			return errUTF8Param
 		}
 		m.UTF8 = true
+	case "REQUIRETLS":
+		if value != "" {
+			return errRequireTLS
+		}
+		m.RequireTLS = true
 	case "RET":
 		m.Ret = strings.ToUpper(value)
 		if m.Ret != "FULL" && m.Ret != "HDRS" {
@@ -137,6 +144,9 @@ func (m MailFrom) Append(dst []byte) []byte {
 	}
 	if m.UTF8 {
 		dst = append(dst, " SMTPUTF8"...)
+	}
+	if m.RequireTLS {
+		dst = append(dst, " REQUIRETLS"...)
 	}
 	if m.Ret != "" {
 		dst = append(append(dst, " RET="...), m.Ret...)

@@ -30,11 +30,12 @@ type Site struct {
 	Events    []journal.Event
 	Calls     []string // "retry ID" and the like, in order
 	Query     journal.Query
+	Policies  []control.TLSPolicy
 }
 
 // Operations are those of the site.
 func (s *Site) Operations() control.Operations {
-	return control.Operations{Directory: s, Queue: queue{s}, Journal: s}
+	return control.Operations{Directory: s, Queue: queue{s}, Journal: s, TLS: security{s}}
 }
 
 // Password is what an account's password was last set to.
@@ -261,3 +262,32 @@ func (q queue) Retry(ctx context.Context, id mail.ID) error   { return q.call(ct
 func (q queue) Hold(ctx context.Context, id mail.ID) error    { return q.call(ctx, "hold", id) }
 func (q queue) Release(ctx context.Context, id mail.ID) error { return q.call(ctx, "release", id) }
 func (q queue) Remove(ctx context.Context, id mail.ID) error  { return q.call(ctx, "remove", id) }
+
+// security is control.TLS.
+type security struct{ s *Site }
+
+// Policy gives the policies of the domain.
+func (x security) Policy(_ context.Context, domain string) iter.Seq2[control.TLSPolicy, error] {
+	return func(yield func(control.TLSPolicy, error) bool) {
+		found := false
+		for p := range each(&x.s.mu, &x.s.Policies) {
+			if p.Domain == domain {
+				found = true
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
+		if !found {
+			yield(control.TLSPolicy{}, x.s.missing("domain", domain))
+		}
+	}
+}
+
+// Forget notes the call.
+func (x security) Forget(_ context.Context, domain string) error {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	x.s.Calls = append(x.s.Calls, "forget "+domain)
+	return nil
+}

@@ -42,6 +42,12 @@ func (d *delivery) rest(bad *trouble) {
 	}
 }
 
+// apart says that the message needs more or less of TLS than others do, so that
+// it shares no session with them, RFC 8689.
+func (d *delivery) apart() bool {
+	return d.item.Envelope.RequireTLS || d.item.Envelope.TLSOptional
+}
+
 // pending are the recipients without an outcome.
 func (d *delivery) pending() []int {
 	var list []int
@@ -63,7 +69,9 @@ func (d *delivery) run(ctx context.Context) {
 		d.rest(&trouble{status: mail.Reply(554, "5.6.3", "binary messages cannot be sent on")})
 		return
 	}
-	if s := d.t.idle.take(d.item.Hop); s != nil {
+	if s := d.t.idle.take(d.item.Hop); s != nil && d.apart() {
+		d.t.idle.put(s)
+	} else if s != nil {
 		d.reuse(ctx, s)
 	}
 	if d.left == 0 {
@@ -109,7 +117,7 @@ func (v *verdict) yields(to *trouble) bool {
 // trouble: it may have been closed long ago.
 func (d *delivery) reuse(ctx context.Context, s *session) {
 	began := time.Now()
-	if bad := d.converse(ctx, s, Opportunistic, false); bad == nil {
+	if bad := d.converse(ctx, s, Requirement{}, false); bad == nil {
 		d.note(s, s.place, nil, began)
 	}
 }
@@ -117,38 +125,44 @@ func (d *delivery) reuse(ctx context.Context, s *session) {
 // visit tries one place, without TLS if it cannot be had and need not. A
 // session is given only to tell where the trouble was.
 func (d *delivery) visit(ctx context.Context, p place) (*trouble, *session) {
-	policy := Cleartext // on a socket of this host
+	need := Requirement{TLS: Cleartext} // on a socket of this host
 	if p.path == "" {
-		policy = d.t.policy(ctx, d.item.Hop, p.host)
+		need = d.t.requirement(ctx, p.peer(d.item.Hop), &d.item.Envelope)
 	}
+	p.why = need.Why
 	began := time.Now()
-	bad, s := d.enter(ctx, p, policy)
+	if need.Refuse != nil {
+		bad := &trouble{status: mail.StatusOf(need.Refuse), err: need.Refuse}
+		d.note(nil, p, bad, began)
+		return bad, nil
+	}
+	bad, s := d.enter(ctx, p, need)
 	for bad != nil && errors.Is(bad.err, errSpent) {
 		d.note(s, p, nil, began)
 		began = time.Now()
-		bad, s = d.enter(ctx, p, policy)
+		bad, s = d.enter(ctx, p, need)
 	}
-	if bad != nil && errors.Is(bad.err, errNoTLS) && policy == Opportunistic && !d.t.o.NoClearRetry && p.addr.Port() != 465 && ctx.Err() == nil {
+	if bad != nil && errors.Is(bad.err, errNoTLS) && need.TLS == Opportunistic && !d.t.o.NoClearRetry && p.addr.Port() != 465 && ctx.Err() == nil {
 		d.note(s, p, bad, began)
 		began = time.Now()
-		bad, s = d.enter(ctx, p, Cleartext)
+		bad, s = d.enter(ctx, p, Requirement{TLS: Cleartext})
 	}
 	d.note(s, p, bad, began)
 	return bad, s
 }
 
 // enter opens a session at a place and sends what is pending.
-func (d *delivery) enter(ctx context.Context, p place, policy Policy) (*trouble, *session) {
+func (d *delivery) enter(ctx context.Context, p place, need Requirement) (*trouble, *session) {
 	s, bad := d.t.dial(ctx, d.item.Hop, p)
 	if bad != nil {
 		return bad, nil
 	}
-	return d.converse(ctx, s, policy, true), s
+	return d.converse(ctx, s, need, true), s
 }
 
 // converse sends what is pending over a session, which is kept for others
 // afterwards, or ended, whatever happens.
-func (d *delivery) converse(ctx context.Context, s *session, policy Policy, fresh bool) (bad *trouble) {
+func (d *delivery) converse(ctx context.Context, s *session, need Requirement, fresh bool) (bad *trouble) {
 	keep := false
 	release := s.use(ctx)
 	defer func() {
@@ -163,12 +177,12 @@ func (d *delivery) converse(ctx context.Context, s *session, policy Policy, fres
 		}
 	}()
 	if fresh {
-		if bad = s.open(ctx, policy); bad != nil {
+		if bad = s.open(ctx, need); bad != nil {
 			return bad
 		}
 	}
 	bad = d.send(ctx, s)
-	keep = bad == nil
+	keep = bad == nil && !d.apart()
 	return bad
 }
 
@@ -176,7 +190,7 @@ func (d *delivery) converse(ctx context.Context, s *session, policy Policy, fres
 func (d *delivery) note(s *session, p place, bad *trouble, began time.Time) {
 	e := journal.Event{
 		Kind: journal.Attempt, Service: "smtp-out", Message: d.item.Envelope.ID, Host: p.host, Remote: p.String(),
-		From: d.item.Envelope.From.String(), Size: d.item.Size, Attempt: d.item.Attempts + 1, Took: time.Since(began),
+		From: d.item.Envelope.From.String(), Policy: p.why, Size: d.item.Size, Attempt: d.item.Attempts + 1, Took: time.Since(began),
 	}
 	if s != nil {
 		e.TLS = s.tls

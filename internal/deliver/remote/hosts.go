@@ -20,6 +20,8 @@ type place struct {
 	host string // name for logs, TLS and reports
 	addr netip.AddrPort
 	path string // of a socket on this host, in place of addr
+	why  string // which policy holds there
+	known
 }
 
 // String is the address as it is dialled and told.
@@ -30,12 +32,25 @@ func (p place) String() string {
 	return p.addr.String()
 }
 
+// known is how sure we are of a host, as in Peer.
+type known struct {
+	secure    bool
+	canonical string
+	validated bool
+}
+
+// peer is the place as a policy sees it.
+func (p place) peer(hop mail.Hop) Peer {
+	return Peer{Hop: hop, Host: p.host, Port: p.addr.Port(), Secure: p.secure, Canonical: p.canonical, Validated: p.validated}
+}
+
 // host is an exchanger with what is known of its addresses.
 type host struct {
 	name       string
 	preference uint16
 	addrs      []netip.Addr
 	err        error
+	known
 }
 
 // places finds where mail for a hop goes, in the order to try, RFC 5321
@@ -55,9 +70,9 @@ func (t *Transport) places(ctx context.Context, hop mail.Hop) ([]place, *trouble
 		port = t.o.Port
 	}
 	if addr, ok := literal(hop.Host); ok {
-		return t.checked(hop, port, []host{{name: hop.Host, addrs: []netip.Addr{addr}}})
+		return t.checked(hop, port, []host{{name: hop.Host, addrs: []netip.Addr{addr}, known: known{secure: true}}})
 	}
-	hosts := []host{{name: hop.Host}}
+	hosts := []host{{name: hop.Host, known: known{secure: true}}}
 	if !hop.Exact {
 		var bad *trouble
 		if hosts, bad = t.exchangers(ctx, hop.Host); bad != nil {
@@ -66,10 +81,17 @@ func (t *Transport) places(ctx context.Context, hop mail.Hop) ([]place, *trouble
 	}
 	var wg sync.WaitGroup
 	for i := range hosts {
-		wg.Go(func() { hosts[i].addrs, _, hosts[i].err = t.o.Resolver.Addrs(ctx, hosts[i].name) })
+		wg.Go(func() { t.resolve(ctx, &hosts[i]) })
 	}
 	wg.Wait()
 	return t.checked(hop, port, hosts)
+}
+
+// resolve finds the addresses of a host.
+func (t *Transport) resolve(ctx context.Context, h *host) {
+	var a dns.Answer
+	h.addrs, a, h.err = t.o.Resolver.Addrs(ctx, h.name)
+	h.canonical, h.validated = a.Name, a.Authentic
 }
 
 // literal reads the address of "[192.0.2.1]", or of a bare address as an
@@ -87,10 +109,10 @@ func literal(text string) (netip.Addr, bool) {
 // exchangers gives the MX hosts of a domain by preference, those of the same
 // in random order; the domain itself when it has none.
 func (t *Transport) exchangers(ctx context.Context, domain string) ([]host, *trouble) {
-	mxs, _, err := t.o.Resolver.MX(ctx, domain)
+	mxs, a, err := t.o.Resolver.MX(ctx, domain)
 	switch {
 	case dns.KindOf(err) == dns.NoData && err != nil:
-		return []host{{name: domain}}, nil // the implicit MX
+		return []host{{name: domain, known: known{secure: a.Authentic}}}, nil // the implicit MX
 	case dns.KindOf(err) == dns.NoName && err != nil:
 		return nil, &trouble{status: mail.Reply(550, "5.1.2", "the domain "+domain+" does not exist"), err: err}
 	case err != nil:
@@ -104,7 +126,7 @@ func (t *Transport) exchangers(ctx context.Context, domain string) ([]host, *tro
 	var hosts []host
 	for _, mx := range mxs {
 		if !mx.Null() && len(hosts) < maxHosts {
-			hosts = append(hosts, host{name: mx.Host, preference: mx.Preference})
+			hosts = append(hosts, host{name: mx.Host, preference: mx.Preference, known: known{secure: a.Authentic}})
 		}
 	}
 	return hosts, nil
@@ -127,7 +149,7 @@ func (t *Transport) checked(hop mail.Hop, port uint16, hosts []host) ([]place, *
 	var temporary, absent error
 	for _, h := range hosts {
 		for _, addr := range mix(h.addrs) {
-			places = append(places, place{host: h.name, addr: netip.AddrPortFrom(addr, port)})
+			places = append(places, place{host: h.name, addr: netip.AddrPortFrom(addr, port), known: h.known})
 		}
 		if h.err != nil && dns.IsNotFound(h.err) {
 			absent = h.err

@@ -7,7 +7,7 @@
 // 4.5.3.1.10 for too many recipients), RFC 7505 (null MX), RFC 7504 (521 and
 // 556), RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531
 // (SMTPUTF8), RFC 3461 (DSN), RFC 9422 (LIMITS), RFC 3207 (STARTTLS), RFC 7435
-// (opportunistic security), RFC 8314 (TLS on port 465), RFC 4954 (AUTH), RFC
+// (opportunistic security), RFC 8689 (REQUIRETLS), RFC 8314 (TLS on port 465), RFC 4954 (AUTH), RFC
 // 2033 (LMTP).
 //
 // A message with 8-bit content goes as it is to a host that does not offer
@@ -28,17 +28,6 @@ import (
 	"plic/internal/dns"
 	"plic/internal/journal"
 	"plic/internal/mail"
-)
-
-// Policy says how much TLS a host must have.
-type Policy int
-
-// The policies.
-const (
-	Opportunistic Policy = iota // TLS with whoever it is, clear text if there is none
-	Cleartext                   // no TLS
-	Encrypted                   // TLS with whoever it is, or no mail
-	Verified                    // TLS with a certificate for the host's name, or no mail
 )
 
 // Login is what we show to a smart host.
@@ -79,9 +68,9 @@ type Options struct {
 	DialFrom func(ctx context.Context, from netip.Addr, network, address string) (net.Conn, error)
 	// TLS is cloned for each connection: roots, certificates, versions.
 	TLS *tls.Config
-	// Policy says what TLS a host of a hop needs. Default: Verified where we log
-	// in without Login.AllowClear, else Opportunistic.
-	Policy func(ctx context.Context, hop mail.Hop, host string) Policy
+	// Policy says what a host must prove to get a message. Default: Verified
+	// where we log in without Login.AllowClear, else Opportunistic.
+	Policy func(ctx context.Context, p Peer, env *mail.Envelope) Requirement
 	// NoClearRetry defers when an opportunistic handshake fails, instead of
 	// trying the same host without TLS.
 	NoClearRetry bool

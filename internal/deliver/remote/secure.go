@@ -18,32 +18,20 @@ import (
 // same host without TLS.
 var errNoTLS = errors.New("no TLS")
 
-// policy says what TLS a host needs.
-func (t *Transport) policy(ctx context.Context, hop mail.Hop, host string) Policy {
-	if t.o.Policy != nil {
-		return t.o.Policy(ctx, hop, host)
-	}
-	if hop.Login != "" && t.o.Login != nil {
-		if login, ok := t.o.Login(hop.Login); ok && !login.AllowClear {
-			return Verified
-		}
-	}
-	return Opportunistic
-}
-
 // secure starts TLS where the host offers it and the policy does not forbid
 // it, RFC 3207. Everything learned before is forgotten.
-func (s *session) secure(ctx context.Context, policy Policy) *trouble {
-	if s.tls != "" || policy == Cleartext {
+func (s *session) secure(ctx context.Context, need Requirement) *trouble {
+	if s.tls != "" || need.TLS == Cleartext {
 		return nil
 	}
-	required := policy != Opportunistic
+	required := need.TLS != Opportunistic
 	if !s.ext.Has("STARTTLS") {
 		if required {
 			return insecure("it does not offer TLS, which is required", nil)
 		}
 		return nil
 	}
+	s.offered = true
 	reply, bad := s.ask(ctx, s.t.o.Timeouts.Command, "after STARTTLS", "STARTTLS")
 	if bad != nil {
 		return bad
@@ -63,7 +51,7 @@ func (s *session) secure(ctx context.Context, policy Policy) *trouble {
 		// that came through it (CVE-2011-0411).
 		return insecure("something was put between STARTTLS and the handshake", nil)
 	}
-	if bad := s.handshake(ctx, policy); bad != nil {
+	if bad := s.handshake(ctx, need); bad != nil {
 		return bad
 	}
 	return s.greet(ctx)
@@ -73,15 +61,32 @@ func insecure(text string, err error) *trouble {
 	return &trouble{status: mail.Reply(451, "4.7.0", "the host is not secure enough: "+text), err: err}
 }
 
+// unproved is what a host's certificate lacks.
+type unproved struct{ error }
+
+// Unwrap gives what lies behind it.
+func (u unproved) Unwrap() error { return u.error }
+
 // handshake turns the connection into one with TLS.
-func (s *session) handshake(ctx context.Context, policy Policy) *trouble {
+func (s *session) handshake(ctx context.Context, need Requirement) *trouble {
+	s.offered = true
 	config := s.t.o.TLS.Clone()
-	config.ServerName = s.host
-	// Opportunistic TLS protects against listeners only, RFC 7435; anybody
-	// who can put himself between could take STARTTLS away as well.
-	config.InsecureSkipVerify = policy != Verified
+	if config.ServerName = need.Name; need.Name == "" {
+		config.ServerName = s.host
+	}
 	if addr, ok := literal(s.host); ok {
 		config.ServerName = addr.String()
+	}
+	// Opportunistic TLS protects against listeners only, RFC 7435; anybody
+	// who can put himself between could take STARTTLS away as well.
+	config.InsecureSkipVerify = need.TLS != Verified || need.Verify != nil
+	if need.Verify != nil {
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			if err := need.Verify(state); err != nil {
+				return unproved{err}
+			}
+			return nil
+		}
 	}
 	conn := tls.Client(s.wire, config)
 	within, cancel := context.WithTimeout(ctx, s.t.o.Timeouts.Command)
@@ -89,7 +94,8 @@ func (s *session) handshake(ctx context.Context, policy Policy) *trouble {
 	s.wire.limit(s.wire.SetReadDeadline, s.t.o.Timeouts.Command)
 	if err := conn.HandshakeContext(within); err != nil {
 		var wrong *tls.CertificateVerificationError
-		if errors.As(err, &wrong) {
+		var other unproved
+		if errors.As(err, &wrong) || errors.As(err, &other) {
 			return insecure("its certificate is not good", err)
 		}
 		return &trouble{status: mail.Reply(451, "4.7.5", "the TLS handshake failed"), err: fmt.Errorf("%w: %w", errNoTLS, err)}

@@ -25,6 +25,8 @@ type session struct {
 	tls  string // version and cipher, "" without
 	mark error  // why TLS was not had, if it was tried
 
+	offered bool // the host offered TLS
+
 	sent  int    // transactions so far
 	begun bool   // the last of them may still be open at the host
 	hello string // what we were greeted with
@@ -96,9 +98,10 @@ func (s *session) use(ctx context.Context) (release func()) {
 }
 
 // open brings a new session to where mail can be sent.
-func (s *session) open(ctx context.Context, policy Policy) *trouble {
-	if policy != Cleartext && s.addr.Port() == 465 { // RFC 8314 section 3
-		if bad := s.handshake(ctx, policy); bad != nil {
+func (s *session) open(ctx context.Context, need Requirement) *trouble {
+	if need.TLS != Cleartext && s.addr.Port() == 465 { // RFC 8314 section 3
+		if bad := s.handshake(ctx, need); bad != nil {
+			s.tell(need, bad)
 			return bad
 		}
 	}
@@ -115,8 +118,13 @@ func (s *session) open(ctx context.Context, policy Policy) *trouble {
 	if bad := s.greet(ctx); bad != nil {
 		return bad
 	}
-	if bad := s.secure(ctx, policy); bad != nil {
+	bad = s.secure(ctx, need)
+	s.tell(need, bad)
+	if bad != nil {
 		return bad
+	}
+	if need.Offer != "" && !s.ext.Has(need.Offer) { // RFC 8689 section 4.2.1
+		return &trouble{status: mail.Reply(550, "5.7.30", "the message needs "+need.Offer+", which "+s.host+" does not offer")}
 	}
 	if s.hop.Login != "" {
 		return s.login(ctx)

@@ -263,7 +263,9 @@ func TestSmartHost(t *testing.T) {
 		{name: "LOGIN", offers: []string{"AUTH LOGIN"}, tls: server, login: credentials, edit: trust, status: "250", user: "me"},
 		{name: "no TLS", offers: []string{"AUTH PLAIN"}, login: credentials, edit: trust, status: "451 4.7.0", never: "AUTH"},
 		{name: "no TLS, whatever the policy", offers: []string{"AUTH PLAIN SCRAM-SHA-256"}, login: credentials, status: "451 4.7.0", never: "AUTH", edit: func(o *remote.Options) {
-			o.Policy = func(context.Context, mail.Hop, string) remote.Policy { return remote.Opportunistic }
+			o.Policy = func(context.Context, remote.Peer, *mail.Envelope) remote.Requirement {
+				return remote.Requirement{TLS: remote.Opportunistic}
+			}
 		}},
 		{name: "no TLS, allowed", offers: []string{"AUTH PLAIN"}, login: clear, status: "250", user: "me"},
 		{name: "unknown certificate", offers: []string{"AUTH PLAIN"}, tls: server, login: credentials, status: "451 4.7.0", never: "AUTH"},
@@ -273,13 +275,19 @@ func TestSmartHost(t *testing.T) {
 		{name: "no AUTH", tls: server, login: credentials, edit: trust, status: "451 4.7.0", never: "MAIL"},
 		{name: "no credentials", offers: []string{"AUTH PLAIN"}, tls: server, login: func(string) (remote.Login, bool) { return remote.Login{}, false }, edit: trust, status: "451 4.3.5", never: "MAIL"},
 		{name: "policy: encrypted", hop: toMX, status: "451 4.7.0", never: "MAIL", edit: func(o *remote.Options) {
-			o.Policy = func(context.Context, mail.Hop, string) remote.Policy { return remote.Encrypted }
+			o.Policy = func(context.Context, remote.Peer, *mail.Envelope) remote.Requirement {
+				return remote.Requirement{TLS: remote.Encrypted}
+			}
 		}},
 		{name: "policy: encrypted, by whomever", tls: server, hop: toMX, status: "250", edit: func(o *remote.Options) {
-			o.Policy = func(context.Context, mail.Hop, string) remote.Policy { return remote.Encrypted }
+			o.Policy = func(context.Context, remote.Peer, *mail.Envelope) remote.Requirement {
+				return remote.Requirement{TLS: remote.Encrypted}
+			}
 		}},
 		{name: "policy: clear", tls: server, hop: toMX, status: "250", never: "STARTTLS", edit: func(o *remote.Options) {
-			o.Policy = func(context.Context, mail.Hop, string) remote.Policy { return remote.Cleartext }
+			o.Policy = func(context.Context, remote.Peer, *mail.Envelope) remote.Requirement {
+				return remote.Requirement{TLS: remote.Cleartext}
+			}
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

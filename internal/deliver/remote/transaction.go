@@ -111,6 +111,7 @@ func (t *transaction) mailFrom() string {
 			m.UTF8 = m.UTF8 || t.d.needsUTF8(i)
 		}
 	}
+	m.RequireTLS = env.RequireTLS // or the session had been refused
 	if ext.Has("DSN") {
 		m.Ret, m.EnvelopeID = env.Ret, env.EnvelopeID
 	}

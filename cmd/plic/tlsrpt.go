@@ -1,0 +1,108 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+
+	"plic/internal/tlsrpt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) tlsrptCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use: "tlsrpt", Short: "Reports of others about TLS with us",
+		Example: "  plic tlsrpt read reports/*.eml",
+	}, a.tlsrptRead())
+}
+
+func (a *app) tlsrptRead() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use: "read [FILE...]", Short: "Summarise reports",
+		Long: `Read TLS reports (RFC 8460) that others sent, and sum up how many of their sessions
+went well and why the others did not. A file is a mail with a report in it, or the
+report itself, packed or not; without a file, standard input is one. What a report
+says is its sender's word.`,
+		Example: "  plic tlsrpt read report.eml\n  plic tlsrpt read *.json.gz --json\n  cat report.eml | plic tlsrpt read",
+		RunE: func(_ *cobra.Command, args []string) error {
+			reports, err := a.readReports(args)
+			if a.json {
+				return errors.Join(jsonLines(a.out, values(reports)), err)
+			}
+			showReports(a, reports)
+			return err
+		},
+	})
+}
+
+// readReports reads all that can be read, and says which cannot.
+func (a *app) readReports(files []string) (reports []*tlsrpt.Report, problem error) {
+	read := func(name string, in io.Reader) {
+		r, err := tlsrpt.Read(in)
+		if err != nil {
+			problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
+			return
+		}
+		reports = append(reports, r)
+	}
+	if len(files) == 0 {
+		read("standard input", a.in)
+	}
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			problem = errors.Join(problem, err)
+			continue
+		}
+		read(name, f)
+		f.Close()
+	}
+	return reports, problem
+}
+
+func values[T any](list []T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, v := range list {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
+
+// showReports prints a row for each policy of each report, and then what failed.
+func showReports(a *app, reports []*tlsrpt.Report) {
+	sums := table{head: []string{"DAY", "FROM", "DOMAIN", "POLICY", "GOOD", "FAILED"}}
+	type fault struct{ kind, host, from string }
+	counts := map[fault]int64{}
+	for _, r := range reports {
+		from := cmp.Or(r.Organization, r.Contact)
+		for _, f := range r.Policies {
+			sums.add(r.Range.Start.UTC().Format("2006-01-02"), from, f.Policy.Domain, f.Policy.Type, fmt.Sprint(f.Summary.Success), fmt.Sprint(f.Summary.Failure))
+			for _, x := range f.Failures {
+				counts[fault{x.Type, cmp.Or(x.Host, x.ReceivingIP), from}] += x.Count
+			}
+		}
+	}
+	sums.write(a.out, "")
+	faults := make([]fault, 0, len(counts))
+	for x := range counts {
+		faults = append(faults, x)
+	}
+	slices.SortFunc(faults, func(x, y fault) int {
+		return cmp.Or(cmp.Compare(counts[y], counts[x]), cmp.Compare(x.kind, y.kind), cmp.Compare(x.host, y.host), cmp.Compare(x.from, y.from))
+	})
+	failures := table{head: []string{"SESSIONS", "FAILURE", "HOST", "FROM"}}
+	for _, x := range faults {
+		failures.add(fmt.Sprint(counts[x]), x.kind, x.host, x.from)
+	}
+	if len(failures.rows) > 0 {
+		fmt.Fprintln(a.out)
+	}
+	failures.write(a.out, "")
+}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"strings"
+	"time"
+
+	"plic/internal/config"
+	"plic/internal/control"
+	"plic/internal/deliver/remote"
+	"plic/internal/mail"
+	"plic/internal/store"
+	"plic/internal/store/engine"
+	"plic/internal/tlspolicy"
+)
+
+// newPolicies makes what decides on TLS with other servers.
+func (s *site) newPolicies(c *config.Config, trusted bool, now func() time.Time) *tlspolicy.Policies {
+	o := tlspolicy.Options{
+		Resolver: s.resolver, TrustAD: trusted, Notes: siteNotes{s.store}, Hostname: c.Hostname.String(),
+		Default: map[config.RemoteTLS]tlspolicy.Kind{config.TLSRequire: tlspolicy.Verify, config.TLSOff: tlspolicy.None}[c.Remote.TLS],
+		Dial:    dialer(c.Remote.Family), Memory: orNone(c.Remote.TLSMemory), Hold: orNone(c.Remote.TLSHold), Now: now, Log: s.log,
+	}
+	if c.TLSRPT.Send {
+		from := c.TLSRPT.Contact
+		if from.IsNull() {
+			from = mail.Address{Local: "postmaster", Domain: c.Hostname}
+		}
+		o.Reports = tlspolicy.Reports{
+			From: from, Contact: from.String(), Send: s.submit,
+			Organization: cmp.Or(c.TLSRPT.Organization, c.Hostname.String()),
+		}
+	}
+	return tlspolicy.New(o)
+}
+
+// require asks the policies what a host must prove, in the words of the
+// transport.
+func (s *site) require(ctx context.Context, p remote.Peer, env *mail.Envelope) remote.Requirement {
+	d := s.policies.Decide(ctx, tlspolicy.Peer{
+		Domain: p.Hop.Host, Host: p.Host, Port: p.Port, Exact: p.Hop.Exact || p.Hop.Kind != mail.HopRemote, Login: p.Hop.Login != "",
+		Secure: p.Secure, Validated: p.Validated, Canonical: p.Canonical,
+	}, tlspolicy.Demand{RequireTLS: env.RequireTLS, Optional: env.TLSOptional})
+	return remote.Requirement{
+		TLS: map[tlspolicy.Level]remote.Policy{
+			tlspolicy.Opportunistic: remote.Opportunistic, tlspolicy.Clear: remote.Cleartext,
+			tlspolicy.Encrypted: remote.Encrypted, tlspolicy.Verified: remote.Verified,
+		}[d.Level],
+		Name: d.Name, Verify: d.Verify, Offer: d.Offer, Refuse: d.Refuse, Why: d.Why, Evidence: d.Evidence,
+		Done: func(r remote.Result) { d.Done(tlspolicy.Outcome(r)) },
+	}
+}
+
+// siteNotes are the notes of the site, for the policies.
+type siteNotes struct{ store *store.Store }
+
+// Note gives a note's value, nil if there is none.
+func (n siteNotes) Note(ctx context.Context, key string) ([]byte, error) {
+	value, err := n.store.Notes().Get(ctx, key)
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil, nil
+	}
+	return value, err
+}
+
+// Notes gives those whose keys begin with a prefix.
+func (n siteNotes) Notes(ctx context.Context, prefix string) iter.Seq2[tlspolicy.Note, error] {
+	return func(yield func(tlspolicy.Note, error) bool) {
+		all, err := n.store.Notes().All(ctx, prefix)
+		if err != nil {
+			yield(tlspolicy.Note{}, err)
+			return
+		}
+		for _, x := range all {
+			if !yield(tlspolicy.Note(x), nil) {
+				return
+			}
+		}
+	}
+}
+
+// PutNotes keeps notes in one commit.
+func (n siteNotes) PutNotes(ctx context.Context, notes ...tlspolicy.Note) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	tx := n.store.Begin()
+	for _, x := range notes {
+		tx.PutNote(n.store.Notes(), x.Key, x.Value)
+	}
+	_, err := tx.Commit(ctx)
+	return err
+}
+
+// security is control.TLS over the policies and the transport.
+type security struct{ s *site }
+
+// Policy tells what each host of a domain must prove.
+func (x security) Policy(ctx context.Context, domain string) iter.Seq2[control.TLSPolicy, error] {
+	return func(yield func(control.TLSPolicy, error) bool) {
+		hop, err := x.hop(domain)
+		if err != nil {
+			yield(control.TLSPolicy{}, err)
+			return
+		}
+		hosts, err := x.s.transport.Explain(ctx, hop, &mail.Envelope{})
+		if err != nil {
+			yield(control.TLSPolicy{}, err)
+			return
+		}
+		for _, h := range hosts {
+			if !yield(explained(domain, h), nil) {
+				return
+			}
+		}
+	}
+}
+
+// hop is where mail for a domain goes by the settings.
+func (x security) hop(domain string) (mail.Hop, error) {
+	d, err := mail.ParseDomain(domain)
+	if err != nil {
+		return mail.Hop{}, err
+	}
+	relay, err := smartHost(x.s.config)
+	if err != nil {
+		return mail.Hop{}, err
+	}
+	if relay != nil {
+		return *relay, nil
+	}
+	return mail.Hop{Kind: mail.HopRemote, Host: d.String()}, nil
+}
+
+func explained(domain string, h remote.Explained) control.TLSPolicy {
+	p := control.TLSPolicy{Domain: domain, Host: h.Peer.Host, Policy: h.Requirement.Why, Evidence: h.Requirement.Evidence}
+	for _, a := range h.Addrs {
+		p.Addresses = append(p.Addresses, a.String())
+	}
+	switch need := h.Requirement; {
+	case need.Refuse != nil:
+		p.Needs, p.Refused = "no mail goes there now", mail.StatusOf(need.Refuse).String()
+	case need.TLS == remote.Cleartext:
+		p.Needs = "no TLS is used"
+	case need.TLS == remote.Verified:
+		p.Needs = "TLS with a good certificate for " + cmp.Or(need.Name, p.Host)
+	case need.TLS == remote.Encrypted && need.Verify != nil:
+		p.Needs = "TLS with the right certificate"
+	case need.TLS == remote.Encrypted:
+		p.Needs = "TLS with whoever it is"
+	default:
+		p.Needs = "nothing: TLS is used if it is offered"
+	}
+	return p
+}
+
+// Forget drops what is remembered of a domain.
+func (x security) Forget(ctx context.Context, domain string) error {
+	d, err := mail.ParseDomain(strings.TrimSpace(domain))
+	if err != nil {
+		return err
+	}
+	return x.s.policies.Forget(ctx, d.String())
+}

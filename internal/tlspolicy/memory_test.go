@@ -1,0 +1,67 @@
+package tlspolicy
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// A domain that had TLS does not lose it unnoticed: mail waits for it, for two
+// days; then the domain has given it up, and the memory says so.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good := Outcome{Offered: true, TLS: state(w.certificate(t, "mx.example.test"))}
+	gone := Outcome{Err: errors.New("it does not offer TLS")}
+	decide := func() Decision { return w.policies(nil).Decide(t.Context(), plain, Demand{}) }
+	d := decide()
+	is(t, "a stranger", d, May, Opportunistic, false)
+	d.Done(gone)
+	is(t, "a domain without TLS", decide(), May, Opportunistic, false)
+	decide().Done(good)
+	puts := w.notes.puts
+	for range 10 {
+		is(t, "a domain with TLS", decide(), Remembered, Encrypted, false)
+		decide().Done(good)
+	}
+	if w.notes.puts != puts {
+		t.Errorf("%d writes for what was known", w.notes.puts-puts)
+	}
+
+	w.now = w.now.Add(30 * 24 * time.Hour)
+	decide().Done(gone)
+	w.now = w.now.Add(24 * time.Hour)
+	d = decide()
+	is(t, "a day without TLS", d, Remembered, Encrypted, false)
+	d.Done(gone) // does not begin the time anew
+	is(t, "a message that says TLS-Required: No", w.policies(nil).Decide(t.Context(), plain, Demand{Optional: true}), May, Opportunistic, false)
+	other := plain
+	other.Host = "mx2.example.test"
+	d = w.policies(nil).Decide(t.Context(), other, Demand{})
+	is(t, "a new host of the domain", d, Remembered, Encrypted, false)
+	d.Done(gone)
+
+	w.now = w.now.Add(25 * time.Hour)
+	d = decide()
+	is(t, "two days without TLS", d, Remembered, Opportunistic, false)
+	d.Done(gone)
+	is(t, "the other host, a day", w.policies(nil).Decide(t.Context(), other, Demand{}), Remembered, Encrypted, false)
+	decide().Done(good)
+	is(t, "TLS again", decide(), Remembered, Encrypted, false)
+
+	w.now = w.now.Add(91 * 24 * time.Hour)
+	is(t, "long ago", decide(), May, Opportunistic, false)
+	p := w.policies(nil)
+	if err := p.forgetOld(t.Context()); err != nil || len(w.notes.all) != 0 {
+		t.Errorf("%v is still remembered, %v", w.notes.all, err)
+	}
+	decide().Done(good)
+	if err := p.Forget(t.Context(), "Example.Test"); err != nil {
+		t.Error(err)
+	}
+	is(t, "forgotten", decide(), May, Opportunistic, false)
+
+	decide().Done(good)
+	off := w.policies(func(o *Options) { o.Memory = -1 })
+	is(t, "no memory", off.Decide(t.Context(), plain, Demand{}), May, Opportunistic, false)
+}
