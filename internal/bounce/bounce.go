@@ -54,20 +54,15 @@ func New(o Options) *Reporter {
 	return &Reporter{o}
 }
 
-// Report tells the sender of an item what became of some of its recipients:
-// they failed for good, are late, or were taken. False means that no report is
-// due: there is no sender, the item is a report itself, or nobody asked.
-func (r *Reporter) Report(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) (mail.Report, bool) {
+// Report tells the sender of an item what became of recipients of its message:
+// they failed for good, are late, were taken, or became others. False means
+// that no report is due: there is no sender, the item is a report itself, or
+// nobody asked.
+func (r *Reporter) Report(item *mail.Item, fates []mail.Fate) (mail.Report, bool) {
 	if item.Report || item.Envelope.From.IsNull() { // RFC 5321 section 6.1, RFC 3464 section 2
 		return mail.Report{}, false
 	}
-	var wanted []mail.ItemRcpt
-	for _, to := range rcpts {
-		if to.Notify.Wants(kind) {
-			wanted = append(wanted, to)
-		}
-	}
-	if len(wanted) == 0 {
+	if fates = wanted(&item.Envelope, fates); len(fates) == 0 {
 		return mail.Report{}, false
 	}
 	original := r.read(item)
@@ -76,13 +71,14 @@ func (r *Reporter) Report(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRc
 	}
 	now := r.o.Now()
 	id := r.o.NewID(now)
-	raw := r.compose(item, kind, wanted, original, id, now)
+	raw := r.compose(item, fates, original, id, now)
 	envelope := mail.Envelope{
 		ID:       id,
 		To:       []mail.Recipient{{Address: item.Envelope.From, Notify: mail.NotifyNever}},
 		UTF8:     item.Envelope.From.NeedsUTF8(),
 		Size:     int64(len(raw)),
 		Received: now,
+		Priority: item.Envelope.Priority, // RFC 6710 section 4.6
 		Origin:   mail.Origin{Service: "local"},
 	}
 	if slices.ContainsFunc(raw, func(c byte) bool { return c >= 0x80 }) {
@@ -91,8 +87,29 @@ func (r *Reporter) Report(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRc
 	return mail.Report{Envelope: envelope, Message: raw}, true
 }
 
+// rank is the order in which kinds are told: what needs doing first.
+func rank(f mail.Fate) int {
+	switch {
+	case f.Kind == mail.NotifyFailure:
+		return 0
+	case f.Kind == mail.NotifyDelay:
+		return 1
+	case f.Expanded:
+		return 3
+	}
+	return 2
+}
+
+// wanted are the fates that the sender wants to know, by kind.
+func wanted(env *mail.Envelope, fates []mail.Fate) []mail.Fate {
+	fates = slices.Clone(fates)
+	fates = slices.DeleteFunc(fates, func(f mail.Fate) bool { return !f.Wanted(env) })
+	slices.SortStableFunc(fates, func(a, b mail.Fate) int { return rank(a) - rank(b) })
+	return fates
+}
+
 // compose writes the notification.
-func (r *Reporter) compose(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt, o original, id mail.ID, now time.Time) []byte {
+func (r *Reporter) compose(item *mail.Item, fates []mail.Fate, o original, id mail.ID, now time.Time) []byte {
 	env := &item.Envelope
 	host := r.o.Host.String()
 	report := &dsn.Report{
@@ -101,10 +118,10 @@ func (r *Reporter) compose(item *mail.Item, kind mail.Notify, rcpts []mail.ItemR
 	if env.Origin.Account == "" { // where our own users are is not told
 		report.ReceivedFrom = env.Origin.Helo
 	}
-	for i := range rcpts {
-		report.Recipients = append(report.Recipients, recipient(item, kind, &rcpts[i]))
+	for i := range fates {
+		report.Recipients = append(report.Recipients, recipient(item, &fates[i]))
 	}
-	subject := title(kind, rcpts)
+	subject := title(fates)
 	if o.subject != "" {
 		subject += ": " + clip(o.subject, 100)
 	}
@@ -121,34 +138,36 @@ func (r *Reporter) compose(item *mail.Item, kind mail.Notify, rcpts []mail.ItemR
 	}
 	notice := &dsn.Notice{
 		Header: header, Report: report, UTF8: env.UTF8,
-		Text: r.text(item, kind, rcpts, o),
+		Text: r.text(item, fates, o),
 	}
 	// Only a failure returns the message itself: RFC 3461 section 4.3.
 	notice.Original, notice.Full = o.header, false
-	if kind == mail.NotifyFailure && !strings.EqualFold(env.Ret, "HDRS") && o.whole != nil {
+	if fates[0].Kind == mail.NotifyFailure && !strings.EqualFold(env.Ret, "HDRS") && o.whole != nil {
 		notice.Original, notice.Full = o.whole, true
 	}
 	return notice.Compose()
 }
 
 // recipient is what the report says of one recipient.
-func recipient(item *mail.Item, kind mail.Notify, to *mail.ItemRcpt) dsn.Recipient {
+func recipient(item *mail.Item, f *mail.Fate) dsn.Recipient {
 	rcpt := dsn.Recipient{
-		Original:    dsn.ParseOriginal(to.Original),
-		Final:       dsn.AddressOf(to.Address),
-		Status:      enhanced(kind, to.Last),
-		RemoteMTA:   to.Host,
-		LastAttempt: to.At,
+		Original:    dsn.ParseOriginal(f.Original),
+		Final:       dsn.AddressOf(f.Address),
+		Status:      enhanced(f.Kind, f.Last),
+		RemoteMTA:   f.Host,
+		LastAttempt: f.At,
 	}
-	if to.Last.Code != 0 {
-		rcpt.Diagnostic = to.Last.String()
+	if f.Last.Code != 0 {
+		rcpt.Diagnostic = f.Last.String()
 	}
 	switch {
-	case kind == mail.NotifyDelay:
+	case f.Kind == mail.NotifyDelay:
 		rcpt.Action, rcpt.RetryUntil = dsn.Delayed, item.Expires
-	case kind == mail.NotifyFailure:
+	case f.Kind == mail.NotifyFailure:
 		rcpt.Action = dsn.Failed
-	case to.Host == "":
+	case f.Expanded:
+		rcpt.Action = dsn.Expanded
+	case f.Host == "":
 		rcpt.Action = dsn.Delivered
 	default: // nothing more will be heard from there, RFC 3461 section 5.2.2
 		rcpt.Action = dsn.Relayed

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,15 @@ func rcpt(address, host string, last mail.Status, notify mail.Notify) mail.ItemR
 		Recipient: mail.Recipient{Address: mail.MustAddress(address), Notify: notify, Original: "rfc822;" + address},
 		Last:      last, Host: host, Reason: "only for us", At: now.Add(-time.Minute),
 	}
+}
+
+// fates are the fates of recipients, all of a kind.
+func fates(kind mail.Notify, rcpts ...mail.ItemRcpt) []mail.Fate {
+	var all []mail.Fate
+	for _, to := range rcpts {
+		all = append(all, mail.Fate{Kind: kind, ItemRcpt: to})
+	}
+	return all
 }
 
 // open reads a report back, and checks what is true of every one.
@@ -130,11 +140,11 @@ func golden(t *testing.T, name string, raw []byte) {
 
 // RFC 3464 sections 2.2 and 2.3.
 func TestFailure(t *testing.T) {
-	r, due := reporter(lunch).Report(item(), mail.NotifyFailure, []mail.ItemRcpt{
+	r, due := reporter(lunch).Report(item(), fates(mail.NotifyFailure,
 		rcpt("bob@example.com", "mx.example.com", mail.Reply(550, "5.1.1", "<bob@example.com>: no such user here"), 0),
 		rcpt("carol@example.com", "", mail.Reply(451, "4.4.1", "no host of example.com answered"), mail.NotifyFailure),
 		rcpt("never@example.com", "", mail.Reply(550, "5.1.1", "x"), mail.NotifyNever),
-	})
+	))
 	if !due {
 		t.Fatal("no report")
 	}
@@ -175,10 +185,10 @@ func TestFailure(t *testing.T) {
 func TestDelay(t *testing.T) {
 	it := item()
 	it.Expires = now.Add(24 * time.Hour)
-	r, due := reporter(lunch).Report(it, mail.NotifyDelay, []mail.ItemRcpt{
+	r, due := reporter(lunch).Report(it, fates(mail.NotifyDelay,
 		rcpt("bob@example.com", "mx.example.com", mail.Reply(451, "4.7.1", "greylisted"), 0),
 		rcpt("carol@example.com", "", mail.Reply(451, "4.4.1", "nobody answers"), mail.NotifyFailure),
-	})
+	))
 	if !due {
 		t.Fatal("no report")
 	}
@@ -193,14 +203,14 @@ func TestDelay(t *testing.T) {
 }
 
 func TestSuccess(t *testing.T) {
-	if _, due := reporter(lunch).Report(item(), mail.NotifySuccess, []mail.ItemRcpt{
+	if _, due := reporter(lunch).Report(item(), fates(mail.NotifySuccess,
 		rcpt("bob@example.com", "mx.example.com", mail.Reply(250, "", "ok"), 0),
 		rcpt("bob@example.com", "mx.example.com", mail.Reply(250, "", "ok"), mail.NotifyFailure|mail.NotifyDelay),
-	}); due {
+	)); due {
 		t.Error("nobody asked for success")
 	}
 	wish := mail.NotifySuccess | mail.NotifyFailure
-	r, due := reporter(lunch).Report(item(), mail.NotifySuccess, []mail.ItemRcpt{rcpt("bob@example.com", "mx.example.com", mail.Reply(250, "", "ok"), wish)})
+	r, due := reporter(lunch).Report(item(), fates(mail.NotifySuccess, rcpt("bob@example.com", "mx.example.com", mail.Reply(250, "", "ok"), wish)))
 	if !due {
 		t.Fatal("no report")
 	}
@@ -208,7 +218,7 @@ func TestSuccess(t *testing.T) {
 	if _, status := open(t, r); status.Recipients[0].Action != dsn.Relayed || status.Recipients[0].Status != (mail.Enhanced{2, 0, 0}) {
 		t.Errorf("%+v", status)
 	}
-	r, due = reporter(lunch).Report(item(), mail.NotifySuccess, []mail.ItemRcpt{rcpt("carol@example.org", "", mail.Reply(250, "2.1.5", "delivered to the mailbox"), wish)})
+	r, due = reporter(lunch).Report(item(), fates(mail.NotifySuccess, rcpt("carol@example.org", "", mail.Reply(250, "2.1.5", "delivered to the mailbox"), wish)))
 	if !due {
 		t.Fatal("no report")
 	}
@@ -225,7 +235,7 @@ func TestUTF8(t *testing.T) {
 	to := rcpt("测试@例子.example", "mx.example.com", mail.Reply(550, "5.1.1", "没有这个人"), 0)
 	to.Original = "utf-8;测试@例子.example"
 	raw := "From: jörg@bücher.example\r\nSubject: Grüße\r\n\r\nHallo\r\n"
-	r, due := reporter(raw).Report(it, mail.NotifyFailure, []mail.ItemRcpt{to})
+	r, due := reporter(raw).Report(it, fates(mail.NotifyFailure, to))
 	if !due {
 		t.Fatal("no report")
 	}
@@ -260,7 +270,7 @@ func TestNone(t *testing.T) {
 		"NOTIFY=SUCCESS":      {lunch, item(), []mail.ItemRcpt{rcpt("bob@example.com", "", mail.Reply(550, "", "x"), mail.NotifySuccess)}},
 		"NOTIFY=DELAY, never": {lunch, item(), []mail.ItemRcpt{rcpt("bob@example.com", "", mail.Reply(550, "", "x"), mail.NotifyDelay)}},
 	} {
-		if r, due := reporter(c.raw).Report(c.item, mail.NotifyFailure, c.rcpts); due {
+		if r, due := reporter(c.raw).Report(c.item, fates(mail.NotifyFailure, c.rcpts...)); due {
 			t.Errorf("%s: a report is due:\n%s", name, r.Message)
 		}
 	}
@@ -292,7 +302,7 @@ func TestReturned(t *testing.T) {
 	} {
 		it := item()
 		it.Envelope.Ret = c.ret
-		r, due := reporter(c.raw).Report(it, mail.NotifyFailure, bob)
+		r, due := reporter(c.raw).Report(it, fates(mail.NotifyFailure, bob...))
 		if !due {
 			t.Errorf("%s: no report", name)
 			continue
@@ -319,8 +329,8 @@ func TestStrangersWords(t *testing.T) {
 	it.Envelope.EnvelopeID, it.Envelope.Origin.Helo = evil, evil
 	to := rcpt("bob@example.com", evil, mail.Status{Code: 550, Text: evil}, 0)
 	to.Original = "rfc822;" + evil
-	clean, _ := reporter(lunch).Report(item(), mail.NotifyFailure, []mail.ItemRcpt{rcpt("bob@example.com", "h", mail.Reply(550, "", "x"), 0)})
-	r, due := reporter("Subject: =?utf-8?Q?a=0D=0ABcc:_x=0D=0A=0D=0Ab?=\r\nMessage-ID: <a\r\n b>\r\n\r\n").Report(it, mail.NotifyFailure, []mail.ItemRcpt{to})
+	clean, _ := reporter(lunch).Report(item(), fates(mail.NotifyFailure, rcpt("bob@example.com", "h", mail.Reply(550, "", "x"), 0)))
+	r, due := reporter("Subject: =?utf-8?Q?a=0D=0ABcc:_x=0D=0A=0D=0Ab?=\r\nMessage-ID: <a\r\n b>\r\n\r\n").Report(it, fates(mail.NotifyFailure, to))
 	if !due {
 		t.Fatal("no report")
 	}
@@ -342,7 +352,7 @@ func TestManyRecipients(t *testing.T) {
 	for i := range all {
 		all[i] = rcpt("bob@example.com", "", mail.Reply(550, "5.1.1", strings.Repeat("no ", 50)), 0)
 	}
-	r, _ := reporter(lunch).Report(item(), mail.NotifyFailure, all)
+	r, _ := reporter(lunch).Report(item(), fates(mail.NotifyFailure, all...))
 	m, status := open(t, r)
 	if len(status.Recipients) != 1000 || !strings.Contains(text(t, r, m), "and 900 more") {
 		t.Errorf("%d recipients", len(status.Recipients))
@@ -356,7 +366,7 @@ func TestAliased(t *testing.T) {
 		"rfc822;sales@example.com": true, "rfc822;BOB@Example.com": false, "": false, "x400;/C=DE/": true,
 	} {
 		to.Original = original
-		r, _ := reporter(lunch).Report(item(), mail.NotifyFailure, []mail.ItemRcpt{to})
+		r, _ := reporter(lunch).Report(item(), fates(mail.NotifyFailure, to))
 		m, _ := open(t, r)
 		if got := strings.Contains(text(t, r, m), "you wrote to"); got != want {
 			t.Errorf("%q: told %v", original, got)
@@ -370,7 +380,7 @@ func TestEightBit(t *testing.T) {
 	for raw, want := range map[string]mail.BodyKind{
 		lunch: "", "Subject: ü\r\n\r\nü\r\n": mail.Body8Bit, "Subject: ü\r\n\r\nü\n": "",
 	} {
-		r, _ := reporter(raw).Report(item(), mail.NotifyFailure, bob)
+		r, _ := reporter(raw).Report(item(), fates(mail.NotifyFailure, bob...))
 		if open(t, r); r.Envelope.Kind != want {
 			t.Errorf("%q: %s", raw, r.Envelope.Kind)
 		}
@@ -380,22 +390,80 @@ func TestEightBit(t *testing.T) {
 func TestAdvice(t *testing.T) {
 	for _, c := range []struct {
 		status mail.Status
+		about  mail.Fault
 		want   string
 	}{
-		{mail.Reply(550, "5.1.1", ""), "typing mistake"},
-		{mail.Reply(550, "", ""), "typing mistake"},
-		{mail.Reply(556, "5.1.10", ""), "behind the @"},
-		{mail.Reply(552, "5.2.2", ""), "mailbox is full"},
-		{mail.Reply(552, "5.3.4", ""), "too large"},
-		{mail.Reply(550, "5.7.1", ""), "by its rules"},
-		{mail.Reply(550, "5.2.1", ""), "takes no mail now"},
-		{mail.Reply(550, "5.1.8", ""), "your own address"},
-		{mail.Reply(550, "5.6.7", ""), "form of the message"},
-		{mail.Reply(554, "5.5.0", ""), "your postmaster"},
-		{mail.Reply(452, "4.2.2", ""), "again later"},
+		{mail.Reply(550, "5.7.1", "blocked"), mail.FaultReputation, "takes nothing from this mail server"},
+		{mail.Reply(550, "5.7.1", "spam"), mail.FaultContent, "for spam"},
+		{mail.Reply(550, "5.4.1", "no such user"), mail.FaultMailbox, "typing mistake"},
+		{mail.Reply(554, "5.4.7", "over"), mail.FaultLocal, "with more time"},
+		{mail.Reply(550, "5.7.10", "encrypt"), mail.FaultTLS, "as safe as"},
+		{mail.Reply(550, "5.1.1", ""), "", "typing mistake"},
+		{mail.Reply(550, "", ""), "", "typing mistake"},
+		{mail.Reply(556, "5.1.10", ""), "", "behind the @"},
+		{mail.Reply(552, "5.2.2", ""), "", "mailbox is full"},
+		{mail.Reply(552, "5.3.4", ""), "", "too large"},
+		{mail.Reply(550, "5.7.1", ""), "", "by its rules"},
+		{mail.Reply(550, "5.2.1", ""), "", "takes no mail now"},
+		{mail.Reply(550, "5.1.8", ""), "", "your own address"},
+		{mail.Reply(550, "5.6.7", ""), "", "form of the message"},
+		{mail.Reply(554, "5.5.0", ""), "", "your postmaster"},
+		{mail.Reply(452, "4.2.2", ""), "", "again later"},
 	} {
-		if got := advice(c.status); !strings.Contains(got, c.want) {
+		if got := advice(c.status, c.about); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s", c.status, got)
 		}
+	}
+}
+
+// One report tells everything, what needs doing first.
+func TestMixed(t *testing.T) {
+	it := item()
+	it.Expires = now.Add(24 * time.Hour)
+	all := mail.NotifySuccess | mail.NotifyFailure | mail.NotifyDelay
+	list := rcpt("team@example.org", "", mail.Reply(250, "2.1.5", "passed on to 3 addresses"), all)
+	told := []mail.Fate{
+		{Kind: mail.NotifySuccess, Expanded: true, ItemRcpt: list},
+		{Kind: mail.NotifySuccess, ItemRcpt: rcpt("carol@example.org", "", mail.Reply(250, "2.1.5", "delivered to the mailbox"), all)},
+		{Kind: mail.NotifyDelay, ItemRcpt: rcpt("dave@example.net", "", mail.Reply(451, "4.4.1", "nobody answers"), all)},
+		{Kind: mail.NotifySuccess, ItemRcpt: rcpt("erin@example.net", "mx.example.net", mail.Reply(250, "2.0.0", "ok"), all)},
+		{Kind: mail.NotifyFailure, ItemRcpt: rcpt("bob@example.com", "mx.example.com", mail.Reply(550, "5.1.1", "no such user"), all)},
+		{Kind: mail.NotifyFailure, ItemRcpt: rcpt("never@example.com", "mx.example.com", mail.Reply(550, "5.1.1", "no such user"), mail.NotifyNever)},
+	}
+	r, due := reporter(lunch).Report(it, told)
+	if !due {
+		t.Fatal("no report")
+	}
+	golden(t, "mixed", r.Message)
+	m, status := open(t, r)
+	var got []string
+	for _, to := range status.Recipients {
+		got = append(got, string(to.Action)+" "+to.Final.Text)
+	}
+	want := []string{"failed bob@example.com", "delayed dave@example.net", "delivered carol@example.org", "relayed erin@example.net", "expanded team@example.org"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %v", got)
+	}
+	body, at := text(t, r, m), 0
+	for _, part := range []string{"could not be delivered", "has not reached", "to the mailbox of", "will not confirm", "passed on to the members"} {
+		if i := strings.Index(body, part); i < at {
+			t.Errorf("%q is not in its place:\n%s", part, body)
+		} else {
+			at = i
+		}
+	}
+}
+
+// RFC 2852: each relay reports a message that is traced.
+func TestTraced(t *testing.T) {
+	it := item()
+	it.Envelope.By = mail.DeliverBy{At: now, Trace: true}
+	to := rcpt("bob@example.com", "mx.example.com", mail.Reply(250, "", "ok"), 0)
+	if _, due := reporter(lunch).Report(it, fates(mail.NotifySuccess, to)); !due {
+		t.Error("no report")
+	}
+	to.Notify = mail.NotifyNever
+	if _, due := reporter(lunch).Report(it, fates(mail.NotifySuccess, to)); due {
+		t.Error("a report to one who wants none")
 	}
 }

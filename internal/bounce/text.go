@@ -12,30 +12,38 @@ import (
 const maxListed = 100
 
 // title begins the subject.
-func title(kind mail.Notify, rcpts []mail.ItemRcpt) string {
-	switch kind {
-	case mail.NotifyDelay:
+func title(fates []mail.Fate) string {
+	switch f := fates[0]; {
+	case f.Kind == mail.NotifyFailure:
+		return "Mail could not be delivered"
+	case f.Kind == mail.NotifyDelay:
 		return "Mail is delayed"
-	case mail.NotifySuccess:
-		if rcpts[0].Host == "" {
-			return "Mail was delivered"
-		}
+	case !f.Expanded && f.Host != "":
 		return "Mail was passed on"
 	}
-	return "Mail could not be delivered"
+	return "Mail was delivered"
 }
 
 // text says to a person what happened and what to do.
-func (r *Reporter) text(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt, o original) string {
+func (r *Reporter) text(item *mail.Item, fates []mail.Fate, o original) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "This is the mail system at %s.\n\n", r.o.Host.Unicode())
-	b.WriteString(opening(item, kind, rcpts))
-	for i := range rcpts[:min(len(rcpts), maxListed)] {
-		b.WriteString("\n")
-		writeRecipient(&b, kind, &rcpts[i], rcpts[i].Host != "")
-	}
-	if n := len(rcpts) - maxListed; n > 0 {
-		fmt.Fprintf(&b, "\nand %d more, which the attached delivery report lists.\n", n)
+	fmt.Fprintf(&b, "This is the mail system at %s.\n", r.o.Host.Unicode())
+	listed := maxListed
+	for left := fates; len(left) > 0; {
+		same := 1
+		for same < len(left) && group(left[same]) == group(left[0]) {
+			same++
+		}
+		b.WriteString("\n" + opening(item, left[:same]))
+		for i := range left[:min(same, listed)] {
+			b.WriteString("\n")
+			writeRecipient(&b, &left[i])
+		}
+		if more := same - listed; more > 0 {
+			fmt.Fprintf(&b, "\nand %d more, which the attached delivery report lists.\n", more)
+		}
+		listed = max(listed-same, 0)
+		left = left[same:]
 	}
 	b.WriteString("\nYour message:\n")
 	if o.header != nil {
@@ -57,85 +65,124 @@ func (r *Reporter) text(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt
 	return b.String()
 }
 
+// group is what the text tells together.
+func group(f mail.Fate) [2]int {
+	passed := 0
+	if f.Kind == mail.NotifySuccess && f.Host != "" {
+		passed = 1
+	}
+	return [2]int{rank(f), passed}
+}
+
 func day(at time.Time) string { return at.Format("Mon, 2 Jan 2006 15:04:05 -0700") }
 
-func opening(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) string {
+func opening(item *mail.Item, fates []mail.Fate) string {
 	whom := "the following address"
-	if len(rcpts) > 1 {
-		whom = fmt.Sprintf("the following %d addresses", len(rcpts))
+	if len(fates) > 1 {
+		whom = fmt.Sprintf("the following %d addresses", len(fates))
 	}
-	switch kind {
-	case mail.NotifyDelay:
+	switch f := fates[0]; {
+	case f.Kind == mail.NotifyDelay:
 		s := "Your message has not reached " + whom + " yet. You need not send it\nagain: it is tried further"
 		if !item.Expires.IsZero() {
 			s += ", until " + day(item.Expires)
 		}
 		return s + ".\n"
-	case mail.NotifySuccess:
-		if rcpts[0].Host == "" {
-			return "As you asked to be told: your message was delivered to the mailbox of\n" + whom + ".\n"
-		}
-		return "As you asked to be told: your message was passed on for " + whom + ",\n" +
-			"to a mail system that will not confirm its delivery.\n"
+	case f.Kind == mail.NotifyFailure:
+		return "Your message could not be delivered to " + whom + ".\nIt is not tried again.\n"
+	case f.Expanded:
+		return "As you asked to be told: your message was passed on to the members of\n" + whom + ". Nothing more is reported of them.\n"
+	case f.Host == "":
+		return "As you asked to be told: your message was delivered to the mailbox of\n" + whom + ".\n"
 	}
-	return "Your message could not be delivered to " + whom + ".\nIt is not tried again.\n"
+	return "As you asked to be told: your message was passed on for " + whom + ",\n" +
+		"to a mail system that will not confirm its delivery.\n"
 }
 
-func writeRecipient(b *strings.Builder, kind mail.Notify, to *mail.ItemRcpt, remote bool) {
-	fmt.Fprintf(b, "<%s>\n", oneLine(to.Address.String()))
-	_, original, _ := strings.Cut(to.Original, ";")
+func writeRecipient(b *strings.Builder, f *mail.Fate) {
+	fmt.Fprintf(b, "<%s>\n", oneLine(f.Address.String()))
+	_, original, _ := strings.Cut(f.Original, ";")
 	written, err := mail.ParseAddress(original)
-	if original = oneLine(original); original != "" && (err != nil || written.Key() != to.Address.Key()) {
+	if original = oneLine(original); original != "" && (err != nil || written.Key() != f.Address.Key()) {
 		fmt.Fprintf(b, "  (you wrote to %s)\n", original)
 	}
-	if to.Last.Code != 0 {
-		said := oneLine(to.Last.String())
-		if remote {
-			fmt.Fprintf(b, "  The mail server %s said:\n    %s\n", oneLine(to.Host), said)
+	if f.Last.Code != 0 {
+		said := oneLine(f.Last.String())
+		if f.Host != "" {
+			fmt.Fprintf(b, "  The mail server %s said:\n    %s\n", oneLine(f.Host), said)
 		} else {
 			fmt.Fprintf(b, "  %s\n", said)
 		}
 	}
-	if kind == mail.NotifyFailure {
-		fmt.Fprintf(b, "  What to do: %s\n", advice(to.Last))
+	if f.Kind == mail.NotifyFailure {
+		fmt.Fprintf(b, "  What to do: %s\n", advice(f.Last, f.Fault))
 	}
 }
 
-// advice says what the sender can do about a failure, by the subject and
-// detail of the code: RFC 3463 section 3.
-func advice(s mail.Status) string {
+// advice says what the sender can do about a failure: by what it is about, as
+// far as that is known, or else by the code, RFC 3463 section 3.
+func advice(s mail.Status, about mail.Fault) string {
 	if s.Temporary() {
 		return "the trouble lasted until the time for trying was over. Send the\n" +
 			"  message again later, or reach the recipient in another way."
 	}
-	detail := s.Enhanced
-	if detail == (mail.Enhanced{}) {
-		switch s.Code { // RFC 5321 section 4.2.3
-		case 550, 551, 553:
-			detail = mail.Enhanced{5, 1, 1}
-		case 552:
-			detail = mail.Enhanced{5, 2, 2}
-		}
-	}
+	subject, detail := s.Enhanced[1], s.Enhanced[2]
 	switch {
-	case detail[1] == 1 && detail[2] == 2, detail[1] == 1 && detail[2] == 10, detail[1] == 4 && detail[2] == 4:
-		return "check what is behind the @ for a typing mistake. There is no such\n  domain, or it takes no mail."
-	case detail[1] == 1 && (detail[2] == 7 || detail[2] == 8):
+	case subject == 1 && (detail == 7 || detail == 8):
 		return "your own address was refused. Show this to your postmaster."
-	case detail[1] == 1:
-		return "check the address for a typing mistake. If it is right, the mailbox\n  does not exist any more; ask the recipient in another way."
-	case detail[1] == 2 && detail[2] == 2:
-		return "the mailbox is full. Tell the recipient in another way, and send the\n  message again later."
-	case detail[1] == 2 && detail[2] == 3, detail[1] == 3 && detail[2] == 4:
-		return "the message is too large there. Send it without its attachments, or\n  in parts."
-	case detail[1] == 2:
+	case subject == 4 && detail == 7:
+		return "the time that you gave for the delivery was over. Send the message\n  again, with more time."
+	case subject == 2 && (detail == 0 || detail == 1) && about != mail.FaultFull:
 		return "the mailbox takes no mail now. Ask the recipient in another way."
-	case detail[1] == 7:
+	}
+	if about == "" {
+		about = faultOf(s)
+	}
+	switch about {
+	case mail.FaultDNS:
+		return "check what is behind the @ for a typing mistake. There is no such\n  domain, or it takes no mail."
+	case mail.FaultMailbox:
+		return "check the address for a typing mistake. If it is right, the mailbox\n  does not exist any more; ask the recipient in another way."
+	case mail.FaultFull:
+		return "the mailbox is full. Tell the recipient in another way, and send the\n  message again later."
+	case mail.FaultSize:
+		return "the message is too large there. Send it without its attachments, or\n  in parts."
+	case mail.FaultReputation:
+		return "the other side takes nothing from this mail server now. It is not\n  your message: show this to your postmaster."
+	case mail.FaultPolicy:
 		return "the other side refuses the message by its rules, for what is in it or\n  where it comes from. Show this to your postmaster, or to the recipient's."
-	case detail[1] == 6:
-		return "the other side cannot handle the form of the message. Send it as plain\n  text, to an address without special characters."
+	case mail.FaultContent:
+		if subject == 6 {
+			return "the other side cannot handle the form of the message. Send it as plain\n  text, to an address without special characters."
+		}
+		return "the other side takes the message for spam, or dislikes an attachment.\n  Write it in other words, without attachments or links."
+	case mail.FaultTLS:
+		return "the way to the other side is not as safe as it has to be. Show this\n  to your postmaster."
 	}
 	return "show this to your postmaster, or reach the recipient in another way."
+}
+
+// faultOf is what a status of our own is about, or one that nobody has
+// classified.
+func faultOf(s mail.Status) mail.Fault {
+	subject, detail := s.Enhanced[1], s.Enhanced[2]
+	switch {
+	case s.Enhanced == (mail.Enhanced{}) && (s.Code == 550 || s.Code == 551 || s.Code == 553): // RFC 5321 section 4.2.3
+		return mail.FaultMailbox
+	case s.Enhanced == (mail.Enhanced{}) && s.Code == 552, subject == 2 && detail == 2:
+		return mail.FaultFull
+	case subject == 1 && (detail == 2 || detail == 10), subject == 4 && detail == 4:
+		return mail.FaultDNS
+	case subject == 1:
+		return mail.FaultMailbox
+	case subject == 2 && detail == 3, subject == 3 && detail == 4:
+		return mail.FaultSize
+	case subject == 6:
+		return mail.FaultContent
+	case subject == 7:
+		return mail.FaultPolicy
+	}
+	return mail.FaultOther
 }
 
 // clip gives at most n characters of a text on one line.

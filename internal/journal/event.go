@@ -30,6 +30,7 @@ const (
 	Expire     = "expire"
 	Relayed    = "relayed" // Host has taken it
 	Hold       = "hold"
+	Reroute    = "reroute"
 	Remove     = "remove"
 	Read       = "read" // a mail reader's session
 	Panic      = "panic"
@@ -54,6 +55,7 @@ type Event struct {
 	Account   string        `json:"account,omitempty"`
 	Policy    string        `json:"policy,omitempty"` // of TLS, that held for Host
 	Status    string        `json:"status,omitempty"` // what the peer was told, or told us
+	Fault     mail.Fault    `json:"fault,omitempty"`  // what the trouble is about
 	Reason    string        `json:"reason,omitempty"` // what only we know
 	Host      string        `json:"host,omitempty"`   // where it went
 	Mailbox   string        `json:"mailbox,omitempty"`
@@ -99,6 +101,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendField(b, "account", e.Account)
 	b = appendField(b, "policy", e.Policy)
 	b = appendField(b, "status", e.Status)
+	b = appendField(b, "fault", string(e.Fault))
 	b = appendField(b, "reason", e.Reason)
 	b = appendField(b, "host", e.Host)
 	b = appendField(b, "mailbox", e.Mailbox)

@@ -473,6 +473,8 @@ func TestEncodesAllFields(t *testing.T) {
 			f.Set(reflect.ValueOf(noon.Add(time.Nanosecond)))
 		case mail.ID:
 			f.Set(reflect.ValueOf(mail.NewID(noon)))
+		case mail.Fault:
+			f.Set(reflect.ValueOf(mail.FaultMailbox))
 		default:
 			if f.CanInt() {
 				f.SetInt(int64(i + 1))

@@ -67,8 +67,20 @@ type Envelope struct {
 	RequireTLS  bool `json:"requiretls,omitempty"`
 	TLSOptional bool `json:"tlsoptional,omitempty"`
 
+	Priority int8      `json:"priority,omitempty"` // MT-PRIORITY, RFC 6710: -9 to 9
+	Release  time.Time `json:"release,omitzero"`   // not to go on before, RFC 4865
+	By       DeliverBy `json:"by,omitzero"`        // RFC 2852
+
 	Received time.Time `json:"received"`
 	Origin   Origin    `json:"origin"`
+}
+
+// DeliverBy is the time by which a sender wants a message delivered, RFC 2852.
+// The zero value is none.
+type DeliverBy struct {
+	At     time.Time `json:"at"`
+	Return bool      `json:"return,omitempty"` // after it the message goes back; else a delay is reported
+	Trace  bool      `json:"trace,omitempty"`  // each relay reports
 }
 
 // Origin says who handed a message over, and how.
@@ -123,6 +135,46 @@ type Item struct {
 	Hold     bool      `json:"hold,omitempty"`
 	Warned   bool      `json:"warned,omitempty"` // the delay was reported
 	Report   bool      `json:"report,omitempty"` // this is a DSN
+	Why      string    `json:"why,omitempty"`    // of Hold
+	Parts    int       `json:"parts,omitempty"`  // items that the message was in at first, if more than one
+
+	Tries []Try  `json:"tries,omitempty"` // the first and the last of them
+	Fates []Fate `json:"fates,omitempty"` // that are still to be reported to the sender
+}
+
+// maxTries is how many tries an item remembers.
+const maxTries = 32
+
+// Tried adds a try to what the item remembers: the first, and the last ones.
+func (i *Item) Tried(t Try) {
+	kept := i.Tries
+	if len(kept) >= maxTries {
+		kept = append(append([]Try(nil), kept[0]), kept[len(kept)-maxTries+2:]...)
+	}
+	i.Tries = append(kept[:len(kept):len(kept)], t)
+}
+
+// Try is one try to deliver an item, as it ended for some of its recipients.
+type Try struct {
+	At     time.Time     `json:"at"`
+	Took   time.Duration `json:"took,omitempty"` // nanoseconds
+	Number int           `json:"number"`         // of the try
+	To     int           `json:"to"`             // recipients for whom it ended so
+	Host   string        `json:"host,omitempty"` // who said it
+	Remote string        `json:"remote,omitempty"`
+	TLS    string        `json:"tls,omitempty"`
+	Status Status        `json:"status"`
+	Fault  Fault         `json:"fault,omitempty"`
+	Reason string        `json:"reason,omitempty"` // what only we know
+}
+
+// Fate is what became of a recipient, of a kind that its sender wants to know.
+type Fate struct {
+	Kind Notify `json:"kind"`
+	// Expanded says that the address was replaced by those behind it, RFC 3461
+	// section 5.2.7.3.
+	Expanded bool `json:"expanded,omitempty"`
+	ItemRcpt
 }
 
 // ItemRcpt is a recipient of an Item and what became of it so far.
@@ -130,6 +182,13 @@ type ItemRcpt struct {
 	Recipient
 	Last   Status    `json:"last,omitzero"` // of the last try
 	Host   string    `json:"host,omitempty"`
+	Fault  Fault     `json:"fault,omitempty"`
 	Reason string    `json:"reason,omitempty"` // what only we know, for the journal
 	At     time.Time `json:"at,omitzero"`
+}
+
+// Wanted says whether the sender wants to know a fate: by NOTIFY, RFC 3461
+// section 4.1, or because each relay is to report, RFC 2852 section 4.1.
+func (f *Fate) Wanted(env *Envelope) bool {
+	return f.Notify.Wants(f.Kind) || f.Kind == NotifySuccess && env.By.Trace && f.Notify != NotifyNever
 }

@@ -3,6 +3,7 @@ package mail
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Class is the first digit of a reply: what the other side should do next.
@@ -116,7 +117,11 @@ type Outcome struct {
 	Host   string // who said it, "" when it was us; as in Remote-MTA
 	Remote string // the address it was reached at, "" if none
 	TLS    string // "" for none, else version and cipher
+	Fault  Fault  // what the trouble is about, "" if there is none
 	Err    error  // what only we know
+
+	// After is when the host said to come back; 0 if it did not.
+	After time.Duration
 
 	// Reports says that the next host took the sender's DSN parameters along
 	// and will report a success itself, RFC 3461 section 5.2.1.

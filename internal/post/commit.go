@@ -2,6 +2,8 @@ package post
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
 	"plic/internal/journal"
@@ -83,7 +85,7 @@ type plan struct {
 	outcomes []mail.Outcome // one for each recipient of the envelope, in order
 	local    []delivery
 	remote   []departure
-	failed   []mail.ItemRcpt // that have gone since RCPT
+	fates    []mail.Fate // that the sender may want to know at once
 }
 
 // delivery is a message's way into one account.
@@ -126,6 +128,9 @@ func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Mess
 	passed := deliveredTo(msg)
 	for i, to := range env.To {
 		found, err := p.o.Router.Route(ctx, to.Address)
+		if err == nil && len(found) > 1 {
+			to = pl.expand(to, len(found))
+		}
 		if err == nil {
 			err = pl.add(i, to, found, seen, passed)
 		}
@@ -133,7 +138,9 @@ func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Mess
 		if err != nil {
 			outcome.Status = mail.StatusOf(err)
 			if !outcome.Status.Temporary() {
-				pl.failed = append(pl.failed, mail.ItemRcpt{Recipient: to, Last: outcome.Status, Reason: err.Error(), At: p.o.Now()})
+				pl.fates = append(pl.fates, mail.Fate{Kind: mail.NotifyFailure, ItemRcpt: mail.ItemRcpt{
+					Recipient: to, Last: outcome.Status, Reason: err.Error(), At: p.o.Now(),
+				}})
 			}
 		}
 		pl.outcomes = append(pl.outcomes, outcome)
@@ -158,12 +165,15 @@ func (pl *plan) add(i int, to mail.Recipient, found []route.Destination, seen, p
 		seen[key] = true
 		if d.Account != "" {
 			pl.local = append(pl.local, delivery{d.Account, d.Address, i})
+			if to.Notify.Wants(mail.NotifySuccess) {
+				pl.fates = append(pl.fates, success(to, "delivered to the mailbox"))
+			}
 			continue
 		}
 		rcpt := to
 		rcpt.Address = d.Address
 		if rcpt.Original == "" && rcpt.Address != to.Address {
-			rcpt.Original = "rfc822;" + to.Address.String() // RFC 3461 section 5.2.7.3
+			rcpt.Original = original(to.Address) // RFC 3461 section 5.2.7.3
 		}
 		pl.depart(d.Hop, mail.ItemRcpt{Recipient: rcpt})
 	}
@@ -172,6 +182,35 @@ func (pl *plan) add(i int, to mail.Recipient, found []route.Destination, seen, p
 			Status: mail.Reply(550, "5.4.6", "mail loop: this message was delivered to this address before")}
 	}
 	return nil
+}
+
+// expand notes that an address became several, and gives the recipient that
+// stands for each of them: it has all the sender's wishes, but that of success
+// is fulfilled, RFC 3461 section 5.2.7.3.
+func (pl *plan) expand(to mail.Recipient, members int) mail.Recipient {
+	if !to.Notify.Wants(mail.NotifySuccess) {
+		return to
+	}
+	f := success(to, fmt.Sprintf("passed on to %d addresses", members))
+	f.Expanded = true
+	pl.fates = append(pl.fates, f)
+	if to.Notify &^= mail.NotifySuccess; to.Notify == 0 {
+		to.Notify = mail.NotifyNever
+	}
+	return to
+}
+
+func success(to mail.Recipient, text string) mail.Fate {
+	return mail.Fate{Kind: mail.NotifySuccess, ItemRcpt: mail.ItemRcpt{Recipient: to, Last: mail.Reply(250, "2.1.5", text)}}
+}
+
+// original is an address as ORCPT has it, with its type: RFC 3461 section 4.2,
+// RFC 6533 section 3.
+func original(a mail.Address) string {
+	if a.NeedsUTF8() {
+		return "utf-8;" + a.String()
+	}
+	return "rfc822;" + a.String()
 }
 
 // depart adds a recipient to the departure for its hop.
@@ -220,40 +259,25 @@ func (p *Office) carryOut(ctx context.Context, draft *store.Draft, env *mail.Env
 	return p.report(ctx, draft, env, trace, pl)
 }
 
-// report sends the DSNs that are due at once: for recipients that have gone
-// since RCPT, and for those delivered here whose sender wants to know, RFC
+// report sends the DSN that is due at once: for recipients that have gone since
+// RCPT, for those delivered here or expanded, whose sender wants to know, RFC
 // 3461 section 5.2. It comes before the 250 but after the commit, since it
 // quotes the message.
 func (p *Office) report(ctx context.Context, draft *store.Draft, env *mail.Envelope, trace []byte, pl *plan) error {
 	item := mail.Item{Envelope: *env, Body: draft.ID(), Prefix: trace, Size: int64(len(trace)) + draft.Size()}
 	item.Envelope.To = nil
-	var s queue.Settlement
-	if len(pl.failed) > 0 && env.Origin.Service != "lmtp" { // an LMTP client was told
-		if r, due := p.o.Reporter.Report(&item, mail.NotifyFailure, pl.failed); due {
-			s.Reports = append(s.Reports, r)
-		}
+	fates := pl.fates
+	if env.Origin.Service == "lmtp" { // whose client was told of failures
+		fates = slices.DeleteFunc(fates, func(f mail.Fate) bool { return f.Kind == mail.NotifyFailure })
 	}
-	if to := pl.delivered(env); len(to) > 0 {
-		if r, due := p.o.Reporter.Report(&item, mail.NotifySuccess, to); due {
-			s.Reports = append(s.Reports, r)
-		}
-	}
-	if len(s.Reports) == 0 {
+	if len(fates) == 0 {
 		return nil
 	}
-	return p.Settle(ctx, s)
-}
-
-// delivered are the recipients put into mailboxes here whose sender asked to
-// be told.
-func (pl *plan) delivered(env *mail.Envelope) []mail.ItemRcpt {
-	var list []mail.ItemRcpt
-	for _, d := range pl.local {
-		if to := env.To[d.from]; to.Notify.Wants(mail.NotifySuccess) {
-			list = append(list, mail.ItemRcpt{Recipient: to, Last: mail.Reply(250, "2.1.5", "delivered to the mailbox")})
-		}
+	r, due := p.o.Reporter.Report(&item, fates)
+	if !due {
+		return nil
 	}
-	return list
+	return p.Settle(ctx, queue.Settlement{Reports: []queue.Report{r}})
 }
 
 // deliver adds the local deliveries to the transaction.
@@ -291,6 +315,12 @@ func (p *Office) items(draft *store.Draft, env *mail.Envelope, trace []byte, rem
 			Due: now, Expires: now.Add(p.o.Lifetime),
 		}
 		item.Envelope.To = nil
+		if len(remote) > 1 {
+			item.Parts = len(remote)
+		}
+		if r := env.Release; r.After(now) { // RFC 4865 section 4
+			item.Due, item.Expires = r, r.Add(p.o.Lifetime)
+		}
 		items = append(items, item)
 	}
 	return items

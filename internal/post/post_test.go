@@ -58,14 +58,17 @@ func (p people) Owns(_ context.Context, account string, a mail.Address) (bool, e
 // plainReporter writes reports that say only what they are about.
 type plainReporter struct{}
 
-func (plainReporter) Report(item *mail.Item, kind mail.Notify, to []mail.ItemRcpt) (mail.Report, bool) {
-	if item.Envelope.From.IsNull() {
+func (plainReporter) Report(item *mail.Item, fates []mail.Fate) (mail.Report, bool) {
+	text := ""
+	for _, f := range fates {
+		if f.Wanted(&item.Envelope) {
+			text += fmt.Sprintf("%s %s for %s\r\n", f.Address, f.Last, f.Original)
+		}
+	}
+	if item.Envelope.From.IsNull() || text == "" {
 		return mail.Report{}, false
 	}
-	text := fmt.Sprintf("Subject: report %d\r\n\r\n", kind)
-	for _, r := range to {
-		text += r.Address.String() + " " + r.Last.String() + "\r\n"
-	}
+	text = "Subject: report\r\n\r\n" + text
 	return mail.Report{
 		Envelope: mail.Envelope{ID: mail.NewID(time.Now()), To: []mail.Recipient{{Address: item.Envelope.From}}},
 		Message:  []byte(text),
@@ -361,18 +364,18 @@ func TestSettle(t *testing.T) {
 	}
 	item := o.items()[0]
 	item.Attempts = 1
-	if err := o.Settle(t.Context(), queue.Settlement{Put: &item}); err != nil {
+	if err := o.Settle(t.Context(), queue.Settlement{Put: []mail.Item{item}}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := o.Item(t.Context(), item.ID); err != nil || got.Attempts != 1 {
 		t.Errorf("the item is %+v, %v", got, err)
 	}
-	report, _ := plainReporter{}.Report(&item, mail.NotifyFailure, item.To)
+	report, _ := plainReporter{}.Report(&item, []mail.Fate{{Kind: mail.NotifyFailure, ItemRcpt: item.To[0]}})
 	away := report
 	away.Envelope.To = []mail.Recipient{{Address: mail.MustAddress("x@there.test")}}
 	nowhere := report
 	nowhere.Envelope.To = []mail.Recipient{{Address: mail.MustAddress("nobody@here.test")}}
-	err := o.Settle(t.Context(), queue.Settlement{Drop: item.ID, Reports: []mail.Report{report, away, nowhere}})
+	err := o.Settle(t.Context(), queue.Settlement{Drop: []mail.ID{item.ID}, Reports: []mail.Report{report, away, nowhere}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,11 +42,11 @@ func (p *Office) OpenBody(ctx context.Context, item *mail.Item) (mail.Body, erro
 // follow from it, in one commit: a failure is never lost between the two.
 func (p *Office) Settle(ctx context.Context, s queue.Settlement) error {
 	tx := p.o.Store.Begin()
-	if s.Put != nil {
-		tx.PutItem(*s.Put)
+	for _, item := range s.Put {
+		tx.PutItem(item)
 	}
-	if !s.Drop.IsZero() {
-		tx.DropItem(s.Drop)
+	for _, id := range s.Drop {
+		tx.DropItem(id)
 	}
 	var added []mail.Item
 	for _, report := range s.Reports {

@@ -47,18 +47,53 @@ func (o *Options) enough(d time.Duration) int {
 	return tries
 }
 
-// expires is when an item is given up.
-func (o *Options) expires(item *mail.Item) time.Time {
-	if item.Expires.IsZero() {
-		return received(item).Add(o.Lifetime)
+// soon is the time from the first failed try to the second when a host only
+// wants to see us come back.
+const soon = time.Minute
+
+// greyAfter is the time to the next try of an item that was greylisted: as the
+// host has said, or else a minute and then twice as long each time, until the
+// common intervals are no longer.
+func (o *Options) greyAfter(id mail.ID, tries int, said time.Duration) time.Duration {
+	common := o.retryAfter(id, tries)
+	if said > 0 {
+		return min(max(said+said/20, soon/4), o.MaxBackoff)
 	}
-	return item.Expires
+	return min(soon<<min(tries-1, 20), common)
 }
 
-// received is when we took an item.
-func received(item *mail.Item) time.Time {
-	if item.Envelope.Received.IsZero() {
-		return item.ID.Time()
+// expires is when an item is given up.
+func (o *Options) expires(item *mail.Item) time.Time {
+	end := item.Expires
+	if end.IsZero() {
+		end = firstDue(item).Add(o.Lifetime)
 	}
-	return item.Envelope.Received
+	if by := item.Envelope.By; by.Return && by.At.Before(end) {
+		end = by.At // RFC 2852 section 4.1
+	}
+	return end
+}
+
+// warning is when the sender of an item should be told of a delay, and the age
+// that it has then; 0 for never.
+func (o *Options) warning(item *mail.Item) (time.Time, time.Duration) {
+	first := firstDue(item)
+	at, age := first.Add(o.WarnAfter), o.WarnAfter
+	if by := item.Envelope.By; !by.At.IsZero() && !by.Return && (age <= 0 || by.At.Before(at)) {
+		at, age = by.At, max(by.At.Sub(first), time.Nanosecond)
+	}
+	return at, age
+}
+
+// firstDue is when an item could first be tried: when we took it, or when its
+// sender wanted it to go.
+func firstDue(item *mail.Item) time.Time {
+	at := item.Envelope.Received
+	if at.IsZero() {
+		at = item.ID.Time()
+	}
+	if item.Envelope.Release.After(at) {
+		return item.Envelope.Release
+	}
+	return at
 }

@@ -4,52 +4,17 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"plic/internal/journal"
 	"plic/internal/mail"
 )
 
-// Filter chooses items: those that match every field that is set.
-type Filter struct {
-	IDs  []mail.ID // of items or of their messages: any of them
-	From string    // address, or domain with or without "@"; "<>" for none
-	To   string    // of any recipient, the same
-	Host string    // of the hop
-	Held bool      // only held items
-}
-
-// Match says whether the filter chooses an item.
-func (f *Filter) Match(item *mail.Item) bool {
-	if len(f.IDs) > 0 && !slices.Contains(f.IDs, item.ID) && !slices.Contains(f.IDs, item.Envelope.ID) {
-		return false
-	}
-	if f.Held && !item.Hold || f.Host != "" && !strings.EqualFold(f.Host, item.Hop.Host) {
-		return false
-	}
-	if f.From != "" && !matchAddress(f.From, item.Envelope.From) {
-		return false
-	}
-	return f.To == "" || slices.ContainsFunc(item.To, func(to mail.ItemRcpt) bool { return matchAddress(f.To, to.Address) })
-}
-
-func matchAddress(pattern string, a mail.Address) bool {
-	pattern = strings.Trim(pattern, "<>")
-	if a.IsNull() {
-		return pattern == ""
-	}
-	if at := strings.LastIndexByte(pattern, '@'); at <= 0 {
-		return strings.EqualFold(pattern[at+1:], a.Domain.String()) && pattern != ""
-	}
-	return strings.EqualFold(pattern, a.String())
-}
-
 // Listed is an item with what the queue does with it.
 type Listed struct {
 	mail.Item
-	State string // "waiting" for its time, "ready", "active" or "held"
+	State string `json:"state"` // "waiting" for its time, "ready", "active" or "held"
 }
 
 // List gives the items that the filter chooses.
@@ -62,7 +27,7 @@ func (q *Queue) List(ctx context.Context, f Filter) iter.Seq2[Listed, error] {
 				}
 				continue
 			}
-			if f.Match(&item) && !yield(q.listed(item), nil) {
+			if f.Match(&item, q.o.Now()) && !yield(q.listed(item), nil) {
 				return
 			}
 		}
@@ -87,7 +52,9 @@ func (q *Queue) listed(item mail.Item) Listed {
 	defer q.mu.Unlock()
 	if e := q.s.items[item.ID]; e != nil {
 		l.State = stateNames[e.state]
-		l.Due = time.Unix(0, e.due)
+		if e.state == waiting {
+			l.Due = time.Unix(0, e.at)
+		}
 	}
 	return l
 }
@@ -97,85 +64,125 @@ var stateNames = [...]string{waiting: "waiting", ready: "ready", lapsed: "ready"
 // Retry makes the chosen items due now and gives their number; held ones stay
 // held.
 func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
-	return q.change(ctx, f, none, func(item *mail.Item) *Settlement {
+	return q.change(ctx, f, wish{}, func(item *mail.Item) *Settlement {
 		if item.Hold {
 			return nil
 		}
-		item.Due = q.o.Now()
-		return &Settlement{Put: item}
+		item.Due, item.Envelope.Release = q.o.Now(), time.Time{}
+		return &Settlement{Put: []mail.Item{*item}}
 	})
 }
 
-// Hold keeps the chosen items from being tried until Release.
-func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
-	return q.change(ctx, f, wishHold, func(item *mail.Item) *Settlement {
-		if item.Hold {
+// Hold keeps the chosen items from being tried until Release. The reason is
+// for people.
+func (q *Queue) Hold(ctx context.Context, f Filter, why string) (int, error) {
+	return q.change(ctx, f, wish{kind: wishHold, why: why}, func(item *mail.Item) *Settlement {
+		if item.Hold || len(item.To) == 0 {
 			return nil
 		}
-		item.Hold = true
+		item.Hold, item.Why = true, why
 		q.event(journal.Hold, item, item.To, item.Attempts, 0)
-		return &Settlement{Put: item}
+		return &Settlement{Put: []mail.Item{*item}}
 	})
 }
 
 // Release ends Hold; the items are tried now.
 func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
-	return q.change(ctx, f, none, func(item *mail.Item) *Settlement {
+	return q.change(ctx, f, wish{}, func(item *mail.Item) *Settlement {
 		if !item.Hold {
 			return nil
 		}
-		item.Hold, item.Due = false, q.o.Now()
-		return &Settlement{Put: item}
+		item.Hold, item.Why, item.Due = false, "", q.o.Now()
+		return &Settlement{Put: []mail.Item{*item}}
 	})
+}
+
+// Reroute gives the chosen items another hop, for good, and tries them now.
+func (q *Queue) Reroute(ctx context.Context, f Filter, hop mail.Hop) (int, error) {
+	return q.change(ctx, f, wish{kind: wishReroute, hop: hop}, func(item *mail.Item) *Settlement {
+		if item.Hop == hop || len(item.To) == 0 {
+			return nil
+		}
+		q.reroute(item, hop)
+		return &Settlement{Put: []mail.Item{*item}}
+	})
+}
+
+func (q *Queue) reroute(item *mail.Item, hop mail.Hop) {
+	item.Hop, item.Due = hop, q.o.Now()
+	q.event(journal.Reroute, item, item.To, item.Attempts, 0)
 }
 
 // Remove takes the chosen items out of the queue; with bounce the senders are
 // told. Of an item that is just being tried, the recipients that it reaches
 // are still reached.
 func (q *Queue) Remove(ctx context.Context, f Filter, bounce bool) (int, error) {
-	wished := wishRemove
+	wished := wish{kind: wishRemove}
 	if bounce {
-		wished = wishBounce
+		wished.kind = wishBounce
 	}
 	return q.change(ctx, f, wished, func(item *mail.Item) *Settlement {
-		s := &Settlement{Drop: item.ID}
-		gone := removed(item.To, q.o.Now())
+		s := &Settlement{Drop: []mail.ID{item.ID}}
+		gone, fates := removed(item.To, q.o.Now()), item.Fates
 		if bounce {
-			if r, due := q.report(item, mail.NotifyFailure, gone); due {
-				s.Reports = append(s.Reports, r)
-			}
+			fates = append(fates, fatesOf(item, mail.NotifyFailure, gone)...)
+		}
+		if r, due := q.report(item, fates); due {
+			s.Reports = append(s.Reports, r)
 		}
 		q.event(journal.Remove, item, gone, item.Attempts, 0)
 		return s
 	})
 }
 
+// changers is how many items are changed at once: their commits share syncs.
+const changers = 64
+
 // change settles each chosen item as do says; nil leaves it. Items that are
 // being tried get the wish instead.
 func (q *Queue) change(ctx context.Context, f Filter, w wish, do func(*mail.Item) *Settlement) (int, error) {
-	changed := 0
-	for item, err := range q.o.Custody.Items(ctx) {
-		if err != nil {
-			return changed, err
+	var (
+		workers sync.WaitGroup
+		mu      sync.Mutex
+		changed int
+		first   error
+		places  = make(chan struct{}, changers)
+	)
+	failed := func(err error) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if first == nil {
+			first = err
 		}
-		if !f.Match(&item) {
+		return first != nil
+	}
+	for item, err := range q.o.Custody.Items(ctx) {
+		if failed(err) {
+			break
+		}
+		if !f.Match(&item, q.o.Now()) {
 			continue
 		}
-		ok, err := q.changeOne(ctx, item.ID, w, do)
-		if err != nil {
-			return changed, err
-		}
-		if ok {
-			changed++
-		}
+		places <- struct{}{}
+		workers.Go(func() {
+			defer func() { <-places }()
+			ok, err := q.changeOne(ctx, item.ID, w, do)
+			failed(err)
+			if ok {
+				mu.Lock()
+				changed++
+				mu.Unlock()
+			}
+		})
 	}
-	return changed, nil
+	workers.Wait()
+	return changed, first
 }
 
 func (q *Queue) changeOne(ctx context.Context, id mail.ID, w wish, do func(*mail.Item) *Settlement) (bool, error) {
 	busy, err := q.claim(ctx, id, w)
 	if busy || err != nil {
-		return busy && w != none, err
+		return busy && w.kind != none, err
 	}
 	var after *mail.Item
 	item, err := q.o.Custody.Item(ctx, id)
@@ -183,9 +190,15 @@ func (q *Queue) changeOne(ctx context.Context, id mail.ID, w wish, do func(*mail
 	changed := false
 	if err == nil {
 		after = &item
+		before := item
 		if s := do(&item); s != nil {
 			if err = q.o.Custody.Settle(ctx, *s); err == nil {
-				after, changed = s.Put, true
+				changed = true
+				if len(s.Put) == 0 {
+					after = nil
+				}
+			} else {
+				after = &before
 			}
 		}
 	}
@@ -219,8 +232,8 @@ func (q *Queue) claim(ctx context.Context, id mail.ID, w wish) (busy bool, err e
 	}
 	e := q.s.items[id]
 	if e != nil && e.state == active {
-		if w != none {
-			q.wishes[id] = max(q.wishes[id], w)
+		if w.kind != none && w.kind >= q.wishes[id].kind {
+			q.wishes[id] = w
 		}
 		return true, nil
 	}
@@ -254,7 +267,7 @@ func (q *Queue) back(id mail.ID, item *mail.Item, err error) {
 			q.s.unpause(e.hop)
 		}
 	case err != nil:
-		q.s.enqueue(e) // it is read again before it is tried
+		q.s.enqueue(e, q.o.Now().UnixNano()) // it is read again before it is tried
 	default:
 		q.s.forget(e)
 	}

@@ -39,10 +39,10 @@ func TestFilter(t *testing.T) {
 		{Filter{To: "user@host.test"}, true, false}, {Filter{To: "h.test"}, false, true}, {Filter{Host: "HOST.test"}, true, false},
 		{Filter{Held: true}, false, true}, {Filter{To: "h.test", From: "a.test"}, false, false},
 	} {
-		if got := test.f.Match(item); got != test.item {
+		if got := test.f.Match(item, time.Now()); got != test.item {
 			t.Errorf("%+v chooses the item: %v", test.f, got)
 		}
-		if got := test.f.Match(null); got != test.null {
+		if got := test.f.Match(null, time.Now()); got != test.null {
 			t.Errorf("%+v chooses the held item without sender: %v", test.f, got)
 		}
 	}
@@ -88,9 +88,9 @@ func TestControl(t *testing.T) {
 			tries()
 			n, err := q.Retry(ctx, Filter{To: "a.test"})
 			expect("retry", n, err, 1, 3)
-			n, err = q.Hold(ctx, Filter{Host: "a.test"})
+			n, err = q.Hold(ctx, Filter{Host: "a.test"}, "because")
 			expect("hold", n, err, 1, 3)
-			n, err = q.Hold(ctx, Filter{Host: "a.test"})
+			n, err = q.Hold(ctx, Filter{Host: "a.test"}, "because")
 			expect("hold again", n, err, 0, 3)
 			n, err = q.Retry(ctx, Filter{})
 			expect("retry all", n, err, 1, 4)
@@ -144,12 +144,12 @@ func TestControlOfActiveItems(t *testing.T) {
 		result []int
 		stop   bool
 	}{
-		{"hold", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}) }, nil, 1, true, []int{250, 450}, false},
-		{"hold, but it is done", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}) }, nil, 0, false, []int{250}, false},
+		{"hold", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 1, true, []int{250, 450}, false},
+		{"hold, but it is done", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 0, false, []int{250}, false},
 		{"remove", func(q *Queue) (int, error) { return q.Remove(context.Background(), Filter{}, false) }, nil, 0, false, []int{250, 450}, false},
 		{"bounce", func(q *Queue) (int, error) { return q.Remove(context.Background(), Filter{}, true) }, []string{"failure y 554"}, 0, false, []int{250, 450}, false},
 		{"bounce, and one failed", func(q *Queue) (int, error) { return q.Remove(context.Background(), Filter{}, true) }, []string{"failure x,y 554"}, 0, false, []int{550, 450}, false},
-		{"hold at the stop", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}) }, nil, 1, true, []int{450}, true},
+		{"hold at the stop", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 1, true, []int{450}, true},
 	} {
 		bubble(t, test.name, func(t *testing.T) {
 			m := newMemory(itemTo("a.test", "x", "y"))
@@ -201,7 +201,7 @@ func TestControlWhileSettling(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := q.Hold(ctx, Filter{}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := q.Hold(ctx, Filter{}, "because"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("hold while the disk is slow: %v", err)
 		}
 		close(m.block)

@@ -85,10 +85,12 @@ func (m *memory) Settle(_ context.Context, s Settlement) error {
 		m.fail--
 		return errors.New("disk full")
 	}
-	if s.Put != nil {
-		m.items[s.Put.ID] = clone(*s.Put)
+	for _, item := range s.Put {
+		m.items[item.ID] = clone(item)
 	}
-	delete(m.items, s.Drop)
+	for _, id := range s.Drop {
+		delete(m.items, id)
+	}
 	m.reports = append(m.reports, s.Reports...)
 	return nil
 }
@@ -142,21 +144,30 @@ func (m *memory) told() []string {
 	return list
 }
 
-// reporter writes reports that say what they were asked for.
+// reporter writes reports that say what they were asked for: "failure x,y 550",
+// the kinds apart by "; ".
 type reporter struct{}
 
-func (reporter) Report(_ *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) (mail.Report, bool) {
-	names := map[mail.Notify]string{mail.NotifyFailure: "failure", mail.NotifyDelay: "delay", mail.NotifySuccess: "success"}
-	var to []string
-	code := 0
-	for _, r := range rcpts {
-		if r.Notify.Wants(kind) {
-			to = append(to, r.Address.Local)
-			code = r.Last.Code
+func (reporter) Report(item *mail.Item, fates []mail.Fate) (mail.Report, bool) {
+	var parts []string
+	for _, kind := range []struct {
+		kind mail.Notify
+		name string
+	}{{mail.NotifyFailure, "failure"}, {mail.NotifyDelay, "delay"}, {mail.NotifySuccess, "success"}} {
+		var to []string
+		code := 0
+		for _, f := range fates {
+			if f.Kind == kind.kind {
+				to = append(to, f.Address.Local)
+				code = f.Last.Code
+			}
+		}
+		if len(to) > 0 {
+			slices.Sort(to)
+			parts = append(parts, fmt.Sprintf("%s %s %d", kind.name, strings.Join(to, ","), code))
 		}
 	}
-	text := fmt.Sprintf("%s %s %d", names[kind], strings.Join(to, ","), code)
-	return mail.Report{Message: []byte(text)}, len(to) > 0
+	return mail.Report{Message: []byte(strings.Join(parts, "; "))}, true
 }
 
 // transport delivers as the test says.

@@ -11,19 +11,23 @@ import (
 // wait for one of them.
 const doubtful = 3
 
+// breath is how long a hop rests when it says that it has too much to do; it
+// doubles while it says so.
+const breath = 30 * time.Second
+
 // hop is what the schedule knows of a destination while it has items.
 type hop struct {
 	key      mail.Hop
-	ready    *list.List // entries, first in first out
-	entries  int        // in all states
-	active   int        // being tried now
-	window   float64    // how many may be
-	failures int        // tries in a row that found it down
+	ready    pile[*entry]
+	entries  int     // in all states
+	active   int     // being tried now
+	window   float64 // how many may be
+	failures int     // tries in a row that found it down
 	last     mail.Outcome
 	until    int64         // no try before, while it is in schedule.pauses
 	pos      int32         // there
 	elem     *list.Element // in line
-	line     *list.List    // schedule.sound or doubted, nil for neither
+	line     *list.List    // one of schedule.sound, or doubted, nil for neither
 
 	// tries counts, for the items that wait, how often the hop was found down,
 	// at the intervals at which one item alone would have been tried.
@@ -38,8 +42,8 @@ func (h *hop) place() *int32  { return &h.pos }
 // arrange puts a hop into the line where it belongs.
 func (s *schedule) arrange(h *hop) {
 	var line *list.List
-	if h.ready.Len() > 0 && h.active < int(h.window) && h.pos == absent {
-		line = s.sound
+	if first, ok := h.ready.top(); ok && h.active < int(h.window) && h.pos == absent {
+		line = s.sound[first.class]
 		if h.failures > 0 {
 			line = s.doubted
 		}
@@ -63,13 +67,15 @@ func (s *schedule) feedback(h *hop, said health, last mail.Outcome, now time.Tim
 		h.failures, h.run = 0, 0
 		h.window = min(h.window+1/h.window, float64(s.o.MaxWindow))
 		s.pauses.remove(h)
-	case down:
+	case busy, down:
 		h.failures++
 		h.last = last
 		h.window = max(1, h.window/2)
 		s.countTry(h, now)
 		if h.failures >= doubtful {
-			s.pause(h, now)
+			s.pause(h, s.o.MinBackoff, now)
+		} else if said == busy {
+			s.pause(h, min(breath<<(h.failures-1), s.o.MinBackoff), now)
 		}
 	}
 }
@@ -88,28 +94,30 @@ func (s *schedule) countTry(h *hop, now time.Time) {
 
 // pause lets a hop rest. Of the items in its line, those that are too old, or
 // whose sender should be told of the delay, get the verdict of the hop.
-func (s *schedule) pause(h *hop, now time.Time) {
+func (s *schedule) pause(h *hop, d time.Duration, now time.Time) {
 	s.pauses.remove(h)
-	h.until = now.Add(s.o.MinBackoff).UnixNano()
+	h.until = now.Add(d).UnixNano()
 	s.pauses.push(h)
-	at := now.UnixNano()
-	for elem := h.ready.Front(); elem != nil; {
-		e := elem.Value.(*entry)
-		elem = elem.Next()
-		if !s.isLapsed(e, at) {
-			continue
+	var late []*entry
+	for _, e := range h.ready.all {
+		if s.isLapsed(e, now) {
+			late = append(late, e)
 		}
-		h.ready.Remove(e.elem)
-		e.state, e.elem = lapsed, s.lapsed.PushBack(e)
+	}
+	for _, e := range late {
+		h.ready.remove(e)
+		e.state = lapsed
+		s.lapsed.push(e)
 	}
 	s.arrange(h)
 }
 
-func (s *schedule) isLapsed(e *entry, at int64) bool {
-	if at >= e.expires && e.tries()+1 >= s.o.enough(time.Duration(e.expires-e.received)) {
+func (s *schedule) isLapsed(e *entry, now time.Time) bool {
+	received, expires := e.received.time(), e.expires.time()
+	if !now.Before(expires) && e.tries()+1 >= s.o.enough(expires.Sub(received)) {
 		return true
 	}
-	return !e.warned && s.o.late(time.Unix(0, e.received), e.tries()+1, time.Unix(0, at))
+	return !e.warned && s.o.late(received.Add(s.o.WarnAfter), s.o.WarnAfter, e.tries()+1, now)
 }
 
 // unpause lets a hop be tried again now.

@@ -51,11 +51,21 @@ type Custody interface {
 	Settle(ctx context.Context, s Settlement) error
 }
 
-// Settlement is what follows from one try: one atomic commit.
+// Settlement is what follows from one try, or from the postmaster's word: one
+// atomic commit.
 type Settlement struct {
-	Put     *mail.Item // the item as it goes on, or
-	Drop    mail.ID    // the item that is done
-	Reports []Report   // for its sender
+	Put     []mail.Item // items as they go on
+	Drop    []mail.ID   // items that are done
+	Reports []Report    // for their sender
+}
+
+// put adds an item as it goes on, or drops it when there is nothing to be done.
+func (s *Settlement) put(id mail.ID, item *mail.Item) {
+	if item == nil {
+		s.Drop = append(s.Drop, id)
+		return
+	}
+	s.Put = append(s.Put, *item)
 }
 
 // Report is a message of our own to the sender of another.
@@ -63,11 +73,11 @@ type Report = mail.Report
 
 // Reporter writes delivery status notifications.
 type Reporter interface {
-	// Report tells the sender of an item what became of recipients, of whom
-	// all want this kind of report: they failed for good (NotifyFailure), are
-	// late (NotifyDelay), or were handed to a host that will not report itself
-	// (NotifySuccess). False means that no report is due.
-	Report(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) (Report, bool)
+	// Report tells the sender of an item what became of recipients of its
+	// message. Their senders want to know it: they failed for good
+	// (NotifyFailure), are late (NotifyDelay), or were handed to a host that
+	// will not report itself (NotifySuccess). False means that no report is due.
+	Report(item *mail.Item, fates []mail.Fate) (Report, bool)
 }
 
 // Options are what a Queue works with. Custody, Reporter and Transports must
@@ -79,6 +89,9 @@ type Options struct {
 	Journal    *journal.Journal
 	Log        *slog.Logger
 	Now        func() time.Time // the wall clock
+	// Gone is told of each recipient of whom a host said that there is no such
+	// mailbox; nil for nobody.
+	Gone func(item *mail.Item, to mail.ItemRcpt)
 
 	Active      int           // deliveries at once; 500
 	StartWindow int           // deliveries to one hop at once, to begin with; 5

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"container/list"
+	"hash/maphash"
+	"math"
 	"time"
 
 	"plic/internal/mail"
@@ -20,29 +22,41 @@ const (
 )
 
 // entry is what the schedule knows of an item: small, since there may be
-// millions. Instants are in nanoseconds since 1970.
+// millions.
 type entry struct {
 	id       mail.ID
 	hop      *hop
-	elem     *list.Element // in hop.ready or schedule.lapsed
-	due      int64
-	received int64
-	expires  int64
-	size     int64
-	rcpts    int32
+	family   *family // nil for most
+	at       int64   // in nanoseconds since 1970: waiting until then, or its rank among those that are ready
+	received seconds
+	expires  seconds
+	kib      uint32 // its size, rounded up
+	rcpts    uint32
 	attempts int32
 	seen     uint32 // hop.tries when it came
-	pos      int32  // in schedule.waiting
+	pos      int32  // in the pile of its state
+	sender   uint16 // of schedule.senders
 	state    state
+	class    class
 	warned   bool
+	untold   bool // it has fates that its sender is to be told
 	probe    bool // it is tried while its hop is in doubt
 }
 
-func (e *entry) instant() int64 { return e.due }
+func (e *entry) instant() int64 { return e.at }
 func (e *entry) place() *int32  { return &e.pos }
 
 // tries is how often the item was tried, or its hop on its behalf.
 func (e *entry) tries() int { return int(e.attempts) + int(e.hop.tries-e.seen) }
+
+// seconds is an instant to the second since 1970, until 2106.
+type seconds uint32
+
+func secondsOf(t time.Time) seconds {
+	return seconds(min(max(t.Unix(), 0), math.MaxUint32))
+}
+
+func (s seconds) time() time.Time { return time.Unix(int64(s), 0) }
 
 // start is the action of the schedule: try this item now, or, when its hop is
 // down, judge it by what the hop said last.
@@ -53,23 +67,26 @@ type start struct {
 	tries  int          // before this one
 }
 
-// schedule decides which item is tried when. Each hop has a first-in-first-out
-// line and a window of how many may be tried at once; hops with work take
-// turns, so that none waits for another. A hop that does not answer is asked
-// by one item at a time, at intervals, on behalf of all its items: it costs
-// one place, however many wait for it. Hops in doubt have at most half of all
-// places together.
+// schedule decides which item is tried when. Each hop has a line, ordered by
+// the time that each item came and by its class, and a window of how many may
+// be tried at once; hops with work take turns, so that none waits for another.
+// A hop that does not answer is asked by one item at a time, at intervals, on
+// behalf of all its items: it costs one place, however many wait for it. Hops
+// in doubt have at most half of all places together.
 //
 // It has no clock: now is given with every event, and may jump.
 type schedule struct {
-	o       *Options
-	items   map[mail.ID]*entry
-	hops    map[mail.Hop]*hop
-	waiting pile[*entry]
-	pauses  pile[*hop]
-	sound   *list.List // hops that may start an item now
-	doubted *list.List // the same, but the last try found them down
-	lapsed  *list.List // entries
+	o        *Options
+	items    map[mail.ID]*entry
+	hops     map[mail.Hop]*hop
+	families map[mail.ID]*family
+	senders  *senders
+	waiting  pile[*entry]
+	lapsed   pile[*entry]
+	pauses   pile[*hop]
+	sound    [classes]*list.List // hops that may start an item now, by its class
+	doubted  *list.List          // the same, but the last try found them down
+	turns    int                 // taken by sound hops
 
 	active   int
 	probes   int // of them: while their hop was in doubt
@@ -79,7 +96,14 @@ type schedule struct {
 }
 
 func newSchedule(o *Options) *schedule {
-	return &schedule{o: o, items: map[mail.ID]*entry{}, hops: map[mail.Hop]*hop{}, sound: list.New(), doubted: list.New(), lapsed: list.New()}
+	s := &schedule{
+		o: o, items: map[mail.ID]*entry{}, hops: map[mail.Hop]*hop{}, families: map[mail.ID]*family{},
+		senders: &senders{seed: maphash.MakeSeed()}, doubted: list.New(),
+	}
+	for i := range s.sound {
+		s.sound[i] = list.New()
+	}
+	return s
 }
 
 // add takes an item in; false if it is known already.
@@ -87,42 +111,70 @@ func (s *schedule) add(item *mail.Item, now time.Time) bool {
 	if s.items[item.ID] != nil {
 		return false
 	}
-	h := s.hops[item.Hop]
-	if h == nil {
-		h = &hop{key: item.Hop, pos: absent, ready: list.New(), window: float64(s.o.StartWindow)}
-		s.hops[item.Hop] = h
-	}
-	h.entries++
-	e := &entry{id: item.ID, hop: h, seen: h.tries, pos: absent}
+	e := &entry{id: item.ID, pos: absent, sender: s.senders.place(item)}
 	s.items[item.ID] = e
+	s.join(e, item.Hop)
+	s.adopt(e, item)
+	e.class = s.classOf(item, e.sender)
+	s.senders.items[e.sender]++
 	s.update(e, item, now)
 	return true
+}
+
+// join puts an entry behind a hop.
+func (s *schedule) join(e *entry, key mail.Hop) {
+	h := s.hops[key]
+	if h == nil {
+		h = &hop{key: key, pos: absent, window: float64(s.o.StartWindow)}
+		s.hops[key] = h
+	}
+	h.entries++
+	e.hop, e.seen = h, h.tries
+}
+
+// part takes an entry from its hop, which goes with the last one.
+func (s *schedule) part(e *entry) {
+	if e.hop.entries--; e.hop.entries == 0 {
+		s.pauses.remove(e.hop)
+		delete(s.hops, e.hop.key)
+		return
+	}
+	s.arrange(e.hop)
 }
 
 // update gives an entry that is in no line its values from the item, and its
 // place.
 func (s *schedule) update(e *entry, item *mail.Item, now time.Time) {
-	e.due, e.received, e.expires = item.Due.UnixNano(), received(item).UnixNano(), s.o.expires(item).UnixNano()
-	e.size, e.rcpts, e.warned = item.Size, int32(len(item.To)), item.Warned
+	if item.Hop != e.hop.key {
+		s.part(e)
+		s.join(e, item.Hop)
+	}
+	e.received, e.expires = secondsOf(firstDue(item)), secondsOf(s.o.expires(item))
+	e.kib, e.rcpts, e.warned = uint32((item.Size+1023)>>10), uint32(len(item.To)), item.Warned
+	e.untold = len(item.Fates) > 0
 	e.attempts, e.seen = int32(item.Attempts), e.hop.tries
 	// No item waits longer than the longest interval: a time further away was
-	// written while the clock was wrong.
-	e.due = min(e.due, now.Add(s.o.MaxBackoff+s.o.MaxBackoff/10).UnixNano())
+	// written while the clock was wrong, if the sender has not asked for it.
+	due, at := item.Due.UnixNano(), now.UnixNano()
+	if item.Due.After(item.Envelope.Release) {
+		due = min(due, now.Add(s.o.MaxBackoff+s.o.MaxBackoff/10).UnixNano())
+	}
 	switch {
 	case item.Hold:
-		e.state = held
+		e.state, e.at = held, due
 		s.holds++
-	case e.due <= now.UnixNano():
-		s.enqueue(e)
+	case due <= at:
+		s.enqueue(e, due)
 	default:
-		e.state = waiting
+		e.state, e.at = waiting, due
 		s.waiting.push(e)
 	}
 }
 
-func (s *schedule) enqueue(e *entry) {
-	e.state = ready
-	e.elem = e.hop.ready.PushBack(e)
+// enqueue puts an entry that has been due since an instant in line at its hop.
+func (s *schedule) enqueue(e *entry, due int64) {
+	e.state, e.at = ready, due+int64(e.class.handicap())
+	e.hop.ready.push(e)
 	s.arrange(e.hop)
 }
 
@@ -132,34 +184,32 @@ func (s *schedule) detach(e *entry) {
 	case waiting:
 		s.waiting.remove(e)
 	case ready:
-		e.hop.ready.Remove(e.elem)
+		e.hop.ready.remove(e)
 		s.arrange(e.hop)
 	case lapsed:
-		s.lapsed.Remove(e.elem)
+		s.lapsed.remove(e)
 	case held:
 		s.holds--
 	}
-	e.elem = nil
 	e.state = apart
 }
 
-// forget takes an entry out of the schedule, and its hop with the last one.
+// forget takes an entry out of the schedule.
 func (s *schedule) forget(e *entry) {
 	s.detach(e)
 	delete(s.items, e.id)
-	if e.hop.entries--; e.hop.entries == 0 {
-		s.pauses.remove(e.hop)
-		delete(s.hops, e.hop.key)
-	}
+	s.senders.items[e.sender]--
+	s.leave(e)
+	s.part(e)
 }
 
 // next gives what is to be started now.
 func (s *schedule) next(now time.Time) []start {
 	at := now.UnixNano()
 	s.turnBack(now)
-	for e, ok := s.waiting.top(); ok && e.due <= at; e, ok = s.waiting.top() {
+	for e, ok := s.waiting.top(); ok && e.at <= at; e, ok = s.waiting.top() {
 		s.waiting.remove(e)
-		s.enqueue(e)
+		s.enqueue(e, e.at)
 	}
 	for h, ok := s.pauses.top(); ok && h.until <= at; h, ok = s.pauses.top() {
 		s.pauses.remove(h)
@@ -186,15 +236,15 @@ func (s *schedule) next(now time.Time) []start {
 // a quarter of all places and hops in doubt at most half; a tenth is theirs
 // before all others, so that they come back even when there is no end of work.
 func (s *schedule) pick() *entry {
-	if front := s.lapsed.Front(); front != nil && s.verdicts < max(1, s.o.Active/4) {
-		return front.Value.(*entry)
+	if e, ok := s.lapsed.top(); ok && s.verdicts < max(1, s.o.Active/4) {
+		return e
 	}
 	if s.probes < max(1, s.o.Active/10) {
 		if e := turn(s.doubted); e != nil {
 			return e
 		}
 	}
-	if e := turn(s.sound); e != nil {
+	if e := s.turnOfSound(); e != nil {
 		return e
 	}
 	if s.probes < max(1, s.o.Active/2) {
@@ -210,7 +260,8 @@ func turn(line *list.List) *entry {
 		return nil
 	}
 	line.MoveToBack(front)
-	return front.Value.(*hop).ready.Front().Value.(*entry)
+	e, _ := front.Value.(*hop).ready.top()
+	return e
 }
 
 func (s *schedule) begin(e *entry, shared bool) {
@@ -245,16 +296,12 @@ func (s *schedule) done(one start, item *mail.Item, said health, last mail.Outco
 		s.feedback(e.hop, said, last, now)
 	}
 	e.state = apart
+	s.arrange(e.hop)
 	if item == nil {
-		h := e.hop
 		s.forget(e)
-		if h.entries > 0 {
-			s.arrange(h)
-		}
 		return
 	}
 	s.update(e, item, now)
-	s.arrange(e.hop)
 }
 
 // wait is how long next need not be called if nothing happens. It is never
@@ -265,7 +312,7 @@ func (s *schedule) wait(now time.Time) time.Duration {
 		return wait
 	}
 	if e, ok := s.waiting.top(); ok {
-		wait = min(wait, time.Duration(e.due-now.UnixNano()))
+		wait = min(wait, time.Duration(e.at-now.UnixNano()))
 	}
 	if h, ok := s.pauses.top(); ok {
 		wait = min(wait, time.Duration(h.until-now.UnixNano()))
@@ -279,13 +326,16 @@ func (s *schedule) turnBack(now time.Time) {
 	at := now.UnixNano()
 	if jumped := s.last - at; jumped > int64(time.Minute) {
 		for _, e := range s.waiting.all {
-			e.due -= jumped // the order stays
+			e.at -= jumped // the order stays
 		}
 		for _, h := range s.pauses.all {
 			h.until -= jumped
 		}
 		for _, h := range s.hops {
 			h.counted = min(h.counted, at)
+			for _, e := range h.ready.all {
+				e.at -= jumped
+			}
 		}
 	}
 	s.last = at

@@ -51,37 +51,38 @@ func (s *schedule) check(t testing.TB) {
 			}
 		case ready:
 			readyBy[e.hop]++
+			if e.hop.ready.all[e.pos] != e {
+				t.Fatal("a ready entry is not in line")
+			}
 		case lapsed:
 			late++
+			if s.lapsed.all[e.pos] != e {
+				t.Fatal("a lapsed entry is not in the pile")
+			}
 		case active:
 			n++
 		case held:
 			holds++
 		}
-		if e.state != waiting && e.pos != absent {
-			t.Fatal("an entry that does not wait is in the pile")
+		if (e.state == active || e.state == held || e.state == apart) && e.pos != absent {
+			t.Fatal("an entry that does not wait is in a pile")
 		}
 	}
-	if n != s.active || n > s.o.Active || wait != len(s.waiting.all) || late != s.lapsed.Len() || holds != s.holds {
-		t.Fatalf("active %d of %d counted, waiting %d of %d, lapsed %d of %d, held %d of %d", n, s.active, wait, len(s.waiting.all), late, s.lapsed.Len(), holds, s.holds)
+	if n != s.active || n > s.o.Active || wait != len(s.waiting.all) || late != len(s.lapsed.all) || holds != s.holds {
+		t.Fatalf("active %d of %d counted, waiting %d of %d, lapsed %d of %d, held %d of %d", n, s.active, wait, len(s.waiting.all), late, len(s.lapsed.all), holds, s.holds)
 	}
 	if s.probes > max(1, s.o.Active/2) || s.verdicts > max(1, s.o.Active/4) {
 		t.Fatalf("%d probes and %d verdicts at once", s.probes, s.verdicts)
 	}
 	for _, h := range s.hops {
-		for e := h.ready.Front(); e != nil; e = e.Next() {
-			if e.Value.(*entry).elem != e {
-				t.Fatal("an entry does not know its place in line")
-			}
-		}
 		activeBy[h] = h.active
-		if h.entries != entriesBy[h] || h.ready.Len() != readyBy[h] || h.entries == 0 {
-			t.Fatalf("hop %v: %d entries counted %d, %d ready counted %d", h.key, entriesBy[h], h.entries, readyBy[h], h.ready.Len())
+		if h.entries != entriesBy[h] || len(h.ready.all) != readyBy[h] || h.entries == 0 {
+			t.Fatalf("hop %v: %d entries counted %d, %d ready counted %d", h.key, entriesBy[h], h.entries, readyBy[h], len(h.ready.all))
 		}
 		if h.window < 1 || h.window > float64(s.o.MaxWindow) || h.active > s.o.MaxWindow || h.active < 0 {
 			t.Fatalf("hop %v: window %v, %d active", h.key, h.window, h.active)
 		}
-		runnable := h.ready.Len() > 0 && h.active < int(h.window) && h.pos == absent
+		runnable := len(h.ready.all) > 0 && h.active < int(h.window) && h.pos == absent
 		if runnable != (h.line != nil) {
 			t.Fatalf("hop %v: may start is %v", h.key, runnable)
 		}
@@ -116,7 +117,7 @@ func TestScheduleRandomHistories(t *testing.T) {
 			case op < 8:
 				for id, one := range running {
 					item := items[id]
-					said := health(rng.IntN(3))
+					said := health(rng.IntN(4))
 					if rng.IntN(2) == 0 {
 						delete(items, id)
 						s.done(one, nil, said, timedOut, now)
@@ -230,7 +231,7 @@ func (m *simulation) run(until time.Time) {
 				m.ended(item.ID, item.Hop.Host, m.now)
 				continue
 			}
-			v := m.s.o.judge(item, []mail.Outcome{timedOut}, e.one.tries+1, m.now)
+			v := m.s.o.judge(item, []mail.Outcome{timedOut}, e.one.tries+1, m.now, m.now)
 			m.items[item.ID] = v.item
 			m.s.done(e.one, v.item, said, timedOut, m.now)
 			if v.item == nil {
@@ -445,7 +446,7 @@ func TestClockJumps(t *testing.T) {
 		began, tries := now, 2
 		for item != nil {
 			tries++
-			v := o.judge(item, []mail.Outcome{timedOut}, tries, now)
+			v := o.judge(item, []mail.Outcome{timedOut}, tries, now, now)
 			if item = v.item; item != nil {
 				now = item.Due
 			}
@@ -492,7 +493,7 @@ func TestPile(t *testing.T) {
 	for range 20000 {
 		switch rng.IntN(3) {
 		case 0, 1:
-			e := &entry{due: rng.Int64N(500), pos: absent}
+			e := &entry{at: rng.Int64N(500), pos: absent}
 			p.push(e)
 			in[e] = true
 		default:
@@ -509,7 +510,7 @@ func TestPile(t *testing.T) {
 		if top, ok := p.top(); ok {
 			if rng.IntN(100) == 0 {
 				for e := range in {
-					if e.due < top.due {
+					if e.at < top.at {
 						t.Fatal("the top is not the earliest")
 					}
 				}
@@ -520,10 +521,10 @@ func TestPile(t *testing.T) {
 	}
 	last := int64(-1)
 	for e, ok := p.top(); ok; e, ok = p.top() {
-		if e.due < last {
+		if e.at < last {
 			t.Fatal("out of order")
 		}
-		last = e.due
+		last = e.at
 		p.remove(e)
 		delete(in, e)
 	}

@@ -55,13 +55,13 @@ func (s *schedule) summary() []Destination {
 		}
 		d.Items++
 		d.Recipients += int(e.rcpts)
-		d.Bytes += e.size
-		if came := time.Unix(0, e.received); d.Oldest.IsZero() || came.Before(d.Oldest) {
+		d.Bytes += int64(e.kib) << 10
+		if came := e.received.time(); d.Oldest.IsZero() || came.Before(d.Oldest) {
 			d.Oldest = came
 		}
 		if e.state == held {
 			d.Held++
-		} else if due := time.Unix(0, e.due); d.Next.IsZero() || due.Before(d.Next) {
+		} else if due := time.Unix(0, e.at); d.Next.IsZero() || due.Before(d.Next) {
 			d.Next = due
 		}
 	}
@@ -84,7 +84,7 @@ func (q *Queue) Stats() Stats {
 	defer q.mu.Unlock()
 	n := Stats{Items: len(q.s.items), Active: q.s.active, Held: q.s.holds, Destinations: len(q.s.hops)}
 	for _, h := range q.s.hops {
-		n.Ready += h.ready.Len()
+		n.Ready += len(h.ready.all)
 		if h.failures > 0 {
 			n.Down++
 		}

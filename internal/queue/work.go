@@ -13,10 +13,17 @@ import (
 )
 
 // wish is what the postmaster wants with an item that is being tried.
-type wish uint8
+type wish struct {
+	kind wishKind
+	why  string   // of wishHold
+	hop  mail.Hop // of wishReroute
+}
+
+type wishKind uint8
 
 const (
-	none wish = iota
+	none wishKind = iota
+	wishReroute
 	wishHold
 	wishRemove
 	wishBounce
@@ -59,15 +66,16 @@ func (q *Queue) try(ctx context.Context, one start) {
 		q.stopped(ctx, &item) // this was no try
 		return
 	}
-	v := q.o.judge(&item, outcomes, one.tries+1, q.o.Now())
+	v := q.o.judge(&item, outcomes, one.tries+1, began, q.o.Now())
 	if said = v.health; local {
 		said = unknown
 	}
-	if said == down {
+	if said == down || said == busy {
 		last = outcomes[0]
 	}
 	next = q.settle(ctx, &item, &v)
 	q.record(&item, &v, one.tries+1, q.o.Now().Sub(began))
+	q.gone(&item, v.failed)
 }
 
 // settled says that an outcome must be recorded.
@@ -99,7 +107,13 @@ func (q *Queue) deliver(ctx context.Context, item *mail.Item, one start) (outcom
 		return slices.Repeat([]mail.Outcome{one.last}, len(item.To)), true
 	}
 	fail := func(status mail.Status, err error) ([]mail.Outcome, bool) {
-		return slices.Repeat([]mail.Outcome{{Status: status, Err: err}}, len(item.To)), true
+		return slices.Repeat([]mail.Outcome{{Status: status, Fault: mail.FaultLocal, Err: err}}, len(item.To)), true
+	}
+	if len(item.To) == 0 { // only its sender is to be told
+		return nil, true
+	}
+	if by := item.Envelope.By; by.Return && !q.o.Now().Before(by.At) {
+		return fail(mail.Reply(554, "5.4.7", "the time within which the sender wanted it delivered is over"), nil)
 	}
 	transport := q.o.Transports[item.Hop.Kind]
 	if transport == nil {
@@ -119,98 +133,16 @@ func (q *Queue) deliver(ctx context.Context, item *mail.Item, one start) (outcom
 	return whole(transport.Deliver(ctx, item, body), len(item.To)), false
 }
 
-// settle records a verdict, with what the postmaster has wished for meanwhile,
-// and gives the item that goes on. It does not give up while ctx lasts: what
-// was delivered must not be delivered again.
-func (q *Queue) settle(ctx context.Context, item *mail.Item, v *verdict) *mail.Item {
-	q.mu.Lock()
-	q.claimed[item.ID] = true
-	wished := q.wishes[item.ID]
-	q.mu.Unlock()
-	s := q.settlement(item, v, wished)
-	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		err := q.o.Custody.Settle(context.WithoutCancel(ctx), s)
-		if err == nil {
-			return s.Put
-		}
-		q.o.Log.Error("the result of a delivery could not be recorded", "item", item.ID, "message", item.Envelope.ID, "error", err)
-		if !sleep(ctx, pause) {
-			return item
-		}
-	}
-}
-
-func (q *Queue) settlement(item *mail.Item, v *verdict, wished wish) Settlement {
-	var s Settlement
-	report := func(kind mail.Notify, rcpts []mail.ItemRcpt) {
-		if r, due := q.report(item, kind, rcpts); due {
-			s.Reports = append(s.Reports, r)
-		}
-	}
-	s.Put = v.item
-	failed := slices.Concat(v.failed, v.expired)
-	switch {
-	case s.Put == nil:
-	case wished == wishHold:
-		s.Put.Hold = true
-		q.event(journal.Hold, item, v.waiting, s.Put.Attempts, 0)
-	case wished == wishBounce:
-		failed = append(failed, removed(v.waiting, q.o.Now())...)
-		s.Put = nil
-	case wished == wishRemove:
-		s.Put = nil
-	}
-	if s.Put == nil {
-		s.Drop = item.ID
-	}
-	if s.Put != v.item {
-		q.event(journal.Remove, item, v.waiting, v.item.Attempts, 0)
-	}
-	report(mail.NotifySuccess, v.relayed)
-	report(mail.NotifyFailure, failed)
-	if v.delayed && s.Put != nil {
-		report(mail.NotifyDelay, v.waiting)
-	}
-	return s
-}
-
-// report asks for a report on those recipients whose sender wants it. If that
-// panics there is none: what was delivered must be recorded all the same.
-func (q *Queue) report(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) (r Report, due bool) {
-	rcpts = slices.Clone(rcpts)
-	rcpts = slices.DeleteFunc(rcpts, func(to mail.ItemRcpt) bool { return !to.Notify.Wants(kind) })
-	if len(rcpts) == 0 {
-		return Report{}, false
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			q.panicked(item, p)
-			r, due = Report{}, false
-		}
-	}()
-	return q.o.Reporter.Report(item, kind, rcpts)
-}
-
 // stopped is the end of a try that was cut short by the stop of the queue:
 // only what the postmaster has wished for is recorded.
 func (q *Queue) stopped(ctx context.Context, item *mail.Item) {
 	q.mu.Lock()
 	wished := q.wishes[item.ID]
 	q.mu.Unlock()
-	if wished != none {
+	if wished.kind != none {
 		same := *item
 		q.settle(ctx, item, &verdict{item: &same, waiting: item.To})
 	}
-}
-
-// removed are recipients that the postmaster gave up.
-func removed(rcpts []mail.ItemRcpt, now time.Time) []mail.ItemRcpt {
-	rcpts = slices.Clone(rcpts)
-	for i := range rcpts {
-		rcpts[i].Last = mail.Reply(554, "5.3.0", "removed from the queue by the postmaster")
-		rcpts[i].Host, rcpts[i].Reason, rcpts[i].At = "", "", now
-	}
-	return rcpts
 }
 
 // later is the item for another try, after a fault of ours that is nobody
@@ -230,10 +162,22 @@ func (q *Queue) reread(one start) *mail.Item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.s.items[one.id]
-	item := &mail.Item{ID: one.id, Size: e.size, Attempts: one.tries, Warned: e.warned,
-		Expires: time.Unix(0, e.expires), Due: q.o.Now().Add(q.o.MinBackoff)}
-	item.Envelope.Received = time.Unix(0, e.received)
+	item := &mail.Item{ID: one.id, Hop: e.hop.key, Size: int64(e.kib) << 10, Attempts: one.tries, Warned: e.warned,
+		Expires: e.expires.time(), Due: q.o.Now().Add(q.o.MinBackoff)}
+	item.Envelope.Received = e.received.time()
 	return item
+}
+
+// gone tells of recipients who failed because there is no such mailbox.
+func (q *Queue) gone(item *mail.Item, failed []mail.ItemRcpt) {
+	if q.o.Gone == nil {
+		return
+	}
+	for _, to := range failed {
+		if to.Fault == mail.FaultMailbox && to.Host != "" {
+			q.o.Gone(item, to)
+		}
+	}
 }
 
 func (q *Queue) panicked(item *mail.Item, p any) {
@@ -268,7 +212,7 @@ func (q *Queue) event(kind string, item *mail.Item, rcpts []mail.ItemRcpt, tries
 		Size: item.Size, Attempt: tries, Took: took, Host: item.Hop.Host,
 	}
 	if len(rcpts) > 0 {
-		e.Status, e.Reason = rcpts[0].Last.String(), rcpts[0].Reason
+		e.Status, e.Fault, e.Reason = rcpts[0].Last.String(), rcpts[0].Fault, rcpts[0].Reason
 		if rcpts[0].Host != "" {
 			e.Host = rcpts[0].Host
 		}

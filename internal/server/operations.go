@@ -214,7 +214,7 @@ func (w waiting) Retry(ctx context.Context, id mail.ID) error {
 
 // Hold keeps an item from being tried.
 func (w waiting) Hold(ctx context.Context, id mail.ID) error {
-	return w.one(id)(w.s.queue.Hold(ctx, only(id)))
+	return w.one(id)(w.s.queue.Hold(ctx, only(id), ""))
 }
 
 // Release ends Hold.

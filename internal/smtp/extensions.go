@@ -3,6 +3,7 @@ package smtp
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Extensions are what a server offers in its answer to EHLO or LHLO: keywords
@@ -67,4 +68,14 @@ func (e Extensions) Limit(name string) int {
 		}
 	}
 	return 0
+}
+
+// DeliverBy is the shortest time that the server takes with BY in mode R, RFC
+// 2852 section 3; 0 when it does not say.
+func (e Extensions) DeliverBy() time.Duration {
+	n, err := strconv.ParseUint(e["DELIVERBY"], 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }

@@ -3,6 +3,7 @@ package smtp
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"plic/internal/mail"
 )
@@ -23,6 +24,10 @@ type MailFrom struct {
 	Ret        string        // RET, RFC 3461: "FULL", "HDRS" or ""
 	EnvelopeID string        // ENVID decoded
 	Auth       string        // AUTH decoded, RFC 4954 section 5: "<>", an address or ""
+	Priority   int8          // MT-PRIORITY, RFC 6710: -9 to 9
+	HoldFor    time.Duration // HOLDFOR, RFC 4865; 0 for none
+	HoldUntil  time.Time     // HOLDUNTIL, the same; the zero value for none
+	By         By            // BY, RFC 2852
 }
 
 var (
@@ -125,6 +130,8 @@ func (m *MailFrom) param(key, value string) error {
 			}
 		}
 		m.Auth = who
+	case "MT-PRIORITY", "HOLDFOR", "HOLDUNTIL", "BY":
+		return m.timing(key, value)
 	default:
 		return errUnknown
 	}
@@ -157,7 +164,7 @@ func (m MailFrom) Append(dst []byte) []byte {
 	if m.Auth != "" {
 		dst = append(append(dst, " AUTH="...), EncodeXtext(m.Auth)...)
 	}
-	return dst
+	return m.appendTiming(dst)
 }
 
 // ParseRcpt reads the arguments of RCPT, "TO:<path> parameters"; utf8 says

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"plic/internal/mail"
 )
@@ -83,6 +84,21 @@ func TestParseMail(t *testing.T) {
 		{"FROM:<a@bücher.example> SMTPUTF8", MailFrom{From: at("a@xn--bcher-kva.example"), UTF8: true}, ""},
 		{"FROM:<a@b.example> SIZE=9223372036854775807", MailFrom{From: at("a@b.example"), Size: 1<<63 - 1}, ""},
 		{"FROM:<a@b.example> BODY=BINARYMIME", MailFrom{From: at("a@b.example"), Body: mail.BodyBinary}, ""},
+		{"FROM:<a@b.example> MT-PRIORITY=-9 HOLDFOR=3600 BY=+60;rt",
+			MailFrom{From: at("a@b.example"), Priority: -9, HoldFor: time.Hour, By: By{60, ByReturn, true}}, ""},
+		{"FROM:<a@b.example> MT-PRIORITY=3 HOLDUNTIL=2026-07-01t12:00:00+02:00 BY=-5;N",
+			MailFrom{From: at("a@b.example"), Priority: 3, HoldUntil: time.Date(2026, 7, 1, 10, 0, 0, 0, time.UTC), By: By{-5, ByNotify, false}}, ""},
+		{"FROM:<a@b.example> MT-PRIORITY=10", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> MT-PRIORITY=+3", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> HOLDFOR=0", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> HOLDFOR=1000000000", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> HOLDUNTIL=tomorrow", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> HOLDFOR=1 HOLDUNTIL=2026-07-01T12:00:00Z", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> HOLDUNTIL=2026-07-01T12:00:00Z HOLDFOR=1", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> BY=0;R", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> BY=60;", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> BY=60;X", MailFrom{}, "501 5.5.4"},
+		{"FROM:<a@b.example> BY=1234567890;N", MailFrom{}, "501 5.5.4"},
 
 		{"", MailFrom{}, "501 5.5.4"},
 		{"<a@b.example>", MailFrom{}, "501 5.5.4"},

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"plic/internal/mail"
 	"plic/internal/smtp"
@@ -68,6 +69,20 @@ func (s *session) offers() []string {
 		if names := s.mechanisms(); len(names) > 0 {
 			lines = append(lines, "AUTH "+strings.Join(names, " "))
 		}
+	} else {
+		lines = append(lines, s.timing()...)
 	}
 	return append(lines, "HELP")
+}
+
+// timing are the extensions by which a sender of ours says when a message is
+// to go: RFC 6710, RFC 4865 section 3, RFC 2852 section 3.
+func (s *session) timing() []string {
+	hold := s.s.o.Limits.Hold
+	until := s.s.o.Now().Add(hold).UTC().Format(time.RFC3339)
+	return []string{
+		"MT-PRIORITY",
+		"FUTURERELEASE " + strconv.FormatInt(int64(hold/time.Second), 10) + " " + until,
+		"DELIVERBY",
+	}
 }

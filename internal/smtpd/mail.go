@@ -1,6 +1,8 @@
 package smtpd
 
 import (
+	"time"
+
 	"plic/internal/mail"
 	"plic/internal/smtp"
 )
@@ -11,6 +13,8 @@ var (
 	badNoAuth   = mail.Reply(530, "5.7.0", "authentication required")
 	badNeedTLS  = mail.Reply(530, "5.7.0", "say STARTTLS first, then AUTH")
 	badTooLarge = mail.Reply(552, "5.3.4", "the message is larger than we take")
+	badTiming   = mail.Reply(555, "5.5.4", "MT-PRIORITY, HOLDFOR, HOLDUNTIL and BY are for those who have said AUTH")
+	badHold     = mail.Reply(501, "5.5.4", "the message would be held too long")
 	badBinary   = mail.Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
 )
 
@@ -53,15 +57,27 @@ func (s *session) sender(m smtp.MailFrom) error {
 		return badBinary
 	case m.Size > s.s.o.Limits.Message:
 		return badTooLarge
+	case s.account == "" && (m.Priority != 0 || m.HoldFor != 0 || !m.HoldUntil.IsZero() || m.By.Mode != 0):
+		return badTiming
+	case s.tx.env.Release.Sub(s.tx.env.Received) > s.s.o.Limits.Hold: // RFC 4865 section 4
+		return badHold
 	}
 	return s.s.o.Intake.Sender(s.ctx, s.tx.env)
 }
 
 func (s *session) envelope(m smtp.MailFrom) *mail.Envelope {
 	now := s.s.o.Now()
+	release := m.HoldUntil
+	if m.HoldFor > 0 {
+		release = now.Add(m.HoldFor)
+	}
+	var by mail.DeliverBy
+	if m.By.Mode != 0 {
+		by = mail.DeliverBy{At: now.Add(time.Duration(m.By.Seconds) * time.Second), Return: m.By.Mode == smtp.ByReturn, Trace: m.By.Trace}
+	}
 	return &mail.Envelope{
 		ID: mail.NewID(now), From: m.From, Kind: m.Body, UTF8: m.UTF8, Ret: m.Ret,
-		EnvelopeID: m.EnvelopeID, Size: m.Size, Received: now,
+		EnvelopeID: m.EnvelopeID, Size: m.Size, Received: now, Priority: m.Priority, Release: release, By: by,
 		Origin: mail.Origin{
 			Conn: s.id, Service: s.kind.String(), Protocol: s.protocol(m.UTF8),
 			Remote: s.remote, Local: s.ours, Name: s.known.Name, Helo: s.helo,

@@ -68,6 +68,8 @@ type Limits struct {
 	Hops        int   // Received fields: 50
 	Recipients  int   // of a message: 1000
 
+	Hold time.Duration // that a sender may ask for before the message goes on: 30 days
+
 	SoftErrors int           // from the next error on each answer waits: 10
 	HardErrors int           // the next error ends the session: 20
 	ErrorDelay time.Duration // that an answer waits: 1 s, negative for none
@@ -104,6 +106,7 @@ func (l *Limits) defaults() {
 	fill(&l.HeaderLines, 5000)
 	fill(&l.Hops, 50)
 	fill(&l.Recipients, 1000)
+	fill(&l.Hold, 30*24*time.Hour)
 	fill(&l.SoftErrors, 10)
 	fill(&l.HardErrors, 20)
 	unset(&l.ErrorDelay, time.Second)

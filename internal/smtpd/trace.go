@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ func trace(env *mail.Envelope, h *header, host string) []byte {
 	if i := strings.LastIndexByte(env.Origin.TLS, ' '); i >= 0 { // RFC 8314 section 4.3
 		b = append(append(b, "\r\n\t("...), strings.ReplaceAll(env.Origin.TLS[:i], " ", "")...)
 		b = append(append(b, ") tls "...), env.Origin.TLS[i+1:]...)
+	}
+	if env.Priority != 0 { // RFC 6710 section 4.4
+		b = strconv.AppendInt(append(b, "\r\n\tpriority "...), int64(env.Priority), 10)
 	}
 	b = append(b, ";\r\n\t"...)
 	b = env.Received.AppendFormat(b, dateForm)

@@ -199,7 +199,7 @@ func (d *delivery) note(s *session, p place, bad *trouble, began time.Time) {
 		}
 	}
 	if bad != nil {
-		e.Status = bad.status.String()
+		e.Status, e.Fault = bad.status.String(), bad.fault()
 		if bad.err != nil {
 			e.Reason = bad.err.Error()
 		}

@@ -53,8 +53,17 @@ func (d *delivery) precheck(s *session) {
 			fail(i, mail.Reply(552, "5.3.4", fmt.Sprintf("the message has %d octets, the host takes %d", size, limit)))
 		case d.needsUTF8(i) && !s.ext.Has("SMTPUTF8"): // RFC 6531 section 3.4
 			fail(i, mail.Reply(553, "5.6.7", "the host does not take addresses or headers that are not ASCII"))
+		case d.tooSoon(s):
+			fail(i, mail.Reply(554, "5.4.7", "the host cannot promise a delivery in the time that is left"))
 		}
 	}
+}
+
+// tooSoon says that the host takes no message that must be delivered as soon as
+// this one, RFC 2852 section 4.1.
+func (d *delivery) tooSoon(s *session) bool {
+	by := d.item.Envelope.By
+	return by.Return && s.ext.Has("DELIVERBY") && time.Until(by.At) < s.ext.DeliverBy()
 }
 
 // needsUTF8 says whether the message for a recipient needs SMTPUTF8. That it
@@ -114,6 +123,12 @@ func (t *transaction) mailFrom() string {
 	m.RequireTLS = env.RequireTLS // or the session had been refused
 	if ext.Has("DSN") {
 		m.Ret, m.EnvelopeID = env.Ret, env.EnvelopeID
+	}
+	if ext.Has("MT-PRIORITY") { // RFC 6710 section 4.3
+		m.Priority = env.Priority
+	}
+	if ext.Has("DELIVERBY") && !env.By.At.IsZero() { // RFC 2852 section 4
+		m.By = smtp.ByAt(env.By, time.Now())
 	}
 	return string(m.Append(nil))
 }
@@ -222,6 +237,7 @@ func (t *transaction) recipient(i int, r smtp.Reply) {
 	case len(t.accepted) > 0 && (r.Code == 452 || r.Code == 552):
 		t.over = append(t.over, i)
 	default:
+		bad.rcpt = true
 		t.d.settle(i, bad.outcome(t.s))
 	}
 }

@@ -18,6 +18,7 @@ import (
 type trouble struct {
 	status mail.Status
 	said   bool  // by the host
+	rcpt   bool  // to RCPT
 	err    error // what only we know
 }
 
@@ -77,7 +78,10 @@ func lost(ctx context.Context, phase string, err error) *trouble {
 
 // outcome is the trouble as the outcome of a recipient.
 func (t *trouble) outcome(s *session) mail.Outcome {
-	o := mail.Outcome{Status: t.status, Err: t.err}
+	o := mail.Outcome{Status: t.status, Err: t.err, Fault: t.fault()}
+	if o.Fault == mail.FaultGreylist {
+		o.After = smtp.RetryAfter(t.status)
+	}
 	if s != nil {
 		o.Remote, o.TLS = s.String(), s.tls
 		if t.said {
@@ -85,6 +89,21 @@ func (t *trouble) outcome(s *session) mail.Outcome {
 		}
 	}
 	return o
+}
+
+// fault is what the trouble is about.
+func (t *trouble) fault() mail.Fault {
+	if t.said {
+		return smtp.FaultOf(t.status, t.rcpt)
+	}
+	// In our own words the subject of the code is enough.
+	switch e := t.status.Enhanced; {
+	case e[1] == 7:
+		return mail.FaultTLS
+	case e[1] == 4 && e[2] == 6, e[1] == 3 && e[2] != 4:
+		return mail.FaultLocal
+	}
+	return smtp.FaultOf(mail.Status{Code: t.status.Code, Enhanced: t.status.Enhanced}, false)
 }
 
 // closing says that the host wants the conversation to end, RFC 5321 section
