@@ -48,6 +48,7 @@ func rules() map[string]rule {
 		"tlsrpt":  {words, "mail message"},
 
 		"vfs":              {ground, ""},
+		"deflate":          {ground, ""},
 		"dns":              {ground, ""},
 		"journal":          {ground, "mail vfs"},
 		"config":           {ground, "mail"},
@@ -74,7 +75,7 @@ func rules() map[string]rule {
 
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
-		"imapd": {read, "auth casemap imap journal mail message sasl serve store store/engine store/search thread"},
+		"imapd": {read, "auth casemap deflate imap journal mail message sasl serve store store/engine store/search thread"},
 		"pop3d": {read, "auth journal mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},

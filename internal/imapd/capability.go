@@ -28,7 +28,8 @@ func (c *conn) capabilities() string {
 			" ACL RIGHTS=texk LIST-MYRIGHTS" +
 			" SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1" +
 			" CONTEXT=SEARCH CONTEXT=SORT PARTIAL MULTISEARCH SEARCH=FUZZY WITHIN SAVEDATE INPROGRESS" +
-			" MULTIAPPEND CATENATE REPLACE UTF8=ACCEPT APPENDLIMIT=" + strconv.FormatInt(c.server.o.MaxMessage, 10)
+			" MULTIAPPEND CATENATE REPLACE UTF8=ACCEPT UNAUTHENTICATE" + c.mayCompress() +
+			" APPENDLIMIT=" + strconv.FormatInt(c.server.o.MaxMessage, 10)
 	}
 	b := strings.Builder{}
 	b.WriteString(first + " LITERAL- SASL-IR ENABLE") // what does not wait is bounded by imap.PreAuth
@@ -42,6 +43,14 @@ func (c *conn) capabilities() string {
 		b.WriteString(" AUTH=" + m)
 	}
 	return b.String()
+}
+
+// mayCompress names COMPRESS while it can be given.
+func (c *conn) mayCompress() string {
+	if c.packed != nil {
+		return ""
+	}
+	return " COMPRESS=DEFLATE"
 }
 
 // peer says who is at the other end.

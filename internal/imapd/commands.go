@@ -62,6 +62,10 @@ func anyCommand(name string) command {
 		return command{notAuthenticated, false, (*conn).authenticate}
 	case "LOGIN":
 		return command{notAuthenticated, false, (*conn).logIn}
+	case "COMPRESS":
+		return command{loggedIn, true, (*conn).compress}
+	case "UNAUTHENTICATE":
+		return command{loggedIn, false, (*conn).unauthenticate}
 	case "ENABLE":
 		return command{loggedIn, true, (*conn).enable}
 	case "SELECT", "EXAMINE":

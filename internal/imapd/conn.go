@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"plic/internal/deflate"
 	"plic/internal/imap"
 	"plic/internal/journal"
 	"plic/internal/mail"
@@ -32,17 +33,24 @@ type conn struct {
 	out  output
 	text *[]byte // of the command at work, nil at rest
 
-	account   *store.Account // nil before login
-	login     login          // what the session counts as
-	view      *view          // nil unless a mailbox is selected
-	rev2      bool           // ENABLE IMAP4rev2 was given
-	utf8      bool           // ENABLE UTF8=ACCEPT was given
-	condstore bool           // the client knows of mod-sequences, RFC 7162 section 3.1
-	qresync   bool           // ENABLE QRESYNC was given: VANISHED for EXPUNGE, RFC 7162 section 3.2
-	uidOnly   bool           // ENABLE UIDONLY was given: no message numbers, RFC 9586
-	bad       int            // commands that were no good, without a good one between
-	unread    *imap.Literal  // what the client has announced for this APPEND and we have not asked for
-	leaving   bool           // the session ends after this command
+	account  *store.Account // nil before login
+	login    login          // what the session counts as
+	patience time.Time      // by when to log in
+	packed   *deflate.Conn  // nil unless COMPRESS was given
+	view     *view          // nil unless a mailbox is selected
+	modes                   // what the client has enabled
+	bad      int            // commands that were no good, without a good one between
+	unread   *imap.Literal  // what the client has announced for this APPEND and we have not asked for
+	leaving  bool           // the session ends after this command
+}
+
+// modes are what a client has asked for until it logs out.
+type modes struct {
+	rev2      bool // ENABLE IMAP4rev2 was given
+	utf8      bool // ENABLE UTF8=ACCEPT was given
+	condstore bool // the client knows of mod-sequences, RFC 7162 section 3.1
+	qresync   bool // ENABLE QRESYNC was given: VANISHED for EXPUNGE, RFC 7162 section 3.2
+	uidOnly   bool // ENABLE UIDONLY was given: no message numbers, RFC 9586
 }
 
 // The commands that may be no good in a row before we hang up.
@@ -125,8 +133,9 @@ func (c *conn) handshake(ctx context.Context) error {
 // session greets and runs commands until one of the two has had enough.
 func (c *conn) session(ctx context.Context) {
 	c.out.text("* OK [CAPABILITY ", c.capabilities(), "] plic is ready")
-	patience := time.Now().Add(c.server.o.LoginTimeout)
+	c.patience = time.Now().Add(c.server.o.LoginTimeout)
 	for !c.leaving {
+		patience := c.patience
 		if c.account != nil {
 			patience = time.Now().Add(c.server.o.IdleTimeout)
 		}
@@ -197,6 +206,8 @@ func (c *conn) misread(cmd imap.Command, err error) bool {
 		c.bye("[UNAVAILABLE] the server is stopping, come back soon")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.bye("nothing was said for too long")
+	case errors.Is(err, deflate.ErrCorrupt):
+		c.bye("the compressed stream is damaged")
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errLeave):
 	default:
 		c.server.o.Log.Debug("imap: session", "conn", c.id, "err", err)

@@ -51,6 +51,9 @@ func (c *conn) idleUntil(ctx context.Context, changes <-chan struct{}, until tim
 		if err := c.out.rest(); err != nil {
 			return err
 		}
+		if c.packed != nil {
+			c.packed.Rest()
+		}
 		select {
 		case <-said:
 			return heard

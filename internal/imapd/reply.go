@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 
+	"plic/internal/deflate"
 	"plic/internal/imap"
 	"plic/internal/journal"
 	"plic/internal/store"
@@ -72,7 +73,7 @@ func isLost(err error) bool {
 	var ne net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, net.ErrClosed) || isTimeout(err) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, imap.ErrLost) || errors.Is(err, errInterrupted) || errors.As(err, &ne)
+		errors.Is(err, imap.ErrLost) || errors.Is(err, deflate.ErrCorrupt) || errors.Is(err, errInterrupted) || errors.As(err, &ne)
 }
 
 // isTimeout says that a read was ended by its deadline.

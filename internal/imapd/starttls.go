@@ -8,7 +8,7 @@ import (
 	"plic/internal/journal"
 )
 
-func (c *conn) mayStartTLS() bool { return c.tls == nil && c.server.o.TLS != nil }
+func (c *conn) mayStartTLS() bool { return c.tls == nil && c.packed == nil && c.server.o.TLS != nil }
 
 // starttls is STARTTLS, RFC 9051 section 6.2.1. Who sends anything behind it
 // before TLS is up is cut off: it was put there by somebody else (CVE-2011-0411).

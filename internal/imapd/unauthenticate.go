@@ -1,0 +1,26 @@
+package imapd
+
+import (
+	"context"
+	"time"
+
+	"plic/internal/imap"
+)
+
+// unauthenticate is UNAUTHENTICATE, RFC 8437: the connection, with its TLS and
+// compression, is there for another login; nothing else of the session stays.
+func (c *conn) unauthenticate(ctx context.Context, cmd *imap.Command) (reply, error) {
+	if err := cmd.Args.End(); err != nil {
+		return reply{}, bad(err)
+	}
+	l := login{remote: c.remote.Addr()}
+	if !c.server.enter(l, c.server.o.PerIP) {
+		return reply{}, no("LIMIT", "too many connections from your address that have not logged in")
+	}
+	c.closeView(ctx)
+	c.server.leave(c.login)
+	c.login, c.account = l, nil
+	c.modes = modes{}
+	c.patience = time.Now().Add(c.server.o.LoginTimeout)
+	return reply{"CAPABILITY " + c.capabilities(), "who are you now?"}, nil
+}
