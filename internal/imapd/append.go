@@ -129,6 +129,8 @@ func (a *arrivals) message(ctx context.Context, find func() error) error {
 		return bad(errors.New("the message is missing: a literal, or CATENATE with parts"))
 	case form != "" && form != "CATENATE" && (form != "UTF8" || !a.c.utf8):
 		return bad(fmt.Errorf("a message is a literal or CATENATE, not %.40s", form))
+	case len(a.in) == a.c.server.o.SaveLimit:
+		return a.c.errSaveLimit(0)
 	case len(a.in) == maxMessages:
 		return no("LIMIT", "%d messages at a time are enough", maxMessages)
 	}

@@ -95,3 +95,83 @@ func TestManyMessages(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The batches of UIDBATCHES cover all UIDs once, and hold as many messages as
+// was asked for, the oldest perhaps fewer.
+func TestUIDBatches(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	const n = 1733
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = "Subject: x\r\n\r\n"
+	}
+	h.deliver("INBOX", store.Flags{}, texts...)
+	c := h.open("alice")
+	c.ok("SELECT INBOX")
+	c.ok(`UID STORE 1:3,100,600:699,1733 +FLAGS.SILENT (\Deleted)`)
+	c.ok("EXPUNGE")
+	const left = n - 105
+	batches := func(args string) []string {
+		t.Helper()
+		lines := c.ok("UIDBATCHES " + args)
+		rest, ok := strings.CutPrefix(lines[0], `* UIDBATCHES (TAG "x")`)
+		if len(lines) != 1 || !ok {
+			t.Fatal(lines)
+		}
+		return strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' })
+	}
+	for _, size := range []int{500, 501, 814, left - 1, left, left + 1} {
+		all := batches(fmt.Sprint(size))
+		if want := (left + size - 1) / size; len(all) != want {
+			t.Fatalf("%d batches of %d, want %d: %v", len(all), size, want, all)
+		}
+		next, rest := 1732, left
+		for i, b := range all {
+			var high, low int
+			if _, err := fmt.Sscanf(b, "%d:%d", &high, &low); err != nil || high != next || low > high {
+				t.Fatalf("batch %d of %v", i+1, all)
+			}
+			want := fmt.Sprintf(`* ESEARCH (TAG "x") UID COUNT %d`, min(size, rest))
+			if got := c.ok("UID SEARCH RETURN (COUNT) UID " + b); got[0] != want {
+				t.Fatalf("batch %s of %d: %s", b, size, got[0])
+			}
+			if got := batches(fmt.Sprintf("%d %d:%d", size, i+1, i+1)); len(got) != 1 || got[0] != b {
+				t.Fatalf("batch %d alone is %v, not %s", i+1, got, b)
+			}
+			next, rest = low-1, rest-min(size, rest)
+		}
+		if next != 0 {
+			t.Fatalf("UIDs below %d are in no batch", next+1)
+		}
+	}
+	if got := batches("4294967295 4294967295:4294967295"); len(got) != 0 {
+		t.Error(got)
+	}
+}
+
+// What is too much to save at once is refused whole, RFC 9738 section 3.1.
+func TestSaveLimit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *Options) { o.SaveLimit = 3 })
+	h.deliver("INBOX", store.Flags{}, "a: 1\r\n\r\n", "a: 2\r\n\r\n", "a: 3\r\n\r\n", "a: 4\r\n\r\n", "a: 5\r\n\r\n")
+	c := h.open("alice")
+	c.ok("SELECT INBOX")
+	for command, want := range map[string]string{
+		"UID COPY 1:5 Trash": "NO [MESSAGELIMIT 3 3] ...",
+		"COPY 1:4 Trash":     "NO [MESSAGELIMIT 3 2] ...",
+		"APPEND Trash {3+}\r\na:1 {3+}\r\na:2 {3+}\r\na:3 {3+}\r\na:4": "NO [MESSAGELIMIT 3] ...",
+	} {
+		if _, got := c.do(command); !match(want, got) {
+			t.Errorf("%s: %s", command, got)
+		}
+	}
+	if got := c.ok("STATUS Trash (MESSAGES)"); got[0] != "* STATUS Trash (MESSAGES 0)" {
+		t.Error(got)
+	}
+	c.ok("COPY 2:4 Trash")
+	c.ok("MOVE 1:5 Trash") // the limit is on COPY and APPEND
+	if got := c.ok("STATUS Trash (MESSAGES)"); got[0] != "* STATUS Trash (MESSAGES 8)" {
+		t.Error(got)
+	}
+}

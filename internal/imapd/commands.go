@@ -105,6 +105,8 @@ func messageCommand(name string) command {
 		return command{selected, false, (*conn).close}
 	case "UNSELECT":
 		return command{selected, false, (*conn).unselect}
+	case "UIDBATCHES":
+		return command{selected, true, (*conn).uidBatches}
 	case "EXPUNGE", "UID EXPUNGE":
 		return command{selected, true, (*conn).expunge}
 	case "SEARCH":

@@ -26,6 +26,7 @@ type Options struct {
 
 	MaxMessage     int64         // octets of a message to APPEND: 50 MiB
 	MaxConnections int           // of one Serve: 20000
+	SaveLimit      int           // messages of one COPY, or APPEND: 100000
 	PerUserIP      int           // sessions of one user from one address: 20
 	PerIP          int           // connections of one address that have not logged in: 100
 	LoginTimeout   time.Duration // to log in: 3 min
@@ -55,6 +56,7 @@ func (o Options) withDefaults() Options {
 		o.MaxMessage = 50 << 20
 	}
 	number(&o.MaxConnections, 20000)
+	number(&o.SaveLimit, 100000)
 	number(&o.PerUserIP, 20)
 	number(&o.PerIP, 100)
 	span := func(d *time.Duration, value time.Duration) {
