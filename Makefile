@@ -2,7 +2,7 @@
 export CGO_ENABLED := 0
 GO ?= go
 
-.PHONY: run build test quick crash bench fuzz lint docs
+.PHONY: run build test quick crash crowd bench fuzz lint docs
 
 run: ## start a mail server to try, on 127.0.0.1, with nothing to set up
 	$(GO) run ./cmd/plic quickstart $(ARGS)
@@ -20,6 +20,9 @@ quick: ## pass the tests that need nothing but Go
 
 crash: ## kill the server again and again, for long
 	PLIC_CRASH_CYCLES=$${CYCLES:-300} $(GO) test -count=1 -timeout 120m -run Crash -v ./test/crash
+
+crowd: ## let 20 clients at one mailbox check what they are told, for long, with the race detector
+	CGO_ENABLED=1 PLIC_CROWD=$${TIME:-5m} $(GO) test -race -count=1 -timeout 120m -run TestCrowd ./internal/imapd
 
 bench: ## measure beside Postfix and Dovecot, and print the table of docs/performance.md
 	sh test/setup.sh

@@ -301,6 +301,12 @@ func (c *conn) answer(cmd imap.Command, r reply, err error) {
 	if errors.Is(err, errAnswered) {
 		return
 	}
+	behind := c.behind()
+	if err == nil && r.code == "" {
+		r.code = behind
+	} else if behind != "" {
+		c.out.text("* OK [", behind, "] of what was told")
+	}
 	if err != nil {
 		f := c.refusalOf(err)
 		switch f.kind {
@@ -320,11 +326,6 @@ func (c *conn) answer(cmd imap.Command, r reply, err error) {
 	c.bad = 0
 	if r.text == "" {
 		r.text = cmd.Name + " completed"
-	}
-	if code := c.behind(); r.code == "" {
-		r.code = code
-	} else if code != "" {
-		c.out.text("* OK [", code, "] of what was told")
 	}
 	c.out.text(cmd.Tag, " OK ", r.line())
 }

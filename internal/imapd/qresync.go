@@ -189,11 +189,11 @@ func (c *conn) learnModSeq() {
 	}
 }
 
-// behind is the code of an answer while there are messages that went of which
-// the client cannot be told yet, though of later changes it was: what it may
-// note as the mod-sequence that it knows all of, RFC 7162 section 3.2.5.1.
+// behind is the code of an answer while there are messages that went, or came
+// since, of which the client cannot be told yet, though of later changes it was:
+// up to which mod-sequence it knows all.
 func (c *conn) behind() string {
-	if v := c.view; c.qresync && v != nil && v.seq != v.now {
+	if v := c.view; c.condstore && v != nil && v.seq != v.now {
 		return "HIGHESTMODSEQ " + strconv.FormatUint(uint64(v.seq.HighestModSeq()), 10)
 	}
 	return ""

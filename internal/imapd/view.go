@@ -158,6 +158,9 @@ func (v *view) current(e store.Entry) item {
 	if newer, ok := v.now.Get(e.UID); ok {
 		return item{newer, true}
 	}
+	if last, ok := v.told.Get(e.UID); ok { // so that nothing goes back to what it was
+		return item{last, false}
+	}
 	return item{e, false}
 }
 
