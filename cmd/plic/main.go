@@ -4,7 +4,7 @@
 //
 //	plic quickstart        try it, without any configuration
 //	plic serve             run a site
-//	plic domain, account, alias, queue, journal, tls, tlsrpt, config
+//	plic domain, account, alias, queue, route, journal, tls, tlsrpt, config
 //
 // Exit codes are 0 for success, 1 for failure and 2 for wrong usage.
 package main

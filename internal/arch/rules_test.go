@@ -46,16 +46,18 @@ func rules() map[string]rule {
 		"dane":    {words, ""},
 		"mtasts":  {words, ""},
 		"tlsrpt":  {words, "mail message"},
+		"srs":     {words, "mail"},
 
 		"vfs":              {ground, ""},
 		"deflate":          {ground, ""},
 		"dns":              {ground, ""},
 		"journal":          {ground, "mail vfs"},
-		"config":           {ground, "mail"},
+		"config":           {ground, "mail table"},
 		"directory":        {ground, "mail sasl"},
 		"directory/native": {ground, "directory mail sasl vfs"},
 		"auth":             {ground, "directory journal mail sasl"},
 		"pki":              {ground, "vfs"},
+		"table":            {ground, "vfs"},
 		"tlspolicy":        {ground, "dane dns mail mtasts tlsrpt"},
 		"serve":            {ground, ""},
 		"spf":              {ground, "dns"},
@@ -66,12 +68,13 @@ func rules() map[string]rule {
 		"store/search":          {store, "casemap message"},
 		"store":                 {store, "casemap imap mail message store/engine vfs"},
 
+		"deliver/pipe":   {out, "journal mail vfs"},
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
 
 		"queue":  {custody, "journal mail"},
-		"route":  {custody, "directory mail"},
+		"route":  {custody, "directory mail srs table vfs"},
 		"bounce": {custody, "dsn mail message"},
-		"post":   {custody, "directory journal mail message queue route store store/engine"},
+		"post":   {custody, "directory journal mail message queue route store store/engine table"},
 
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
@@ -79,8 +82,8 @@ func rules() map[string]rule {
 		"pop3d": {read, "auth journal mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},
-		"server": {assembly, "auth bounce config control deliver/remote directory directory/native dns imapd journal " +
-			"mail message pki pop3d post queue route sasl serve smtp smtpd store store/engine store/engine/embedded tlspolicy vfs"},
+		"server": {assembly, "auth bounce config control deliver/pipe deliver/remote directory directory/native dns imapd journal " +
+			"mail message pki pop3d post queue route sasl serve smtp smtpd srs store store/engine store/engine/embedded table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"plic/internal/table"
 )
 
 // Check looks at what the settings say together. It serves a Config that was
@@ -53,6 +55,7 @@ func (c *Config) rules() []rule {
 		{q.BackoffMax > q.ExpireAfter, "queue.backoff_max", order(q.BackoffMax, "queue.expire_after", q.ExpireAfter)},
 		{q.WarnAfter > q.ExpireAfter, "queue.warn_after", order(q.WarnAfter, "queue.expire_after", q.ExpireAfter)},
 		{q.ConcurrencyStart > q.ConcurrencyMax, "queue.concurrency_start", "is more than queue.concurrency_max"},
+		{c.Rewrite.SRSSecrets != "" && c.Rewrite.SRSDomain.IsZero(), "rewrite.srs_secrets", "has no domain: set rewrite.srs_domain too"},
 		{r.SmartHostUser != "" && r.SmartHost == "", "remote.smart_host_user", "has no smart host: set remote.smart_host too"},
 		{r.SmartHostUser != "" && r.SmartHostPasswordFile == "", "remote.smart_host_user", "has no password: set remote.smart_host_password_file too"},
 		{r.SmartHostPasswordFile != "" && r.SmartHostUser == "", "remote.smart_host_password_file", "has no user: set remote.smart_host_user too"},
@@ -89,6 +92,7 @@ func (c *Config) paths() []struct {
 		{"tls.cert", &c.TLS.Cert},
 		{"tls.key", &c.TLS.Key},
 		{"remote.smart_host_password_file", &c.Remote.SmartHostPasswordFile},
+		{"rewrite.srs_secrets", &c.Rewrite.SRSSecrets},
 	}
 }
 
@@ -100,6 +104,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	join(&c.DataDir)
+	c.eachTable(func(_ string, spec *string) { resolveTable(spec, dir) })
 	for _, p := range c.paths() {
 		join(p.path)
 	}
@@ -108,6 +113,11 @@ func (c *Config) resolve(dir string) {
 // checkFiles looks for the files that settings name.
 func (c *Config) checkFiles(file string, at positions) Problems {
 	var problems Problems
+	c.eachTable(func(setting string, spec *string) {
+		if _, err := table.Open(*spec, table.Options{}); err != nil && table.Path(*spec) != "" {
+			problems = append(problems, at.problem(file, setting, err.Error()))
+		}
+	})
 	for _, p := range c.paths() {
 		if *p.path == "" {
 			continue

@@ -20,6 +20,8 @@ type Config struct {
 	Submission Submission
 	Auth       Auth
 	Directory  Directory
+	Route      Route
+	Rewrite    Rewrite
 	Queue      Queue
 	Remote     Remote
 	TLSRPT     TLSRPT
@@ -114,6 +116,39 @@ type Auth struct {
 type Directory struct {
 	PlusSeparator string
 	Postmaster    mail.Address
+}
+
+// Route says where mail goes, beside what the directory knows. Its tables are
+// specs of package table.
+type Route struct {
+	LocalDomains     []string
+	RelayDomains     []string
+	RelayRecipients  []string
+	Aliases          []string
+	Transports       []string
+	SenderTransports []string
+	SmartHosts       []string
+	Logins           []string
+	Sources          []string
+	Commands         []string
+	CommandUser      string
+	CommandTimeout   time.Duration
+	HeaderRules      []string
+	AlwaysBcc        []mail.Address
+	SenderBcc        []string
+	RecipientBcc     []string
+}
+
+// Rewrite says under which addresses mail goes on.
+type Rewrite struct {
+	Canonical          []string
+	SenderCanonical    []string
+	RecipientCanonical []string
+	Masquerade         []mail.Domain
+	MasqueradeExcept   []string
+	SRSDomain          mail.Domain
+	SRSSecrets         string
+	SRSMaxAge          time.Duration
 }
 
 // Queue is the patience of the queue.
@@ -267,6 +302,8 @@ func Default() *Config {
 			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
 		},
 		Directory: Directory{PlusSeparator: "+"},
+		Route:     Route{CommandUser: "nobody", CommandTimeout: 15 * time.Minute},
+		Rewrite:   Rewrite{SRSMaxAge: 21 * day},
 		Queue: Queue{
 			BackoffMin: 5 * time.Minute, BackoffMax: time.Hour, WarnAfter: 4 * time.Hour, ExpireAfter: 5 * day,
 			Active: 500, ConcurrencyStart: 5, ConcurrencyMax: 20,

@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"time"
+
+	"plic/internal/mail"
 )
 
 // Setting is one documented line of a file, bound to a field of a Config.
@@ -108,8 +110,45 @@ func (c *Config) smtp() []Setting {
 	}
 }
 
+func (c *Config) route() Section {
+	r := &c.Route
+	return Section{"route", "Where mail goes, beside what the directory knows. Each table is `{\"key\" = \"value\"}`, or a file that is read again when it changes: `file:` with a key and its value on each line, `aliases:` as sendmail has it, `regexp:` with `/pattern/ value`, `cidr:` with `network value`; or a list of several, the first that has the key counting. Addresses are looked up whole, without their detail, then as `@domain`. `plic route` shows every step for an address.", []Setting{
+		{"local_domains", "Domains of ours beside those of the directory; values do not matter.", restart, tables{&r.LocalDomains}},
+		{"relay_domains", "Domains of others that we take mail for, as a backup MX or as their gate. Without a transport it goes to an MX that is preferred to us.", restart, tables{&r.RelayDomains}},
+		{"relay_recipients", "Who exists in `relay_domains`; others are refused. Empty: whoever their own host takes.", restart, tables{&r.RelayRecipients}},
+		{"aliases", "Addresses, or names in domains of ours, to where they lead, with commas between: addresses, `:include:/file` with more of them, `/file` to be appended to, a command in quotes behind a vertical bar, `@domain` for the same name there, a name behind a backslash for the account itself. An alias `owner-name` becomes the sender of what goes to `name`.", restart, tables{&r.Aliases}},
+		{"transports", "Recipients, domains, `.parent.domains` and `*` to `smtp:domain`, `smtp:[host]:port`, `lmtp:unix:/socket`, `lmtp:host:port`, `pipe:command`, `discard`, `error:code text`, `hold`.", restart, tables{&r.Transports}},
+		{"sender_transports", "The same by sender, for recipients that `transports` has no answer for.", restart, tables{&r.SenderTransports}},
+		{"smart_hosts", "Senders to the host that takes their outgoing mail, as `[host]:port`, or `direct`; before `remote.smart_host`.", restart, tables{&r.SmartHosts}},
+		{"logins", "Hosts, as `[host]:port` or `host`, and senders at their smart host, to `user:password`. Passwords go only over TLS.", restart, tables{&r.Logins}},
+		{"source_addresses", "Senders, `@sender.domains` and recipients' domains to the address of ours that mail goes out from, one of IPv4, of IPv6, or both.", restart, tables{&r.Sources}},
+		{"commands", "Names to `user=name dir=path from_line=yes /command argument ...` for `pipe:name`. An argument may hold `${sender}`, `${recipient}`, `${local}`, `${user}`, `${detail}`, `${domain}`. No shell reads it.", restart, tables{&r.Commands}},
+		{"command_user", "Who runs the commands of aliases. Files that aliases name are written by the server itself.", restart, free{&r.CommandUser, "user name", nil}},
+		{"command_timeout", "How long a command may run.", restart, duration{&r.CommandTimeout, time.Second, day}},
+		{"header_rules", "Header fields, each on one line, to `refuse code text`, `defer text`, `discard`, `hold`, `redirect address`, `prepend field`, `replace field`, `remove` or `warn`; usually a `regexp:` table.", restart, tables{&r.HeaderRules}},
+		{"always_bcc", "Addresses that get a copy of all mail.", restart, list[mail.Address]{&r.AlwaysBcc, "mail addresses", "archive@example.org", mail.ParseAddress, mail.Address.String}},
+		{"sender_bcc", "Senders to the address that gets a copy.", restart, tables{&r.SenderBcc}},
+		{"recipient_bcc", "Recipients to the address that gets a copy.", restart, tables{&r.RecipientBcc}},
+	}}
+}
+
+func (c *Config) rewrite() Section {
+	r := &c.Rewrite
+	return Section{"rewrite", "Under which addresses mail goes on. Envelopes are rewritten always, headers only of mail that our own users send: that of others may be signed.", []Setting{
+		{"canonical", "Addresses, or names in domains of ours, to the form that they have elsewhere; `@domain` changes the domain alone.", restart, tables{&r.Canonical}},
+		{"sender_canonical", "The same for senders only, before `canonical`.", restart, tables{&r.SenderCanonical}},
+		{"recipient_canonical", "The same for recipients only, before `canonical`.", restart, tables{&r.RecipientCanonical}},
+		{"masquerade", "Domains whose hosts are hidden: user@host.example.org is shown as user@example.org.", restart, list[mail.Domain]{&r.Masquerade, "domains", "example.org", mail.ParseDomain, mail.Domain.String}},
+		{"masquerade_except", "Users of whom the host is shown.", restart, list[string]{&r.MasqueradeExcept, "user names", "root", one, plain}},
+		{"srs_domain", "Our domain for the senders of forwarded mail (Sender Rewriting Scheme), so that SPF elsewhere lets it pass; what comes back is sent on. Empty: senders stay.", restart, srsDomain{domain{&r.SRSDomain}}},
+		{"srs_secrets", "File with the secrets that such addresses are signed with, one on each line: the first signs, each is believed. Empty: a secret of the data directory.", restart, free{&r.SRSSecrets, "path", nil}},
+		{"srs_max_age", "How long mail may come back to such an address.", restart, duration{&r.SRSMaxAge, day, 365 * day}},
+	}}
+}
+
 func (c *Config) custody() []Section {
 	return []Section{
+		c.route(), c.rewrite(),
 		{"directory", "How addresses are read. Who exists is not written here: see `plic domain`, `plic account` and `plic alias`; a catch-all is the alias `@domain`.", []Setting{
 			{"plus_separator", "What separates a user from a detail, as in user+detail@domain (RFC 5233).", restart, free{&c.Directory.PlusSeparator, "text", separator}},
 			{"postmaster", "Who gets the mail for postmaster@ and abuse@ of domains that have no such account or alias (RFC 5321 section 4.5.1). Empty: the domain's first account.", restart, mailbox{&c.Directory.Postmaster}},

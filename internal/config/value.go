@@ -285,6 +285,19 @@ func (l list[T]) read(v any) error {
 
 func plain(s string) string { return s }
 
+func one(s string) (string, error) { return s, nil }
+
+// srsDomain is a domain that may be none.
+type srsDomain struct{ domain }
+
+func (d srsDomain) read(v any) error {
+	if v == "" {
+		*d.p = mail.Domain{}
+		return nil
+	}
+	return d.domain.read(v)
+}
+
 // mechanisms are the SASL mechanisms that package sasl knows.
 func mechanisms() []string {
 	return []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"}

@@ -39,7 +39,7 @@ func (c *Client) Close() error {
 
 // Operations are those of the server.
 func (c *Client) Operations() Operations {
-	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}, tlsClient{c}}
+	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}, tlsClient{c}, routeClient{c}}
 }
 
 // ask sends an operation and reads the values of its answer.
@@ -182,6 +182,15 @@ func (c tlsClient) Policy(ctx context.Context, domain string) iter.Seq2[TLSPolic
 }
 func (c tlsClient) Forget(ctx context.Context, domain string) error {
 	return c.do(ctx, "tls/forget", name{domain})
+}
+
+type routeClient struct{ *Client }
+
+func (c routeClient) Explain(ctx context.Context, q RouteQuery) (Way, error) {
+	for way, err := range ask[Way](ctx, c.Client, "route/explain", q) {
+		return way, err
+	}
+	return Way{}, ErrNotFound
 }
 
 // fragmentReader reads a message as it comes in.

@@ -16,6 +16,7 @@ type Operations struct {
 	Queue     Queue
 	Journal   Journal
 	TLS       TLS
+	Route     Route
 }
 
 // Directory is who exists. Names are as people write them; the errors say what
@@ -71,6 +72,52 @@ type TLSPolicy struct {
 	Needs     string   `json:"needs"`             // "clear", "may", "encrypt", "verify", "dane"…
 	Refused   string   `json:"refused,omitempty"` // the answer that mail gets
 	Evidence  []string `json:"evidence,omitempty"`
+}
+
+// Route is where mail would go.
+type Route interface {
+	Explain(ctx context.Context, q RouteQuery) (Way, error)
+}
+
+// RouteQuery asks for the way of mail from a sender, "" for none, to a recipient.
+type RouteQuery struct {
+	From string `json:"from,omitempty"`
+	To   string `json:"to"`
+}
+
+// Way is the way of a recipient: every question asked, and where it ends.
+type Way struct {
+	From         string        `json:"from"` // as it goes on
+	To           string        `json:"to"`
+	Steps        []RouteStep   `json:"steps"`
+	Destinations []Destination `json:"destinations,omitempty"`
+	Copies       []string      `json:"copies,omitempty"`  // who gets one as well
+	Refused      string        `json:"refused,omitempty"` // what the sender would be told
+	Reason       string        `json:"reason,omitempty"`  // what only we know of it
+}
+
+// RouteStep is one question and its answer.
+type RouteStep struct {
+	Address string `json:"address,omitempty"` // whose way it is
+	Step    string `json:"step"`
+	Table   string `json:"table,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Found   bool   `json:"found"`
+	Answer  string `json:"answer,omitempty"`
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// Destination is where a way ends: in an account, at a hop, or in nothing.
+type Destination struct {
+	Address string    `json:"address"`
+	From    string    `json:"from"`
+	Account string    `json:"account,omitempty"`
+	Detail  string    `json:"detail,omitempty"`
+	Hop     *mail.Hop `json:"hop,omitempty"`
+	Hosts   []string  `json:"hosts,omitempty"` // of the hop, in the order of trying
+	Trouble string    `json:"trouble,omitempty"`
+	Hold    bool      `json:"hold,omitempty"`
+	Discard bool      `json:"discard,omitempty"`
 }
 
 // Domain is a mail domain of ours.

@@ -81,6 +81,7 @@ func Handler(o Operations) http.Handler {
 	})
 	list(m, "tls/policy", func(ctx context.Context, x name) iter.Seq2[TLSPolicy, error] { return o.TLS.Policy(ctx, x.Name) })
 	act(m, "tls/forget", func(ctx context.Context, x name) error { return o.TLS.Forget(ctx, x.Name) })
+	list(m, "route/explain", func(ctx context.Context, x RouteQuery) iter.Seq2[Way, error] { return one(o.Route.Explain(ctx, x)) })
 	return m
 }
 

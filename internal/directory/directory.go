@@ -44,6 +44,8 @@ type Target struct {
 	Account string         // the name of an account
 	Detail  string         // of "user+detail@domain", "" if none
 	Aliases []mail.Address // local or not, to be looked at in their turn
+	// CatchAll says that only the domain as a whole leads there.
+	CatchAll bool
 }
 
 // Account is who may log in.

@@ -103,7 +103,8 @@ type HopKind string
 const (
 	HopRemote HopKind = "smtp" // to the MX of Host, or to Host itself if Exact
 	HopLMTP   HopKind = "lmtp" // to Host itself, or to the socket if Host is "unix:/path"
-	HopPipe   HopKind = "pipe"
+	HopPipe   HopKind = "pipe" // to the command named Host, or written there behind "|", or to the file there
+	HopPost   HopKind = "post" // back into the sorting room, see package post
 )
 
 // Hop is the next place of a recipient that is not on this host.

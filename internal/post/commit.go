@@ -2,7 +2,6 @@ package post
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -10,7 +9,6 @@ import (
 	"plic/internal/mail"
 	"plic/internal/message"
 	"plic/internal/queue"
-	"plic/internal/route"
 	"plic/internal/store"
 )
 
@@ -33,8 +31,54 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	if err := d.office.author(ctx, env, msg); err != nil {
 		return nil, err
 	}
-	plan := d.office.plan(ctx, env, msg)
-	if env.Origin.Service != "lmtp" {
+	shaped := *env
+	orders, err := d.office.shape(ctx, d, &shaped)
+	if err != nil {
+		return nil, err
+	}
+	j := job{draft: d.Draft, env: &shaped, trace: trace}
+	switch {
+	case orders.discard:
+		d.Discard()
+		return accepted(env), nil
+	case orders.hold:
+		return accepted(env), d.office.holdAll(ctx, &j)
+	case !orders.redirect.IsNull():
+		shaped.To = []mail.Recipient{{Address: orders.redirect, Notify: mail.NotifyNever}}
+	}
+	outcomes, err := d.office.post(ctx, &j)
+	if err == nil && len(outcomes) != len(env.To) { // it was redirected
+		outcomes = slices.Repeat(outcomes[:1], len(env.To))
+	}
+	return outcomes, err
+}
+
+// accepted are the outcomes of a message that all is done with.
+func accepted(env *mail.Envelope) []mail.Outcome {
+	return slices.Repeat([]mail.Outcome{{Status: mail.Reply(250, "2.1.5", "accepted")}}, len(env.To))
+}
+
+// job is a message that is to be committed.
+type job struct {
+	draft *store.Draft
+	env   *mail.Envelope
+	trace []byte
+	// item is what the message was in the queue, if it has been there; what is
+	// left of it changes in the same commit.
+	item *mail.Item
+}
+
+// each says that every recipient has an answer of its own.
+func (j *job) each() bool { return j.env.Origin.Service == "lmtp" || j.item != nil }
+
+// post routes a message and carries out what follows.
+func (p *Office) post(ctx context.Context, j *job) ([]mail.Outcome, error) {
+	msg, err := j.draft.Message()
+	if err != nil {
+		return nil, storage("read the message", err)
+	}
+	plan := p.plan(ctx, j.env, msg, j.item != nil)
+	if !j.each() {
 		if err := plan.refusal(); err != nil {
 			return nil, err
 		}
@@ -42,7 +86,12 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	if !plan.any() {
 		return plan.outcomes, nil
 	}
-	if err := d.office.carryOut(ctx, d.Draft, env, trace, plan); err != nil {
+	if j.item == nil || j.item.Hop.Host != heldAccount { // of which there were copies already
+		if err := p.copies(ctx, j.env, msg, plan); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.carryOut(ctx, j, plan); err != nil {
 		return nil, err
 	}
 	return plan.outcomes, nil
@@ -80,194 +129,40 @@ func (p *Office) author(ctx context.Context, env *mail.Envelope, msg *message.Me
 	return nil
 }
 
-// plan is what is to be done with one message.
-type plan struct {
-	outcomes []mail.Outcome // one for each recipient of the envelope, in order
-	local    []delivery
-	remote   []departure
-	fates    []mail.Fate // that the sender may want to know at once
-}
-
-// delivery is a message's way into one account.
-type delivery struct {
-	account string
-	to      mail.Address
-	from    int // index of the recipient in the envelope
-}
-
-// departure is a message's way to one hop.
-type departure struct {
-	hop mail.Hop
-	to  []mail.ItemRcpt
-}
-
-func (pl *plan) any() bool { return len(pl.local)+len(pl.remote) > 0 }
-
-// refusal is the error that a single reply must give, if any.
-func (pl *plan) refusal() error {
-	var permanent error
-	for _, o := range pl.outcomes {
-		switch o.Status.Class() {
-		case mail.Transient:
-			return o.Err
-		case mail.Permanent:
-			permanent = o.Err
-		}
-	}
-	if pl.any() {
-		return nil
-	}
-	return permanent
-}
-
-// plan routes every recipient. Two ways into the same account, or two to the
-// same address elsewhere, become one.
-func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Message) *plan {
-	pl := &plan{}
-	seen := map[string]bool{}
-	passed := deliveredTo(msg)
-	for i, to := range env.To {
-		found, err := p.o.Router.Route(ctx, to.Address)
-		if err == nil && len(found) > 1 {
-			to = pl.expand(to, len(found))
-		}
-		if err == nil {
-			err = pl.add(i, to, found, seen, passed)
-		}
-		outcome := mail.Outcome{Status: mail.Reply(250, "2.1.5", "accepted"), Err: err}
-		if err != nil {
-			outcome.Status = mail.StatusOf(err)
-			if !outcome.Status.Temporary() {
-				pl.fates = append(pl.fates, mail.Fate{Kind: mail.NotifyFailure, ItemRcpt: mail.ItemRcpt{
-					Recipient: to, Last: outcome.Status, Reason: err.Error(), At: p.o.Now(),
-				}})
-			}
-		}
-		pl.outcomes = append(pl.outcomes, outcome)
-	}
-	return pl
-}
-
-func (pl *plan) add(i int, to mail.Recipient, found []route.Destination, seen, passed map[string]bool) error {
-	added := false
-	for _, d := range found {
-		if d.Account != "" && passed[d.Address.Key()] {
-			continue // this message was here before
-		}
-		added = true
-		key := "account " + d.Account
-		if d.Account == "" {
-			key = "address " + d.Address.String()
-		}
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
-		if d.Account != "" {
-			pl.local = append(pl.local, delivery{d.Account, d.Address, i})
-			if to.Notify.Wants(mail.NotifySuccess) {
-				pl.fates = append(pl.fates, success(to, "delivered to the mailbox"))
-			}
-			continue
-		}
-		rcpt := to
-		rcpt.Address = d.Address
-		if rcpt.Original == "" && rcpt.Address != to.Address {
-			rcpt.Original = original(to.Address) // RFC 3461 section 5.2.7.3
-		}
-		pl.depart(d.Hop, mail.ItemRcpt{Recipient: rcpt})
-	}
-	if !added {
-		return &mail.Failure{Op: "deliver to " + to.Address.String(),
-			Status: mail.Reply(550, "5.4.6", "mail loop: this message was delivered to this address before")}
-	}
-	return nil
-}
-
-// expand notes that an address became several, and gives the recipient that
-// stands for each of them: it has all the sender's wishes, but that of success
-// is fulfilled, RFC 3461 section 5.2.7.3.
-func (pl *plan) expand(to mail.Recipient, members int) mail.Recipient {
-	if !to.Notify.Wants(mail.NotifySuccess) {
-		return to
-	}
-	f := success(to, fmt.Sprintf("passed on to %d addresses", members))
-	f.Expanded = true
-	pl.fates = append(pl.fates, f)
-	if to.Notify &^= mail.NotifySuccess; to.Notify == 0 {
-		to.Notify = mail.NotifyNever
-	}
-	return to
-}
-
-func success(to mail.Recipient, text string) mail.Fate {
-	return mail.Fate{Kind: mail.NotifySuccess, ItemRcpt: mail.ItemRcpt{Recipient: to, Last: mail.Reply(250, "2.1.5", text)}}
-}
-
-// original is an address as ORCPT has it, with its type: RFC 3461 section 4.2,
-// RFC 6533 section 3.
-func original(a mail.Address) string {
-	if a.NeedsUTF8() {
-		return "utf-8;" + a.String()
-	}
-	return "rfc822;" + a.String()
-}
-
-// depart adds a recipient to the departure for its hop.
-func (pl *plan) depart(hop mail.Hop, to mail.ItemRcpt) {
-	for i := range pl.remote {
-		if pl.remote[i].hop == hop {
-			pl.remote[i].to = append(pl.remote[i].to, to)
-			return
-		}
-	}
-	pl.remote = append(pl.remote, departure{hop, []mail.ItemRcpt{to}})
-}
-
-// deliveredTo are the addresses that the message says it was delivered to.
-func deliveredTo(msg *message.Message) map[string]bool {
-	var passed map[string]bool
-	for _, f := range msg.Root.Header {
-		if !strings.EqualFold(f.Name, "Delivered-To") {
-			continue
-		}
-		if a, err := mail.ParseAddress(strings.TrimSpace(f.Value)); err == nil {
-			if passed == nil {
-				passed = map[string]bool{}
-			}
-			passed[a.Key()] = true
-		}
-	}
-	return passed
-}
-
 // carryOut does what was planned in one commit, then tells the queue.
-func (p *Office) carryOut(ctx context.Context, draft *store.Draft, env *mail.Envelope, trace []byte, pl *plan) error {
+func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 	tx := p.o.Store.Begin()
-	if err := p.deliver(ctx, tx, draft, env, trace, pl.local); err != nil {
+	if err := p.deliver(ctx, tx, j, pl.local); err != nil {
 		return err
 	}
-	items := p.items(draft, env, trace, pl.remote)
+	items := p.items(j, pl.remote)
 	for _, item := range items {
 		tx.PutItem(item)
+	}
+	if j.item != nil {
+		if rest := pl.rest(j.item); len(rest.To) > 0 {
+			tx.PutItem(rest)
+		} else {
+			tx.DropItem(j.item.ID)
+		}
 	}
 	placed, err := tx.Commit(ctx)
 	if err != nil {
 		return storage("commit", err)
 	}
-	p.tell(env, draft, pl.local, placed, items)
-	return p.report(ctx, draft, env, trace, pl)
+	p.tell(j, pl, placed, items)
+	return p.report(ctx, j, pl)
 }
 
 // report sends the DSN that is due at once: for recipients that have gone since
 // RCPT, for those delivered here or expanded, whose sender wants to know, RFC
 // 3461 section 5.2. It comes before the 250 but after the commit, since it
 // quotes the message.
-func (p *Office) report(ctx context.Context, draft *store.Draft, env *mail.Envelope, trace []byte, pl *plan) error {
-	item := mail.Item{Envelope: *env, Body: draft.ID(), Prefix: trace, Size: int64(len(trace)) + draft.Size()}
+func (p *Office) report(ctx context.Context, j *job, pl *plan) error {
+	item := mail.Item{Envelope: *j.env, Body: j.draft.ID(), Prefix: j.trace, Size: int64(len(j.trace)) + j.draft.Size()}
 	item.Envelope.To = nil
 	fates := pl.fates
-	if env.Origin.Service == "lmtp" { // whose client was told of failures
+	if j.each() { // else somebody was told of failures
 		fates = slices.DeleteFunc(fates, func(f mail.Fate) bool { return f.Kind == mail.NotifyFailure })
 	}
 	if len(fates) == 0 {
@@ -281,7 +176,7 @@ func (p *Office) report(ctx context.Context, draft *store.Draft, env *mail.Envel
 }
 
 // deliver adds the local deliveries to the transaction.
-func (p *Office) deliver(ctx context.Context, tx *store.Tx, draft *store.Draft, env *mail.Envelope, trace []byte, local []delivery) error {
+func (p *Office) deliver(ctx context.Context, tx *store.Tx, j *job, local []delivery) error {
 	for _, d := range local {
 		account, err := p.o.Store.Account(ctx, d.account)
 		if err != nil {
@@ -291,7 +186,7 @@ func (p *Office) deliver(ctx context.Context, tx *store.Tx, draft *store.Draft, 
 		if err != nil {
 			return storage("open INBOX of "+d.account, err)
 		}
-		tx.Deliver(mailbox, store.Incoming{Draft: draft, Prefix: localPrefix(env.From, d.to, trace)})
+		tx.Deliver(mailbox, store.Incoming{Draft: j.draft, Prefix: localPrefix(d.from, d.to, j.trace)})
 	}
 	return nil
 }
@@ -304,46 +199,75 @@ func localPrefix(from, to mail.Address, trace []byte) []byte {
 	return append(prefix, trace...)
 }
 
-// items makes a queue item for each hop.
-func (p *Office) items(draft *store.Draft, env *mail.Envelope, trace []byte, remote []departure) []mail.Item {
+// items makes a queue item for each departure.
+func (p *Office) items(j *job, remote []departure) []mail.Item {
 	var items []mail.Item
-	now := p.o.Now()
 	for _, d := range remote {
-		item := mail.Item{
-			ID: mail.NewID(now), Envelope: *env, Body: draft.ID(), Prefix: trace,
-			Size: int64(len(trace)) + draft.Size(), Hop: d.hop, To: d.to,
-			Due: now, Expires: now.Add(p.o.Lifetime),
+		item := p.item(j, d.hop, d.to)
+		item.Hold, item.Envelope.From = d.hold, d.from
+		if d.list { // whose business the sender's wishes are not, RFC 3461 section 5.2.7.1
+			item.Envelope.Ret, item.Envelope.EnvelopeID = "", ""
 		}
-		item.Envelope.To = nil
 		if len(remote) > 1 {
 			item.Parts = len(remote)
-		}
-		if r := env.Release; r.After(now) { // RFC 4865 section 4
-			item.Due, item.Expires = r, r.Add(p.o.Lifetime)
 		}
 		items = append(items, item)
 	}
 	return items
 }
 
+// item is a message on its way to a hop.
+func (p *Office) item(j *job, hop mail.Hop, to []mail.ItemRcpt) mail.Item {
+	now := p.o.Now()
+	item := mail.Item{
+		ID: mail.NewID(now), Envelope: *j.env, Body: j.draft.ID(), Prefix: j.trace,
+		Size: int64(len(j.trace)) + j.draft.Size(), Hop: hop, To: to,
+		Due: now, Expires: now.Add(p.o.Lifetime),
+	}
+	item.Envelope.To = nil
+	if r := j.env.Release; r.After(now) { // RFC 4865 section 4
+		item.Due, item.Expires = r, r.Add(p.o.Lifetime)
+	}
+	return item
+}
+
 // tell writes what was committed into the journal and starts the queue on it.
-func (p *Office) tell(env *mail.Envelope, draft *store.Draft, local []delivery, placed []store.Placed, items []mail.Item) {
-	for i, d := range local {
-		p.o.Journal.Record(journal.Event{
-			Time: p.o.Now(), Kind: "deliver", Service: env.Origin.Service, Conn: env.Origin.Conn, Message: env.ID,
-			From: env.From.String(), To: []string{d.to.String()}, Account: d.account,
-			Mailbox: placed[i].Mailbox, UID: uint32(placed[i].UID), Size: draft.Size(), Status: "250 2.1.5 delivered",
-		})
+func (p *Office) tell(j *job, pl *plan, placed []store.Placed, items []mail.Item) {
+	for i, d := range pl.local {
+		e := j.event("deliver")
+		e.From, e.To, e.Account = d.from.String(), []string{d.to.String()}, d.account
+		e.Mailbox, e.UID, e.Status = placed[i].Mailbox, uint32(placed[i].UID), "250 2.1.5 delivered"
+		p.record(e)
+	}
+	for _, to := range pl.discarded {
+		e := j.event(journal.Discard)
+		e.To, e.Reason = []string{to.String()}, "as a table wants it"
+		p.record(e)
 	}
 	for _, item := range items {
-		p.o.Journal.Record(journal.Event{
-			Time: p.o.Now(), Kind: "queue", Service: env.Origin.Service, Conn: env.Origin.Conn, Message: item.Envelope.ID,
-			From: item.Envelope.From.String(), To: addresses(item.To), Host: item.Hop.Host, Size: item.Size,
-		})
+		e := j.event("queue")
+		e.From, e.To, e.Host, e.Size = item.Envelope.From.String(), addresses(item.To), item.Hop.Host, item.Size
+		if item.Hold {
+			e.Kind = journal.Hold
+		}
+		p.record(e)
 	}
 	if len(items) > 0 && p.scheduler != nil {
 		p.scheduler.Added(items...)
 	}
+}
+
+// event is something that happens to the message of a job.
+func (j *job) event(kind string) journal.Event {
+	return journal.Event{
+		Kind: kind, Service: j.env.Origin.Service, Conn: j.env.Origin.Conn, Message: j.env.ID,
+		From: j.env.From.String(), Size: j.draft.Size(),
+	}
+}
+
+func (p *Office) record(e journal.Event) {
+	e.Time = p.o.Now()
+	p.o.Journal.Record(e)
 }
 
 func addresses(to []mail.ItemRcpt) []string {

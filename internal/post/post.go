@@ -19,6 +19,7 @@ import (
 	"plic/internal/route"
 	"plic/internal/store"
 	"plic/internal/store/engine"
+	"plic/internal/table"
 )
 
 // Scheduler is told of items that were committed to the queue.
@@ -36,6 +37,9 @@ type Options struct {
 	Now       func() time.Time
 	Lifetime  time.Duration // how long an item may stay in the queue
 	AnySender bool          // accounts may send as anybody
+	// HeaderRules say what becomes of messages by fields of their headers: the key
+	// is a whole field on one line, the value an action.
+	HeaderRules table.List
 }
 
 // Office takes messages into custody. It serves any number of sessions.
@@ -82,15 +86,15 @@ func (p *Office) mayUse(ctx context.Context, account string, from mail.Address) 
 // Recipient says whether the transaction may go to one more recipient: ours
 // must exist, and only an account of ours may send to others.
 func (p *Office) Recipient(ctx context.Context, env *mail.Envelope, to mail.Recipient) error {
-	local, err := p.o.Router.Local(ctx, to.Address.Domain)
+	class, err := p.o.Router.Class(ctx, to.Address.Domain)
 	if err != nil {
 		return err
 	}
-	if !local && !mayRelay(env.Origin) {
+	if class == route.Foreign && !mayRelay(env.Origin) {
 		return &mail.Failure{Op: "relay to " + to.Address.String(),
 			Status: mail.Reply(550, "5.7.1", "this host does not relay to other domains without authentication")}
 	}
-	_, err = p.o.Router.Route(ctx, to.Address)
+	_, err = p.o.Router.Route(ctx, env.From, to.Address)
 	return err
 }
 

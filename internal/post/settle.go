@@ -91,7 +91,7 @@ func (p *Office) mailReport(ctx context.Context, tx *store.Tx, draft *store.Draf
 	if err != nil {
 		return nil, storage("read a report", err)
 	}
-	pl := p.plan(ctx, env, msg)
+	pl := p.plan(ctx, env, msg, false)
 	for i, o := range pl.outcomes {
 		if o.Status.Temporary() {
 			return nil, o.Err
@@ -105,10 +105,11 @@ func (p *Office) mailReport(ctx context.Context, tx *store.Tx, draft *store.Draf
 		}
 		p.o.Journal.Record(e)
 	}
-	if err := p.deliver(ctx, tx, draft, env, nil, pl.local); err != nil {
+	j := &job{draft: draft, env: env}
+	if err := p.deliver(ctx, tx, j, pl.local); err != nil {
 		return nil, err
 	}
-	items := p.items(draft, env, nil, pl.remote)
+	items := p.items(j, pl.remote)
 	for i := range items {
 		items[i].Report = true
 		tx.PutItem(items[i])

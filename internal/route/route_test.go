@@ -11,8 +11,8 @@ import (
 	"plic/internal/mail"
 )
 
-// table is a directory in a map: "account", or targets of an alias.
-type table struct {
+// people is a directory in a map: "account", or targets of an alias.
+type people struct {
 	domains map[string]bool
 	leads   map[string]string
 	broken  bool
@@ -20,7 +20,7 @@ type table struct {
 
 var errDown = errors.New("connection refused")
 
-func (t table) Domain(_ context.Context, d mail.Domain) (directory.Domain, error) {
+func (t people) Domain(_ context.Context, d mail.Domain) (directory.Domain, error) {
 	if t.broken {
 		return directory.Domain{}, errDown
 	}
@@ -30,7 +30,7 @@ func (t table) Domain(_ context.Context, d mail.Domain) (directory.Domain, error
 	return directory.Domain{Name: d}, nil
 }
 
-func (t table) Resolve(_ context.Context, a mail.Address) (directory.Target, error) {
+func (t people) Resolve(_ context.Context, a mail.Address) (directory.Target, error) {
 	to, ok := t.leads[a.Key()]
 	switch {
 	case t.broken:
@@ -47,13 +47,13 @@ func (t table) Resolve(_ context.Context, a mail.Address) (directory.Target, err
 	return target, nil
 }
 
-func (t table) Account(context.Context, string) (directory.Account, error) {
+func (t people) Account(context.Context, string) (directory.Account, error) {
 	return directory.Account{}, directory.ErrNotFound
 }
-func (t table) Owns(context.Context, string, mail.Address) (bool, error) { return false, nil }
+func (t people) Owns(context.Context, string, mail.Address) (bool, error) { return false, nil }
 
-func site() table {
-	t := table{domains: map[string]bool{"here.test": true}, leads: map[string]string{
+func site() people {
+	t := people{domains: map[string]bool{"here.test": true}, leads: map[string]string{
 		"bob@here.test":   "account",
 		"ann@here.test":   "account",
 		"team@here.test":  "bob@here.test ann@here.test",
@@ -86,7 +86,7 @@ func TestRoute(t *testing.T) {
 		{"all@here.test", "bob@here.test in bob@here.test, ann@here.test in ann@here.test, away@there.test by smtp there.test"},
 		{"away@here.test", "away@there.test by smtp there.test"},
 		{"x@there.test", "x@there.test by smtp there.test"},
-		{"x@[192.0.2.1]", "x@[192.0.2.1] by smtp 192.0.2.1"},
+		{"x@[192.0.2.1]", "x@[192.0.2.1] by smtp 192.0.2.1 exactly"},
 		{"half@here.test", "bob@here.test in bob@here.test"},
 		{"nobody@here.test", "550 5.1.1"},
 		{"dead@here.test", "550 5.1.1"},
@@ -95,7 +95,7 @@ func TestRoute(t *testing.T) {
 		{"deep15@here.test", "deep30@here.test in deep30@here.test"},
 		{"many@here.test", "550 5.4.6"},
 	} {
-		got, err := r.Route(t.Context(), mail.MustAddress(c.to))
+		got, err := r.Route(t.Context(), mail.Address{}, mail.MustAddress(c.to))
 		if text := describe(got, err); !strings.HasPrefix(text, c.want) {
 			t.Errorf("%s goes to %.200s, want %s", c.to, text, c.want)
 		}
@@ -105,10 +105,10 @@ func TestRoute(t *testing.T) {
 func TestBarePostmaster(t *testing.T) {
 	bare := mail.Address{Local: "Postmaster"}
 	r := New(Options{Directory: site()})
-	if got := describe(r.Route(t.Context(), bare)); got != "ann@here.test in ann@here.test" {
+	if got := describe(r.Route(t.Context(), mail.Address{}, bare)); got != "ann@here.test in ann@here.test" {
 		t.Errorf("postmaster goes to %s", got)
 	}
-	if got := describe(r.Route(t.Context(), mail.Address{Local: "bob"})); !strings.HasPrefix(got, "550 5.1.1") {
+	if got := describe(r.Route(t.Context(), mail.Address{}, mail.Address{Local: "bob"})); !strings.HasPrefix(got, "550 5.1.1") {
 		t.Errorf("bob without a domain: %s", got)
 	}
 }
@@ -116,23 +116,23 @@ func TestBarePostmaster(t *testing.T) {
 func TestRelayTakesEverythingElse(t *testing.T) {
 	smart := mail.Hop{Kind: mail.HopRemote, Host: "smart.test", Exact: true}
 	r := New(Options{Directory: site(), Relay: &smart})
-	if got := describe(r.Route(t.Context(), mail.MustAddress("x@there.test"))); got != "x@there.test by smtp smart.test" {
+	if got := describe(r.Route(t.Context(), mail.Address{}, mail.MustAddress("x@there.test"))); got != "x@there.test by smtp smart.test exactly" {
 		t.Error(got)
 	}
 }
 
 func TestDirectoryTroubleIsTemporary(t *testing.T) {
-	r := New(Options{Directory: table{broken: true}})
-	_, err := r.Route(t.Context(), mail.MustAddress("bob@here.test"))
+	r := New(Options{Directory: people{broken: true}})
+	_, err := r.Route(t.Context(), mail.Address{}, mail.MustAddress("bob@here.test"))
 	if !mail.StatusOf(err).Temporary() || !errors.Is(err, errDown) {
 		t.Errorf("got %v, want a temporary failure that keeps its cause", err)
 	}
 }
 
 func TestAddressLiteralIsNotLocal(t *testing.T) {
-	local, err := New(Options{Directory: site()}).Local(t.Context(), mail.MustDomain("[127.0.0.1]"))
-	if local || err != nil {
-		t.Error(local, err)
+	class, err := New(Options{Directory: site()}).Class(t.Context(), mail.MustDomain("[127.0.0.1]"))
+	if class != Foreign || err != nil {
+		t.Error(class, err)
 	}
 }
 
@@ -142,11 +142,29 @@ func describe(got []Destination, err error) string {
 	}
 	var parts []string
 	for _, d := range got {
-		if d.Account != "" {
-			parts = append(parts, d.Address.String()+" in "+d.Account)
-		} else {
-			parts = append(parts, d.Address.String()+" by "+string(d.Hop.Kind)+" "+d.Hop.Host)
+		part := d.Address.String() + " by " + string(d.Hop.Kind) + " " + d.Hop.Host
+		switch {
+		case d.Account != "":
+			part = d.Address.String() + " in " + d.Account
+		case d.Discard:
+			part = d.Address.String() + " to nowhere"
 		}
+		if d.Hop.Port != 0 {
+			part += fmt.Sprintf(":%d", d.Hop.Port)
+		}
+		if d.Hop.Exact && d.Hop.Kind == mail.HopRemote {
+			part += " exactly"
+		}
+		if d.Hop.Login != "" {
+			part += " as " + d.Hop.Login
+		}
+		if d.Hop.Source != "" {
+			part += " from " + d.Hop.Source
+		}
+		if d.Hold {
+			part += " held"
+		}
+		parts = append(parts, part)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -23,7 +23,6 @@ import (
 	"plic/internal/mail"
 	"plic/internal/post"
 	"plic/internal/queue"
-	"plic/internal/route"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
 	"plic/internal/tlspolicy"
@@ -41,6 +40,7 @@ type site struct {
 	directory *native.Directory
 	resolver  *dns.Client
 	policies  *tlspolicy.Policies
+	routing   *routing
 	office    *post.Office
 	transport *remote.Transport
 	queue     *queue.Queue
@@ -103,19 +103,22 @@ func (s *site) openRoutes(now func() time.Time) error {
 	if err != nil {
 		return err
 	}
+	if s.routing, err = s.newRouting(relay); err != nil {
+		return err
+	}
 	reporter := bounce.New(bounce.Options{
 		Host: c.Hostname, Now: now, Log: s.log,
 		Open: func(ctx context.Context, item *mail.Item) (mail.Body, error) { return s.office.OpenBody(ctx, item) },
 	})
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
-		Router:   route.New(route.Options{Directory: s.directory, Relay: relay}),
+		Router: s.routing.router, HeaderRules: s.routing.rules,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender,
 	})
 	s.transport = remote.New(remote.Options{
 		Resolver: s.resolver, Hostname: c.Hostname.String(), LocalAddrs: listening(c.Listen.SMTP),
-		Port: uint16(c.Remote.Port), Dial: dialer(c.Remote.Family),
-		Policy: s.require, Login: logins(c.Remote), MaxRecipients: c.Remote.Recipients,
+		Port: uint16(c.Remote.Port), Dial: dialer(c.Remote.Family), DialFrom: dialFrom(c.Remote.Family),
+		Policy: s.require, Login: s.routing.login(c.Remote), MaxRecipients: c.Remote.Recipients,
 		Timeouts: remote.Timeouts{
 			Connect: c.Remote.ConnectTimeout, Greeting: c.Remote.CommandTimeout, Command: c.Remote.CommandTimeout,
 			Mail: c.Remote.CommandTimeout, Rcpt: c.Remote.CommandTimeout, DataEnd: c.Remote.DataTimeout,
@@ -124,7 +127,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	})
 	s.queue = queue.New(queue.Options{
 		Custody: s.office, Reporter: reporter, Journal: s.journal, Log: s.log, Now: now,
-		Transports: map[mail.HopKind]queue.Transport{mail.HopRemote: s.transport},
+		Transports: map[mail.HopKind]queue.Transport{mail.HopRemote: s.transport, mail.HopLMTP: s.transport, mail.HopPost: s.office, mail.HopPipe: s.pipes()},
 		Active:     c.Queue.Active, StartWindow: c.Queue.ConcurrencyStart, MaxWindow: c.Queue.ConcurrencyMax,
 		MinBackoff: c.Queue.BackoffMin, MaxBackoff: c.Queue.BackoffMax,
 		WarnAfter: c.Queue.WarnAfter, Lifetime: c.Queue.ExpireAfter, Grace: orNone(c.StopGrace),
@@ -207,12 +210,8 @@ func logins(r config.Remote) func(string) (remote.Login, bool) {
 
 // dialer keeps to one family of addresses.
 func dialer(f config.Family) func(context.Context, string, string) (net.Conn, error) {
-	network := map[config.Family]string{config.IPv4: "tcp4", config.IPv6: "tcp6"}[f]
-	if network == "" {
-		network = "tcp"
-	}
-	return func(ctx context.Context, _, address string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, inFamily(f, network), address)
 	}
 }
 

@@ -31,11 +31,12 @@ type Site struct {
 	Calls     []string // "retry ID" and the like, in order
 	Query     journal.Query
 	Policies  []control.TLSPolicy
+	Ways      map[string]control.Way // by recipient
 }
 
 // Operations are those of the site.
 func (s *Site) Operations() control.Operations {
-	return control.Operations{Directory: s, Queue: queue{s}, Journal: s, TLS: security{s}}
+	return control.Operations{Directory: s, Queue: queue{s}, Journal: s, TLS: security{s}, Route: s}
 }
 
 // Password is what an account's password was last set to.
@@ -290,4 +291,16 @@ func (x security) Forget(_ context.Context, domain string) error {
 	defer x.s.mu.Unlock()
 	x.s.Calls = append(x.s.Calls, "forget "+domain)
 	return nil
+}
+
+// Explain gives the way that was set for a recipient.
+func (s *Site) Explain(_ context.Context, q control.RouteQuery) (control.Way, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	way, ok := s.Ways[q.To]
+	if !ok {
+		return control.Way{}, fmt.Errorf("address %q: no @domain", q.To)
+	}
+	way.From = q.From
+	return way, nil
 }

@@ -153,6 +153,7 @@ func (d *Directory) resolve(a mail.Address) (directory.Target, bool) {
 		}
 	}
 	if t, ok := d.state.target("@"+a.Domain.String(), ""); ok {
+		t.CatchAll = true
 		return t, true
 	}
 	if role := strings.ToLower(base.Local); role == "postmaster" || role == "abuse" {

@@ -1,0 +1,100 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"plic/internal/mail"
+	"plic/internal/vfs"
+)
+
+// errLocked is why a file cannot be written to now.
+var errLocked = errors.New("the file is locked by another program")
+
+// append adds the message to a file in mbox form, durably, or leaves the file
+// as it was but for a torn end after a crash.
+func (t *Transport) append(ctx context.Context, name string, m *message) mail.Outcome {
+	if i, err := os.Lstat(name); err == nil && !i.Mode().IsRegular() {
+		return outcome(mail.Reply(550, "5.2.0", "the mailbox is no file"), fmt.Errorf("%s is %s", name, i.Mode().Type()))
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return unwritable(err)
+	}
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	f, err := t.o.FS.OpenReadWrite(name, vfs.Mail)
+	if err != nil {
+		return unwritable(err)
+	}
+	defer f.Close()
+	if err := lock(ctx, f); err != nil {
+		return unwritable(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return unwritable(err)
+	}
+	w := &writer{f: f, at: info.Size()}
+	head := m.fromLine() + m.trace()
+	if w.at > 0 {
+		end := make([]byte, 2)
+		if _, err := f.ReadAt(end, max(0, w.at-2)); err != nil && err != io.EOF {
+			return unwritable(err)
+		}
+		if string(end) != "\n\n" { // somebody else was torn off
+			head = "\n\n" + head
+		}
+	}
+	_, err = io.Copy(w, io.MultiReader(strings.NewReader(head), m.read(true), strings.NewReader("\n\n")))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil && info.Size() == 0 {
+		err = vfs.SyncDir(t.o.FS, t.o.FS.PathDir(name))
+	}
+	if err != nil {
+		return unwritable(err)
+	}
+	return mail.Outcome{Status: mail.Reply(250, "2.0.0", "appended to the file"), Remote: name}
+}
+
+func unwritable(err error) mail.Outcome {
+	return outcome(mail.Reply(451, "4.2.0", "the mailbox cannot be written to now"), err)
+}
+
+// lock waits a while for the lock of a file.
+func lock(ctx context.Context, f vfs.File) error {
+	const wait, pause = 10 * time.Second, 50 * time.Millisecond
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for waited := time.Duration(0); waited < wait; waited += pause {
+		if ok, err := tryLock(f); ok || err != nil {
+			return err
+		}
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+	return errLocked
+}
+
+// writer writes at the end of a file.
+type writer struct {
+	f  vfs.File
+	at int64
+}
+
+// Write appends.
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.f.WriteAt(p, w.at)
+	w.at += int64(n)
+	return n, err
+}

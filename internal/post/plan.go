@@ -1,0 +1,250 @@
+package post
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"plic/internal/journal"
+	"plic/internal/mail"
+	"plic/internal/message"
+	"plic/internal/route"
+)
+
+// plan is what is to be done with one message.
+type plan struct {
+	outcomes  []mail.Outcome // one for each recipient of the envelope, in order
+	local     []delivery
+	remote    []departure
+	discarded []mail.Address
+	released  bool        // nothing is held any more
+	fates     []mail.Fate // that the sender may want to know at once
+}
+
+// delivery is a message's way into one account.
+type delivery struct {
+	account string
+	to      mail.Address
+	from    mail.Address // the sender that it has there
+}
+
+// departure is a message's way to one hop.
+type departure struct {
+	way
+	to []mail.ItemRcpt
+}
+
+// way is what recipients of one departure have in common.
+type way struct {
+	hop  mail.Hop
+	from mail.Address
+	list bool
+	hold bool
+}
+
+func (pl *plan) any() bool { return len(pl.local)+len(pl.remote)+len(pl.discarded) > 0 }
+
+// refusal is the error that a single reply must give, if any.
+func (pl *plan) refusal() error {
+	var permanent error
+	for _, o := range pl.outcomes {
+		switch o.Status.Class() {
+		case mail.Transient:
+			return o.Err
+		case mail.Permanent:
+			permanent = o.Err
+		}
+	}
+	if pl.any() {
+		return nil
+	}
+	return permanent
+}
+
+// plan routes every recipient. Two ways into the same account, or two to the
+// same address elsewhere, become one.
+func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Message, released bool) *plan {
+	pl := &plan{released: released}
+	seen := map[string]bool{}
+	passed := deliveredTo(msg)
+	for _, to := range env.To {
+		found, err := p.o.Router.Route(ctx, env.From, to.Address)
+		if err == nil && len(found) > 1 && !found[0].List {
+			to = pl.expand(to, len(found))
+		}
+		if err == nil {
+			err = pl.add(to, found, seen, passed)
+		}
+		outcome := mail.Outcome{Status: mail.Reply(250, "2.1.5", "accepted"), Err: err}
+		if err != nil {
+			outcome.Status = mail.StatusOf(err)
+			if !outcome.Status.Temporary() {
+				pl.fates = append(pl.fates, mail.Fate{Kind: mail.NotifyFailure, ItemRcpt: mail.ItemRcpt{
+					Recipient: to, Last: outcome.Status, Reason: err.Error(), At: p.o.Now(),
+				}})
+			}
+		}
+		pl.outcomes = append(pl.outcomes, outcome)
+	}
+	return pl
+}
+
+func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed map[string]bool) error {
+	added := false
+	for _, d := range found {
+		if (d.Account != "" || d.Hop.Kind == mail.HopPipe) && passed[d.Address.Key()] {
+			continue // this message was here before
+		}
+		added = true
+		d.Hold = d.Hold && !pl.released
+		key := "account " + d.Account
+		if d.Account == "" {
+			key = "address " + d.Address.String()
+		}
+		if d.Hop.Kind == mail.HopPipe { // one address may lead to several
+			key += " " + d.Hop.Host
+		}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		switch {
+		case d.Discard:
+			pl.discarded = append(pl.discarded, d.Address)
+			continue
+		case d.Account != "" && !d.Hold:
+			pl.local = append(pl.local, delivery{d.Account, d.Address, d.From})
+			if !d.List && to.Notify.Wants(mail.NotifySuccess) {
+				pl.fates = append(pl.fates, success(to, "delivered to the mailbox"))
+			}
+			continue
+		case d.Account != "":
+			d.Hop = mail.Hop{Kind: mail.HopPost, Host: heldAccount}
+		}
+		pl.depart(way{d.Hop, d.From, d.List, d.Hold}, mail.ItemRcpt{Recipient: onward(to, d)})
+	}
+	if !added {
+		return &mail.Failure{Op: "deliver to " + to.Address.String(),
+			Status: mail.Reply(550, "5.4.6", "mail loop: this message was delivered to this address before")}
+	}
+	if found[0].List && to.Notify.Wants(mail.NotifySuccess) {
+		pl.fates = append(pl.fates, success(to, "delivered to the mailing list"))
+	}
+	return nil
+}
+
+// onward is a recipient as it leaves, with what the sender wants to know. A list
+// ends that: RFC 3461 section 5.2.7.1.
+func onward(to mail.Recipient, d route.Destination) mail.Recipient {
+	if d.List {
+		return mail.Recipient{Address: d.Address}
+	}
+	next := to
+	next.Address = d.Address
+	if next.Original == "" && next.Address != to.Address {
+		next.Original = original(to.Address) // RFC 3461 section 5.2.7.3
+	}
+	return next
+}
+
+// expand notes that an address became several, and gives the recipient that
+// stands for each of them: it has all the sender's wishes, but that of success
+// is fulfilled, RFC 3461 section 5.2.7.3.
+func (pl *plan) expand(to mail.Recipient, members int) mail.Recipient {
+	if !to.Notify.Wants(mail.NotifySuccess) {
+		return to
+	}
+	f := success(to, fmt.Sprintf("passed on to %d addresses", members))
+	f.Expanded = true
+	pl.fates = append(pl.fates, f)
+	if to.Notify &^= mail.NotifySuccess; to.Notify == 0 {
+		to.Notify = mail.NotifyNever
+	}
+	return to
+}
+
+func success(to mail.Recipient, text string) mail.Fate {
+	return mail.Fate{Kind: mail.NotifySuccess, ItemRcpt: mail.ItemRcpt{Recipient: to, Last: mail.Reply(250, "2.1.5", text)}}
+}
+
+// original is an address as ORCPT has it, with its type: RFC 3461 section 4.2,
+// RFC 6533 section 3.
+func original(a mail.Address) string {
+	if a.NeedsUTF8() {
+		return "utf-8;" + a.String()
+	}
+	return "rfc822;" + a.String()
+}
+
+// depart adds a recipient to the departure for its hop.
+func (pl *plan) depart(by way, to mail.ItemRcpt) {
+	for i := range pl.remote {
+		if pl.remote[i].way == by {
+			pl.remote[i].to = append(pl.remote[i].to, to)
+			return
+		}
+	}
+	pl.remote = append(pl.remote, departure{by, []mail.ItemRcpt{to}})
+}
+
+// copies adds those who get a copy by the wish of the administrator. Nobody is
+// told of them, and one that cannot be sent refuses nothing but for a while.
+func (p *Office) copies(ctx context.Context, env *mail.Envelope, msg *message.Message, pl *plan) error {
+	list, err := p.o.Router.Copies(ctx, env.From, env.To)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	more := *env
+	more.To = nil
+	for _, a := range list {
+		more.To = append(more.To, mail.Recipient{Address: a, Notify: mail.NotifyNever})
+	}
+	extra := p.plan(ctx, &more, msg, pl.released)
+	for i, o := range extra.outcomes {
+		switch {
+		case o.Err == nil:
+		case o.Status.Temporary():
+			return o.Err
+		default:
+			p.o.Journal.Record(journal.Event{Time: p.o.Now(), Kind: journal.Error, Service: env.Origin.Service, Message: env.ID,
+				To: addresses([]mail.ItemRcpt{{Recipient: more.To[i]}}), Status: o.Status.String(), Reason: "a copy cannot be sent: " + o.Err.Error()})
+		}
+	}
+	for _, d := range extra.local {
+		if !has(pl.local, d.account) {
+			pl.local = append(pl.local, d)
+		}
+	}
+	for _, d := range extra.remote {
+		for _, to := range d.to {
+			pl.depart(d.way, to)
+		}
+	}
+	return nil
+}
+
+func has(local []delivery, account string) bool {
+	for _, d := range local {
+		if d.account == account {
+			return true
+		}
+	}
+	return false
+}
+
+// deliveredTo are the addresses that the message says it was delivered to.
+func deliveredTo(msg *message.Message) map[string]bool {
+	var passed map[string]bool
+	for _, f := range msg.Root.Header {
+		if !strings.EqualFold(f.Name, "Delivered-To") {
+			continue
+		}
+		if a, err := mail.ParseAddress(strings.TrimSpace(f.Value)); err == nil {
+			if passed == nil {
+				passed = map[string]bool{}
+			}
+			passed[a.Key()] = true
+		}
+	}
+	return passed
+}
