@@ -40,6 +40,7 @@ func rules() map[string]rule {
 		"smtp":    {words, "mail"},
 		"imap":    {words, "mail message"},
 		"sasl":    {words, ""},
+		"sieve":   {words, "casemap mail message"},
 		"casemap": {words, ""},
 		"thread":  {words, ""},
 		"dsn":     {words, "mail message"},

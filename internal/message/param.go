@@ -103,3 +103,16 @@ func appendPercent(dst []byte, s string) []byte {
 	}
 	return dst
 }
+
+// ParseValue reads a field that has parameters, as Content-Type or
+// Content-Disposition: what stands before them, in lower case, and them. Decode
+// them with DecodeParam.
+func ParseValue(value string) (typ, subtype string, params []Param) {
+	lx := lexer{s: value}
+	typ = strings.ToLower(lx.token())
+	if lx.take('/') {
+		subtype = strings.ToLower(lx.token())
+	}
+	params, _ = lx.params()
+	return typ, subtype, params
+}
