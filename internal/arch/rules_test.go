@@ -41,6 +41,7 @@ func rules() map[string]rule {
 		"imap":    {words, "mail message"},
 		"sasl":    {words, ""},
 		"sieve":   {words, "casemap mail message"},
+		"lang":    {words, ""},
 		"casemap": {words, ""},
 		"thread":  {words, ""},
 		"dsn":     {words, "mail message"},
@@ -79,8 +80,8 @@ func rules() map[string]rule {
 
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
-		"imapd": {read, "auth casemap deflate imap journal mail message sasl serve store store/engine store/search thread"},
-		"pop3d": {read, "auth journal mail message sasl serve store store/engine"},
+		"imapd": {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/search thread"},
+		"pop3d": {read, "auth journal lang mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},
 		"server": {assembly, "auth bounce config control deliver/pipe deliver/remote directory directory/native dns imapd journal " +

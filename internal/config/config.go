@@ -231,6 +231,7 @@ type IMAP struct {
 
 // POP3 is what a POP3 session may use.
 type POP3 struct {
+	LoginDelay         time.Duration
 	Timeout            time.Duration
 	LoginTimeout       time.Duration
 	Connections        int

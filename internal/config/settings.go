@@ -207,6 +207,7 @@ func (c *Config) reading() []Section {
 		{"pop3", "What POP3 sessions hold to.", []Setting{
 			{"timeout", "How long a session may be silent (RFC 1939 section 3 wants 10 minutes).", live, duration{&c.POP3.Timeout, time.Second, day}},
 			{"login_timeout", "How long a session may take to log in.", live, duration{&c.POP3.LoginTimeout, time.Second, time.Hour}},
+			{"login_delay", "How long an account must wait between two logins (RFC 2449 section 6.5); 0 for no time.", live, duration{&c.POP3.LoginDelay, 0, day}},
 			{"connections", "Connections to POP3; further ones get -ERR.", live, number{&c.POP3.Connections, 1, 1000000}},
 			{"connections_per_host", "Connections from one address.", live, number{&c.POP3.ConnectionsPerHost, 1, 10000}},
 		}},

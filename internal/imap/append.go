@@ -3,6 +3,8 @@ package imap
 import (
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // isQuotable says that a string can stand in quotes for every client: plain
@@ -132,6 +134,22 @@ func AppendText(dst []byte, text string) []byte {
 			c = '?'
 		}
 		dst = append(dst, c)
+	}
+	return dst
+}
+
+// AppendUTF8Text is AppendText for a client that reads UTF-8: what can be
+// printed stays.
+func AppendUTF8Text(dst []byte, text string) []byte {
+	from := len(dst)
+	for _, r := range text {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			r = '?'
+		}
+		if len(dst)-from+utf8.RuneLen(r) > 200 {
+			break
+		}
+		dst = utf8.AppendRune(dst, r)
 	}
 	return dst
 }

@@ -192,6 +192,12 @@ func TestStrings(t *testing.T) {
 	if got := string(AppendText(nil, "a\r\n* BYE \x1b[0m é")); got != "a??* BYE ?[0m ??" {
 		t.Errorf("AppendText = %q", got)
 	}
+	if got := string(AppendUTF8Text(nil, "a\r\n* BYE \x1b[0m é\xff\u202e")); got != "a??* BYE ?[0m é??" {
+		t.Errorf("AppendUTF8Text = %q", got)
+	}
+	if got := AppendUTF8Text(nil, strings.Repeat("é", 200)); len(got) != 200 {
+		t.Errorf("%d octets of text", len(got))
+	}
 	at := time.Date(2023, 2, 1, 3, 4, 5, 0, time.FixedZone("", 2*3600))
 	if got := string(AppendDateTime(nil, at)); got != `" 1-Feb-2023 03:04:05 +0200"` {
 		t.Errorf("AppendDateTime = %q", got)

@@ -20,7 +20,7 @@ func (c *conn) capability(_ context.Context, cmd *imap.Command) (reply, error) {
 
 // capabilities names what works now, and nothing else.
 func (c *conn) capabilities() string {
-	const first = "IMAP4rev2 IMAP4rev1 ID"
+	const first = "IMAP4rev2 IMAP4rev1 ID LANGUAGE"
 	if c.account != nil {
 		return first + " LITERAL+ ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
 			" LIST-EXTENDED LIST-STATUS ESEARCH SEARCHRES BINARY CONDSTORE STATUS=SIZE" +

@@ -56,6 +56,8 @@ func anyCommand(name string) command {
 		return command{always, false, (*conn).logout}
 	case "ID":
 		return command{always, true, (*conn).identify}
+	case "LANGUAGE":
+		return command{always, true, (*conn).language}
 	case "STARTTLS":
 		return command{notAuthenticated, false, (*conn).starttls}
 	case "AUTHENTICATE":

@@ -15,6 +15,7 @@ import (
 	"plic/internal/deflate"
 	"plic/internal/imap"
 	"plic/internal/journal"
+	"plic/internal/lang"
 	"plic/internal/mail"
 	"plic/internal/store"
 )
@@ -51,6 +52,8 @@ type modes struct {
 	condstore bool // the client knows of mod-sequences, RFC 7162 section 3.1
 	qresync   bool // ENABLE QRESYNC was given: VANISHED for EXPUNGE, RFC 7162 section 3.2
 	uidOnly   bool // ENABLE UIDONLY was given: no message numbers, RFC 9586
+
+	speaks *lang.Language // LANGUAGE was given, RFC 5255
 }
 
 // The commands that may be no good in a row before we hang up.
@@ -320,12 +323,13 @@ func (c *conn) answer(cmd imap.Command, r reply, err error) {
 		case "BAD":
 			c.bad++
 		}
-		c.out.text(cmd.Tag, " ", f.kind, " ", f.line())
+		c.out.text(cmd.Tag, " ", f.kind, " ", c.said(f, err))
 		return
 	}
 	c.bad = 0
 	if r.text == "" {
-		r.text = cmd.Name + " completed"
+		r.text = fmt.Sprintf(c.speaks.Text("%s completed"), cmd.Name)
 	}
+	r.text = c.speaks.Text(r.text)
 	c.out.text(cmd.Tag, " OK ", r.line())
 }

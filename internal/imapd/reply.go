@@ -56,7 +56,7 @@ func bad(err error) error {
 // no refuses with a response code of RFC 9051 section 7.1 or RFC 5530; "" is
 // none.
 func no(code, format string, args ...any) error {
-	return &refusal{"NO", code, fmt.Sprintf(format, args...)}
+	return &phrase{&refusal{"NO", code, fmt.Sprintf(format, args...)}, format, args}
 }
 
 // isFatal says that the session ends with the error.
@@ -123,6 +123,19 @@ func (c *conn) refusalOf(err error) refusal {
 		return refusal{"NO", "CORRUPTION", "a message cannot be read"}
 	}
 	return refusal{"NO", "SERVERBUG", "internal error"}
+}
+
+// said is the line of a refusal in the language of the session.
+func (c *conn) said(r refusal, err error) string {
+	if c.speaks.IsASCII() {
+		return r.line()
+	}
+	text := c.speaks.Text(r.text)
+	var p *phrase
+	if errors.As(err, &p) {
+		text = fmt.Sprintf(c.speaks.Text(p.format), p.args...)
+	}
+	return reply{r.code, string(imap.AppendUTF8Text(nil, text))}.line()
 }
 
 func errorEvent(err error) journal.Event {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"plic/internal/journal"
+	"plic/internal/lang"
 	"plic/internal/mail"
 )
 
@@ -47,9 +48,10 @@ type conn struct {
 
 	in       *bufio.Reader
 	out      *bufio.Writer
-	patience time.Time // for the line being read
-	armed    bool      // patience is set on the connection
-	account  string    // for the journal
+	patience time.Time      // for the line being read
+	armed    bool           // patience is set on the connection
+	account  string         // for the journal
+	speaks   *lang.Language // LANG was given
 }
 
 // errLong is a line beyond all bounds.
@@ -161,14 +163,20 @@ func (c *conn) line(patience time.Time) ([]byte, error) {
 	return bytes.TrimSuffix(line[:len(line)-1], []byte{'\r'}), nil
 }
 
-// ok and bad write replies; write errors show at the next flush.
+// ok and bad write replies, the text in the language of the session; write
+// errors show at the next flush.
 func (c *conn) ok(format string, args ...any) { c.reply("+OK ", format, args) }
 
-func (c *conn) bad(format string, args ...any) { c.reply("-ERR ", format, args) }
+func (c *conn) bad(code, format string, args ...any) {
+	if code != "" {
+		code = "[" + code + "] "
+	}
+	c.reply("-ERR "+code, format, args)
+}
 
 func (c *conn) reply(status, format string, args []any) {
 	c.out.WriteString(status)
-	if len(args) == 0 {
+	if format = c.speaks.Text(format); len(args) == 0 {
 		c.out.WriteString(format)
 	} else {
 		fmt.Fprintf(c.out, format, args...)
@@ -177,16 +185,16 @@ func (c *conn) reply(status, format string, args []any) {
 }
 
 // lost says what the client is told when its line did not come; "" is nothing.
-func (c *conn) lost(err error) string {
+func (c *conn) lost(err error) (code, text string) {
 	switch {
 	case c.stop.Err() != nil:
-		return "[SYS/TEMP] the server is stopping, come back soon"
+		return "SYS/TEMP", "the server is stopping, come back soon"
 	case errors.Is(err, errLong):
-		return "the line is too long"
+		return "", "the line is too long"
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "nothing was said for too long"
+		return "", "nothing was said for too long"
 	case !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed):
 		c.server.o.Log.Debug("pop3: read", "conn", c.id, "error", err)
 	}
-	return ""
+	return "", ""
 }

@@ -86,8 +86,8 @@ func (s *session) auth(ctx context.Context, args string) error {
 		s.out.WriteString("+ " + base64.StdEncoding.EncodeToString(challenge) + "\r\n")
 		line, err := s.line(s.login)
 		if err != nil {
-			if why := s.lost(err); why != "" {
-				s.conn.bad("%s", why)
+			if code, text := s.lost(err); text != "" {
+				s.conn.bad(code, text)
 			}
 			return errCut
 		}
@@ -117,30 +117,34 @@ func decode(text string) ([]byte, error) {
 func authError(err error) error {
 	switch {
 	case errors.Is(err, auth.ErrBad):
-		return errorf("[AUTH] %s", auth.ErrBad)
+		return coded("AUTH", auth.ErrBad.Error())
 	case errors.Is(err, auth.ErrThrottled):
-		return errorf("[SYS/TEMP] %s", auth.ErrThrottled)
+		return coded("SYS/TEMP", auth.ErrThrottled.Error())
 	case errors.Is(err, auth.ErrNeedTLS):
 		return errorf("encryption is needed for this login: use STLS first")
 	case errors.Is(err, auth.ErrNoMechanism), errors.Is(err, auth.ErrMalformed):
 		return errorf("%s", err)
 	}
-	return errorf("[SYS/TEMP] %s", auth.ErrTemporary)
+	return coded("SYS/TEMP", auth.ErrTemporary.Error())
 }
 
 // enter locks and opens the maildrop of whoever has logged in.
 func (s *session) enter(ctx context.Context, account string) error {
+	if wait := s.server.tooSoon(account); wait > 0 {
+		return coded("LOGIN-DELAY", "the last login was too short a time ago, wait %d seconds", seconds(wait))
+	}
 	if !s.server.lock(account) {
-		return errorf("[IN-USE] another session reads this mailbox")
+		return coded("IN-USE", "another session reads this mailbox")
 	}
 	drop, err := openMaildrop(ctx, s.server.o.Store, account)
 	if err != nil {
 		s.server.unlock(account)
 		s.server.o.Log.Error("pop3: open the inbox", "account", account, "error", err)
 		s.record(journal.Event{Kind: journal.Error, Reason: err.Error()})
-		return errorf("[SYS/TEMP] the mailbox cannot be opened now, try again later")
+		return coded("SYS/TEMP", "the mailbox cannot be opened now, try again later")
 	}
 	s.drop, s.account = drop, account
+	s.server.loggedIn(account)
 	s.ok("maildrop has %d messages (%d octets)", drop.count, drop.octets)
 	return nil
 }
@@ -150,6 +154,9 @@ func (s *session) mayStartTLS() bool { return s.tls == nil && s.server.o.TLS != 
 // stls is STLS, RFC 2595 section 4. Whoever sends anything behind it before TLS
 // is up is cut off: somebody else put it there (CVE-2011-0411).
 func (s *session) stls(ctx context.Context) error {
+	if s.utf8 { // RFC 6856 section 2.1
+		return errorf("STLS comes before UTF8")
+	}
 	if !s.mayStartTLS() {
 		return errorf("TLS is not available, or is on already")
 	}

@@ -21,7 +21,8 @@ type maildrop struct {
 	seen      map[int]bool // retrieved, so that other readers show them as read
 	retrieved int
 	removed   int
-	sent      int64 // octets of messages
+	ahead     map[store.UID][]byte // prefixes of the next messages of a client that pipelines
+	sent      int64                // octets of messages
 }
 
 func openMaildrop(ctx context.Context, s *store.Store, account string) (*maildrop, error) {
@@ -146,9 +147,35 @@ func (s *session) listing(args string, column func([]byte, store.Entry) []byte) 
 	return nil
 }
 
+// aheadOf is how many messages of a client that pipelines are looked up at a
+// time.
+const aheadOf = 64
+
+// openNext opens a message. If the next command is here already it is probably
+// for the next message, so that what is needed of many is read at once.
+func (s *session) openNext(ctx context.Context, i int, e store.Entry) (*store.Message, error) {
+	d := s.drop
+	prefix, known := d.ahead[e.UID]
+	if !known && s.in.Buffered() > 0 {
+		var uids []store.UID
+		for ; len(uids) < aheadOf && i < d.snap.Len(); i++ {
+			uids = append(uids, d.snap.At(i).UID)
+		}
+		var err error
+		if d.ahead, err = d.box.Prefixes(ctx, uids); err != nil {
+			d.ahead = nil // Open says what is wrong with this one
+		}
+		prefix, known = d.ahead[e.UID]
+	}
+	if known {
+		return d.box.OpenAfter(ctx, e, prefix)
+	}
+	return d.box.Open(ctx, e)
+}
+
 // open opens a message for RETR and TOP.
-func (s *session) open(ctx context.Context, e store.Entry) (*store.Message, error) {
-	m, err := s.drop.box.Open(ctx, e)
+func (s *session) open(ctx context.Context, i int, e store.Entry) (*store.Message, error) {
+	m, err := s.openNext(ctx, i, e)
 	switch {
 	case err == nil:
 		return m, nil
@@ -157,7 +184,7 @@ func (s *session) open(ctx context.Context, e store.Entry) (*store.Message, erro
 	}
 	s.server.o.Log.Error("pop3: open a message", "account", s.account, "uid", e.UID, "error", err)
 	if errors.Is(err, engine.ErrDamaged) {
-		return nil, errorf("[SYS/PERM] this message is damaged")
+		return nil, coded("SYS/PERM", "this message is damaged")
 	}
-	return nil, errorf("[SYS/TEMP] this message cannot be read now")
+	return nil, coded("SYS/TEMP", "this message cannot be read now")
 }

@@ -1,6 +1,6 @@
 // Package pop3d serves POP3: RFC 1939 without APOP, with the extensions CAPA,
-// PIPELINING and RESP-CODES (RFC 2449), AUTH-RESP-CODE (RFC 3206), STLS (RFC
-// 2595), SASL (RFC 5034), TOP and UIDL.
+// PIPELINING, RESP-CODES, EXPIRE, LOGIN-DELAY and IMPLEMENTATION (RFC 2449), AUTH-RESP-CODE (RFC 3206), STLS (RFC
+// 2595), SASL (RFC 5034), UTF8 and LANG (RFC 6856), TOP and UIDL.
 //
 // A session sees the inbox as it was at login. Messages marked with DELE go at
 // QUIT, all in one durable change before it is answered, and never otherwise.
@@ -26,6 +26,7 @@ type Options struct {
 	TLS     *tls.Config // nil for none: then there is no STLS
 	Now     func() time.Time
 
+	LoginDelay     time.Duration // between two logins of an account, RFC 2449 section 6.5; 0 for none
 	MaxConnections int           // of one Serve: 10000
 	PerHost        int           // connections from one address: 100
 	LoginTimeout   time.Duration // to log in: 3 min

@@ -17,7 +17,7 @@ func (s *session) retr(ctx context.Context, args string) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.open(ctx, e)
+	m, err := s.open(ctx, i, e)
 	if err != nil {
 		return err
 	}
@@ -40,11 +40,11 @@ func (s *session) top(ctx context.Context, args string) error {
 	if err != nil {
 		return errorf("a number of lines is wanted")
 	}
-	_, e, err := s.drop.find(number)
+	i, e, err := s.drop.find(number)
 	if err != nil {
 		return err
 	}
-	m, err := s.open(ctx, e)
+	m, err := s.open(ctx, i, e)
 	if err != nil {
 		return err
 	}

@@ -21,13 +21,15 @@ type Server struct {
 	mu    sync.Mutex
 	open  map[string]bool // the accounts whose maildrop is locked
 	hosts map[netip.Addr]int
+	last  map[string]time.Time // login of an account, as long as it matters
+	sweep time.Time            // when last was looked through
 }
 
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
 		o: o.withDefaults(), writers: newWriters(), chunks: newChunks(),
-		open: map[string]bool{}, hosts: map[netip.Addr]int{},
+		open: map[string]bool{}, hosts: map[netip.Addr]int{}, last: map[string]time.Time{},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,7 +58,7 @@ func TestClearText(t *testing.T) {
 	c, ended := h.pipe(t.Context(), "192.0.2.7:1234")
 	c.expect("+OK")
 	c.ask("CAPA", "+OK")
-	if caps := strings.Join(c.lines(), ";"); strings.Contains(caps, "USER") || strings.Contains(caps, "PLAIN") || strings.Contains(caps, "LOGIN") || !strings.Contains(caps, "STLS") {
+	if caps := strings.Join(c.lines(), ";"); strings.Contains(caps, ";USER") || strings.Contains(caps, "PLAIN") || strings.Contains(caps, "LOGIN") || !strings.Contains(caps, "STLS") {
 		t.Errorf("offered: %s", caps)
 	}
 	c.ask("USER "+alice, "-ERR encryption is needed")
@@ -458,6 +459,42 @@ func (p panicking) Account(ctx context.Context, login string) (directory.Account
 }
 
 // A panic ends its own connection, is on record and harms no other.
+// RFC 2449 section 6.5: a login too soon after the last is refused, one account's
+// only, and having tried costs nothing.
+func TestLoginDelay(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := newHouse(t, func(o *Options) {
+		o.LoginDelay = time.Minute
+		o.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	})
+	pass := func(user, want string) {
+		t.Helper()
+		c := h.dial()
+		c.expect("+OK")
+		c.ask("CAPA", "+OK")
+		if !slices.Contains(c.lines(), "LOGIN-DELAY 60") {
+			t.Error("the delay is not announced")
+		}
+		c.ask("USER "+user, "+OK")
+		c.ask("PASS "+password, want)
+		c.ask("QUIT", "+OK")
+	}
+	pass(alice, "+OK")
+	pass(alice, "-ERR [LOGIN-DELAY] the last login was too short a time ago, wait 60 seconds")
+	pass("bob@plic.test", "+OK")
+	mu.Lock()
+	now = now.Add(61 * time.Second)
+	mu.Unlock()
+	pass(alice, "+OK")
+	h.server.mu.Lock()
+	defer h.server.mu.Unlock()
+	if len(h.server.last) != 1 {
+		t.Errorf("%d logins are kept", len(h.server.last))
+	}
+}
+
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *Options) {

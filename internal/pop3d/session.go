@@ -2,7 +2,9 @@ package pop3d
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +28,7 @@ type session struct {
 	bad     int // commands that were no good, without a good one between
 	failed  int // logins
 	leaving bool
+	utf8    bool      // UTF8 was given
 	login   time.Time // by when to log in
 }
 
@@ -33,17 +36,30 @@ func newSession(c *conn) *session {
 	return &session{conn: c, login: time.Now().Add(c.server.o.LoginTimeout)}
 }
 
-// errorf is a refusal that the client sees.
-func errorf(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
-
-// refusal is a negative reply.
-type refusal string
+// refusal is a negative reply: a response code, RFC 2449 section 8, or none,
+// and the format of its text.
+type refusal struct {
+	code, format string
+	args         []any
+}
 
 // Error is what stands behind -ERR.
-func (r refusal) Error() string { return string(r) }
+func (r *refusal) Error() string {
+	text := fmt.Sprintf(r.format, r.args...)
+	if r.code != "" {
+		text = "[" + r.code + "] " + text
+	}
+	return text
+}
+
+// errorf is a refusal that the client sees.
+func errorf(format string, args ...any) error { return &refusal{"", format, args} }
+
+// coded is one with a response code.
+func coded(code, format string, args ...any) error { return &refusal{code, format, args} }
 
 // errCut ends the session without a word more.
-const errCut = refusal("")
+var errCut = errors.New("cut off")
 
 // run greets and runs commands until one of the two has had enough.
 func (s *session) run(ctx context.Context) {
@@ -56,8 +72,8 @@ func (s *session) run(ctx context.Context) {
 		}
 		line, err := s.line(patience)
 		if err != nil {
-			if why := s.lost(err); why != "" {
-				s.conn.bad("%s", why)
+			if code, text := s.lost(err); text != "" {
+				s.conn.bad(code, text)
 			}
 			return
 		}
@@ -70,7 +86,7 @@ func (s *session) run(ctx context.Context) {
 		case errCut:
 			return
 		}
-		s.conn.bad("%s", err)
+		s.refuse(err)
 		limit := maxBadBefore
 		if s.drop != nil {
 			limit = maxBadAfter
@@ -81,11 +97,21 @@ func (s *session) run(ctx context.Context) {
 	}
 }
 
+func (s *session) refuse(err error) {
+	var r *refusal
+	if !errors.As(err, &r) {
+		r = &refusal{format: "%s", args: []any{err}}
+	}
+	s.conn.bad(r.code, r.format, r.args...)
+}
+
 // command runs one command, which writes its own positive reply.
 func (s *session) command(ctx context.Context, verb, args string) error {
 	switch verb {
 	case "CAPA":
 		return s.capa()
+	case "LANG":
+		return s.lang(args)
 	case "QUIT":
 		return s.quit(ctx)
 	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE":
@@ -109,6 +135,8 @@ func (s *session) authorization(ctx context.Context, verb, args string) error {
 		return s.auth(ctx, args)
 	case "STLS":
 		return s.stls(ctx)
+	case "UTF8":
+		return s.utf8Command(args)
 	case "STAT", "LIST", "UIDL", "RETR", "TOP", "DELE", "RSET", "NOOP":
 		return errorf("log in first")
 	}
@@ -137,7 +165,7 @@ func (s *session) transaction(ctx context.Context, verb, args string) error {
 	case "NOOP":
 		s.ok("still here")
 		return nil
-	case "USER", "PASS", "AUTH", "STLS":
+	case "USER", "PASS", "AUTH", "STLS", "UTF8":
 		return errorf("you are logged in")
 	}
 	return errorf("unknown command")
@@ -146,7 +174,10 @@ func (s *session) transaction(ctx context.Context, verb, args string) error {
 // capa is CAPA, RFC 2449 section 5.
 func (s *session) capa() error {
 	s.ok("capabilities follow")
-	lines := []string{"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"}
+	lines := []string{"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"}
+	if delay := s.server.o.LoginDelay; delay > 0 {
+		lines = append(lines, "LOGIN-DELAY "+strconv.Itoa(seconds(delay)))
+	}
 	if s.drop == nil {
 		if s.private() {
 			lines = append(lines, "USER")
@@ -176,7 +207,7 @@ func (s *session) quit(ctx context.Context) error {
 	if err := s.drop.update(ctx); err != nil {
 		s.server.o.Log.Error("pop3: delete messages", "account", s.account, "error", err)
 		s.record(journal.Event{Kind: journal.Error, Reason: err.Error()})
-		return errorf("[SYS/TEMP] the messages marked as deleted were not removed")
+		return coded("SYS/TEMP", "the messages marked as deleted were not removed")
 	}
 	s.ok("goodbye")
 	return nil

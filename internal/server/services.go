@@ -58,7 +58,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	all.pop3 = pop3d.New(pop3d.Options{
 		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),
 		MaxConnections: c.POP3.Connections, PerHost: c.POP3.ConnectionsPerHost,
-		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, Grace: orNone(c.StopGrace),
+		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, LoginDelay: c.POP3.LoginDelay, Grace: orNone(c.StopGrace),
 	})
 	return all
 }
