@@ -214,10 +214,11 @@ type DNS struct {
 
 // Store is how mail is kept.
 type Store struct {
-	Cache   int64
-	Index   int64
-	Reserve int64
-	Grace   time.Duration
+	Cache    int64
+	Index    int64
+	Reserve  int64
+	Compress bool
+	Grace    time.Duration
 }
 
 // IMAP is what an IMAP session may use.
@@ -314,7 +315,7 @@ func Default() *Config {
 			ConnectTimeout: 30 * time.Second, CommandTimeout: 5 * time.Minute, DataTimeout: 10 * time.Minute,
 		},
 		DNS:   DNS{Timeout: 5 * time.Second},
-		Store: Store{Cache: 64 * mib, Index: 256 * mib, Reserve: 256 * mib, Grace: 10 * time.Minute},
+		Store: Store{Cache: 64 * mib, Index: 256 * mib, Reserve: 256 * mib, Compress: true, Grace: 10 * time.Minute},
 		IMAP: IMAP{
 			Timeout: 30 * time.Minute, LoginTimeout: 3 * time.Minute,
 			Connections: 20000, ConnectionsPerLogin: 20,

@@ -64,7 +64,8 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 	s.engine, err = embedded.Open(ctx, embedded.Options{
 		FS: fs, Dir: c.DataDir, Now: now, Log: log,
 		Cache: c.Store.Cache, Reserve: orNone(c.Store.Reserve), Grace: orNone(c.Store.Grace),
-		OnFail: func(err error) { s.failed <- err },
+		Uncompressed: !c.Store.Compress,
+		OnFail:       func(err error) { s.failed <- err },
 	})
 	if err != nil {
 		return s, err

@@ -75,6 +75,7 @@ func (d *Draft) analyse() (*message.Message, []byte, error) {
 			return nil, nil, err
 		}
 		d.parsed, d.summary = m, summarize(m, nil)
+		d.w.Finish()
 	}
 	return d.parsed, d.summary, nil
 }

@@ -151,6 +151,9 @@ type BodyWriter interface {
 	// Close does nothing. A body that a batch has taken is better opened by
 	// OpenBody.
 	Body() mail.Body
+	// Finish says that all is written: what can be done before Apply is done
+	// now. It need not be called.
+	Finish()
 	// Discard frees a body that no applied batch has taken; after that, or
 	// after Apply, it does nothing. It may be called more than once.
 	Discard()

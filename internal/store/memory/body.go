@@ -42,6 +42,8 @@ func (w *writer) ID() mail.ID     { return w.id }
 func (w *writer) Size() int64     { return int64(len(w.data)) }
 func (w *writer) Body() mail.Body { return reader{bytes.NewReader(slices.Clip(w.data))} }
 
+func (w *writer) Finish() {}
+
 func (w *writer) Discard() {
 	w.e.mu.Lock()
 	defer w.e.mu.Unlock()

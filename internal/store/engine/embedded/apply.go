@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,6 +26,8 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 	if err := e.persistLarge(in.Bodies); err != nil {
 		return nil, err
 	}
+	e.mending.RLock()
+	defer e.mending.RUnlock()
 	c := change{e: e, in: in, out: e.db.NewBatch(), owned: map[mail.ID]bool{}}
 	if err := c.encode(); err != nil {
 		c.out.Close()
@@ -85,7 +89,8 @@ type change struct {
 	out    *pebble.Batch
 	owned  map[mail.ID]bool // bodies that the batch names
 	graves []grave
-	value  []byte // scratch
+	lost   []mail.ID // bodies that lost an owner
+	value  []byte    // scratch
 }
 
 func (c *change) encode() error {
@@ -124,6 +129,7 @@ func (c *change) encode() error {
 			return err
 		}
 	}
+	c.suspect()
 	// Pebble leaves an empty batch out of the log, and with it its place there.
 	if c.out.Empty() {
 		return c.out.LogData(nil, nil)
@@ -222,18 +228,22 @@ func (c *change) mailbox(m *engine.MailboxChange) error {
 		return err
 	}
 	c.out.Set(key, encodeMailbox(key, &m.Record), nil)
+	if err := inOrder(m); err != nil {
+		return err
+	}
 	for i := range m.Add {
 		c.add(m.Account, box, &m.Add[i])
 	}
-	for i := range m.Update {
-		entry := messageKey(m.Account, partEntry, box, m.Update[i].UID)
-		c.value = encodeEntry(c.value[:0], entry, &m.Update[i])
-		c.out.Set(entry, c.value, nil)
+	if err := c.expunge(m); err != nil {
+		return err
 	}
-	for _, uid := range m.Expunge {
-		if err := c.expunge(m, uid); err != nil {
+	if n := len(m.Add) + len(m.Update) + len(m.Expunge); n > 0 {
+		seq, err := c.e.nextLog(mailboxRef{m.Account, box}, n)
+		if err != nil {
 			return err
 		}
+		key := logKey(m.Account, box, seq)
+		c.out.Set(key, encodeChange(key, m), nil)
 	}
 	if m.Unlearn > 0 {
 		return c.out.DeleteRange(goneKey(m.Account, box, 0, 0), goneKey(m.Account, box, m.Unlearn+1, 0), nil)
@@ -241,39 +251,89 @@ func (c *change) mailbox(m *engine.MailboxChange) error {
 	return nil
 }
 
+// inOrder refuses changes whose UIDs do not rise: records hold differences.
+func inOrder(m *engine.MailboxChange) error {
+	if !rises(m.Add, addedUID) || !rises(m.Update, entryUID) || !rises(m.Expunge, plainUID) {
+		return fmt.Errorf("change of mailbox %d, account %d: UIDs out of order", m.Record.ID, m.Account)
+	}
+	return nil
+}
+
+func rises[T any](list []T, uid func(*T) engine.UID) bool {
+	for i := 1; i < len(list); i++ {
+		if uid(&list[i]) <= uid(&list[i-1]) {
+			return false
+		}
+	}
+	return true
+}
+
 func (c *change) add(a engine.AccountID, box engine.MailboxID, m *engine.Message) {
 	c.owned[m.Body] = true
-	key := messageKey(a, partEntry, box, m.UID)
-	c.value = encodeEntry(c.value[:0], key, &m.Entry)
-	c.out.Set(key, c.value, nil)
 	c.out.Set(messageRef(m.Body, a, box, m.UID), nil, nil)
-	key = messageKey(a, partDetail, box, m.UID)
+	key := messageKey(a, partDetail, box, m.UID)
 	c.value = encodeDetail(c.value[:0], key, &m.Detail)
 	c.out.Set(key, c.value, nil)
 }
 
-func (c *change) expunge(m *engine.MailboxChange, uid engine.UID) error {
+// expunge takes references and details of messages away, and remembers that
+// they were there.
+func (c *change) expunge(m *engine.MailboxChange) error {
+	if len(m.Expunge) == 0 {
+		return nil
+	}
 	box := m.Record.ID
-	key := messageKey(m.Account, partEntry, box, uid)
-	old, err := c.get(key)
+	// The body of a damaged entry is not known; its reference keeps it.
+	entries, err := c.e.find(context.Background(), c.e.db, m.Account, box, m.Expunge)
 	if err != nil {
 		return err
 	}
-	if old != nil {
-		// The body of a damaged entry is not known; its reference keeps it.
-		if entry, err := decodeEntry(key, old); err == nil {
-			c.out.Delete(messageRef(entry.Body, m.Account, box, uid), nil)
-			c.suspect(entry.Body)
-		}
+	for i := range entries {
+		c.out.Delete(messageRef(entries[i].Body, m.Account, box, entries[i].UID), nil)
+		c.lost = append(c.lost, entries[i].Body)
 	}
-	c.out.Delete(key, nil)
-	c.out.Delete(messageKey(m.Account, partDetail, box, uid), nil)
-	gone := goneKey(m.Account, box, m.ExpungedAt, uid)
-	return c.out.Set(gone, seal(gone, []byte{recordVersion}), nil)
+	for uids := m.Expunge; len(uids) > 0; {
+		n := 1
+		for n < len(uids) && uids[n] == uids[0]+engine.UID(n) {
+			n++
+		}
+		c.dropDetails(m, uids[:n])
+		uids = uids[n:]
+	}
+	gone := goneKey(m.Account, box, m.ExpungedAt, m.Expunge[0])
+	return c.out.Set(gone, encodeGone(gone, m.Expunge), nil)
 }
 
-func (c *change) suspect(body mail.ID) {
-	c.out.Set(suspectKey(c.e.o.Now().UnixNano(), body, c.e.suspects.Add(1)), nil, nil)
+// dropDetails takes the details of neighbours.
+func (c *change) dropDetails(m *engine.MailboxChange, uids []engine.UID) {
+	const few = 16 // that a range does not pay for
+	if len(uids) < few {
+		for _, uid := range uids {
+			c.out.Delete(messageKey(m.Account, partDetail, m.Record.ID, uid), nil)
+		}
+		return
+	}
+	from, last := messageKey(m.Account, partDetail, m.Record.ID, uids[0]), messageKey(m.Account, partDetail, m.Record.ID, uids[len(uids)-1])
+	c.out.DeleteRange(from, append(last, 0), nil)
+}
+
+// suspect puts down which bodies lost an owner and got none in this batch.
+func (c *change) suspect() {
+	c.lost = slices.DeleteFunc(c.lost, func(id mail.ID) bool { return c.owned[id] })
+	c.e.suspect(c.out, c.lost)
+}
+
+// suspect puts bodies down for the reclaimer.
+func (e *Engine) suspect(b *pebble.Batch, bodies []mail.ID) {
+	if len(bodies) == 0 {
+		return
+	}
+	key := suspectKey(e.o.Now().UnixNano(), bodies[0], e.suspects.Add(1))
+	var more []byte
+	for _, id := range bodies[1:] {
+		more = append(more, id[:]...)
+	}
+	b.Set(key, more, nil)
 }
 
 func (c *change) putItem(i *mail.Item) error {
@@ -288,7 +348,7 @@ func (c *change) putItem(i *mail.Item) error {
 	}
 	if body, _, err := decodeItemBody(key, old); err == nil && body != i.Body {
 		c.out.Delete(itemRef(body, i.ID), nil)
-		c.suspect(body)
+		c.lost = append(c.lost, body)
 	}
 	c.owned[i.Body] = true
 	c.out.Set(itemRef(i.Body, i.ID), nil, nil)
@@ -303,7 +363,7 @@ func (c *change) dropItem(id mail.ID) error {
 	}
 	if body, _, err := decodeItemBody(key, old); err == nil {
 		c.out.Delete(itemRef(body, id), nil)
-		c.suspect(body)
+		c.lost = append(c.lost, body)
 	}
 	return c.out.Delete(key, nil)
 }
@@ -311,40 +371,39 @@ func (c *change) dropItem(id mail.ID) error {
 // body places a body and puts down where it is.
 func (c *change) body(w *writer) error {
 	if !c.owned[w.id] {
-		c.suspect(w.id) // nobody wants it
+		c.lost = append(c.lost, w.id) // nobody wants it
 	}
 	key := idKey(kindLocation, w.id)
 	if w.file != nil {
 		l := w.location()
 		return c.out.Set(key, encodeLocation(key, &l), nil)
 	}
-	raw := appendFrame(make([]byte, 0, frameHead+len(w.buf)), w.id, w.buf)
-	l, err := c.e.place(c.out, w.id, raw)
-	if err != nil {
+	w.Finish()
+	stored := w.buf
+	if w.packed != nil {
+		stored = w.packed
+	}
+	raw := appendFrame(make([]byte, 0, frameHead+len(stored)), w.id, stored, w.packed != nil)
+	l := location{size: w.size, stored: int64(len(stored)), packed: w.packed != nil, sum: crc32.Checksum(stored, castagnoli)}
+	var err error
+	if l.place, err = c.e.place(c.out, raw); err != nil {
 		return err
 	}
 	return c.out.Set(key, encodeLocation(key, &l), nil)
 }
 
 // place writes a frame to the current segment and a redo record to the batch.
-func (e *Engine) place(b *pebble.Batch, id mail.ID, raw []byte) (location, error) {
-	f, err := decodeFrame(raw)
-	if err != nil {
-		return location{}, err
-	}
+func (e *Engine) place(b *pebble.Batch, raw []byte) (place, error) {
 	// The record is copied before the write, which may change what it is given.
 	redo := b.SetDeferred(len(redoKey(place{})), len(raw))
 	copy(redo.Value, raw)
 	at, err := e.segments.append(raw)
 	if err != nil {
 		if full := noSpace(err); errors.Is(full, engine.ErrFull) {
-			return location{}, full
+			return place{}, full
 		}
-		return location{}, e.fail(err)
+		return place{}, e.fail(err)
 	}
 	copy(redo.Key, redoKey(at))
-	if err := redo.Finish(); err != nil {
-		return location{}, err
-	}
-	return location{place: at, size: f.size, sum: f.sum}, nil
+	return at, redo.Finish()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -33,13 +34,15 @@ type writer struct {
 	err  error // the first error; the body is of no use after it
 	done bool  // taken or discarded
 
-	buf []byte // while it is small
+	buf      []byte // while it is small
+	packed   []byte // the same compressed, if that gains
+	finished bool
 
-	file  vfs.File // once it is large
-	name  string
-	sums  []uint32 // of the full blocks
-	block uint32   // of the block that fills
-	copy  []byte
+	file   vfs.File // once it is large
+	name   string
+	blocks []block // those in the file
+	fills  []byte  // the next
+	copy   []byte
 }
 
 // NewBody starts a body.
@@ -55,7 +58,7 @@ func (w *writer) ID() mail.ID { return w.id }
 func (w *writer) Size() int64 { return w.size }
 
 func (w *writer) Write(p []byte) (int, error) {
-	if w.done {
+	if w.done || w.finished {
 		return 0, fmt.Errorf("body %s is closed", w.id)
 	}
 	if w.err != nil {
@@ -107,33 +110,69 @@ func (w *writer) spill(p []byte) error {
 	return w.put(p)
 }
 
+// put fills blocks and writes those that are full.
 func (w *writer) put(p []byte) error {
-	for rest := p; len(rest) > 0; {
-		n := min(len(rest), int(blockSize-w.size%blockSize))
-		w.block = crc32.Update(w.block, castagnoli, rest[:n])
+	if w.fills == nil {
+		w.fills = make([]byte, 0, blockSize)
+	}
+	for len(p) > 0 {
+		n := min(len(p), blockSize-len(w.fills))
+		w.fills = append(w.fills, p[:n]...)
 		w.size += int64(n)
-		if w.size%blockSize == 0 {
-			w.sums = append(w.sums, w.block)
-			w.block = 0
+		p = p[n:]
+		if len(w.fills) == blockSize {
+			if err := w.endBlock(); err != nil {
+				return err
+			}
 		}
-		rest = rest[n:]
-	}
-	// A copy is written: a vfs.File may change what it is given.
-	if w.copy == nil {
-		w.copy = make([]byte, writeBytes)
-	}
-	for rest := p; len(rest) > 0; {
-		n := copy(w.copy, rest)
-		if _, err := w.file.Write(w.copy[:n]); err != nil {
-			return noSpace(fmt.Errorf("body %s: %w", w.id, err))
-		}
-		rest = rest[n:]
 	}
 	return nil
 }
 
+// endBlock writes a block, compressed if that gains.
+func (w *writer) endBlock() error {
+	stored := w.fills
+	if packed, ok := w.e.packer.pack(w.copy[:0], stored); ok {
+		stored, w.copy = packed, packed
+	} else { // a copy is written: a vfs.File may change what it is given
+		w.copy = append(w.copy[:0], stored...)
+		stored = w.copy
+	}
+	w.blocks = append(w.blocks, block{crc32.Checksum(stored, castagnoli), uint32(len(stored))})
+	w.fills = w.fills[:0]
+	for len(stored) > 0 {
+		n := min(len(stored), writeBytes)
+		if _, err := w.file.Write(stored[:n]); err != nil {
+			return noSpace(fmt.Errorf("body %s: %w", w.id, err))
+		}
+		stored = stored[n:]
+	}
+	return nil
+}
+
+// Finish says that all is written. A small body is compressed now, so that no
+// lock is held meanwhile.
+func (w *writer) Finish() {
+	if w.done || w.finished || w.err != nil {
+		return
+	}
+	w.finished = true
+	if w.file != nil {
+		if len(w.fills) > 0 {
+			w.err = w.endBlock()
+		}
+		return
+	}
+	if packed, ok := w.e.packer.pack(nil, w.buf); ok {
+		w.packed = packed
+	}
+}
+
 // persist syncs a large body. Its name is synced with the directory.
 func (w *writer) persist() error {
+	if w.Finish(); w.err != nil {
+		return w.err
+	}
 	if err := w.file.Sync(); err != nil {
 		w.err = noSpace(fmt.Errorf("body %s: sync: %w", w.id, err))
 		return w.err
@@ -143,9 +182,9 @@ func (w *writer) persist() error {
 
 // location of a large body that is complete.
 func (w *writer) location() location {
-	l := location{size: w.size, blocks: append([]uint32{}, w.sums...)}
-	if w.size%blockSize != 0 {
-		l.blocks = append(l.blocks, w.block)
+	l := location{size: w.size, blocks: slices.Clone(w.blocks)}
+	for i, b := range l.blocks {
+		l.packed = l.packed || int64(b.stored) < min(blockSize, w.size-int64(i)*blockSize)
 	}
 	return l
 }
@@ -153,7 +192,7 @@ func (w *writer) location() location {
 // taken ends the writing of a body that a batch has taken.
 func (w *writer) taken() {
 	w.done = true
-	w.copy = nil
+	w.copy, w.fills = nil, nil
 	if w.file != nil {
 		w.file.Close()
 		w.file = nil
@@ -165,7 +204,7 @@ func (w *writer) Discard() {
 		return
 	}
 	w.done = true
-	w.buf, w.copy = nil, nil
+	w.buf, w.packed, w.copy, w.fills = nil, nil, nil, nil
 	if w.file == nil {
 		return
 	}
@@ -182,7 +221,7 @@ func (w *writer) Body() mail.Body {
 		return memoryBody(w.buf)
 	}
 	if w.file != nil {
-		return openWriting{w.file, w.size}
+		return openWriting{newFileBody(w.e, w.id, w.file, w.size, w.blocks, w.fills)}
 	}
 	b, err := w.e.OpenBody(context.Background(), w.id)
 	if err != nil {
@@ -212,17 +251,9 @@ func (b memoryBody) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // openWriting reads a file that is being written.
-type openWriting struct {
-	file vfs.File
-	size int64
-}
+type openWriting struct{ *fileBody }
 
-func (b openWriting) Size() int64  { return b.size }
-func (b openWriting) Close() error { return nil }
-
-func (b openWriting) ReadAt(p []byte, off int64) (int, error) {
-	return io.NewSectionReader(b.file, 0, b.size).ReadAt(p, off)
-}
+func (openWriting) Close() error { return nil }
 
 // failedBody is a body that can no longer be read.
 type failedBody struct {
@@ -236,14 +267,28 @@ func (b failedBody) ReadAt([]byte, int64) (int, error) { return 0, b.err }
 
 // fileBody reads a large body, block by checked block.
 type fileBody struct {
-	id     mail.ID
-	file   vfs.File
-	size   int64
-	blocks []uint32
+	e       *Engine
+	id      mail.ID
+	file    vfs.File
+	size    int64
+	blocks  []block
+	offsets []int64 // of the blocks
+	tail    []byte  // what is not in the file yet
 
 	mu     sync.Mutex
+	stored []byte
 	buf    []byte // the block read last
 	number int64  // its number, -1 for none
+}
+
+func newFileBody(e *Engine, id mail.ID, file vfs.File, size int64, blocks []block, tail []byte) *fileBody {
+	b := &fileBody{e: e, id: id, file: file, size: size, blocks: blocks, offsets: make([]int64, len(blocks)), tail: tail, number: -1}
+	at := int64(0)
+	for i := range blocks {
+		b.offsets[i] = at
+		at += int64(blocks[i].stored)
+	}
+	return b
 }
 
 func (b *fileBody) Size() int64  { return b.size }
@@ -274,20 +319,31 @@ func (b *fileBody) load(number int64) error {
 	if number == b.number {
 		return nil
 	}
-	if b.buf == nil {
-		b.buf = make([]byte, blockSize)
+	if number >= int64(len(b.blocks)) {
+		b.buf, b.number = b.tail, number
+		return nil
+	}
+	what := b.blocks[number]
+	if cap(b.stored) < int(what.stored) {
+		b.stored = make([]byte, blockSize)
 	}
 	b.number = -1
-	b.buf = b.buf[:min(blockSize, b.size-number*blockSize)]
-	n, err := b.file.ReadAt(b.buf, number*blockSize)
-	if n < len(b.buf) {
+	b.stored = b.stored[:what.stored]
+	n, err := b.file.ReadAt(b.stored, b.offsets[number])
+	if n < len(b.stored) {
 		if err == nil || errors.Is(err, io.EOF) {
 			return fmt.Errorf("%w: body %s ends in block %d", engine.ErrDamaged, b.id, number)
 		}
 		return fmt.Errorf("body %s: %w", b.id, err)
 	}
-	if crc32.Checksum(b.buf, castagnoli) != b.blocks[number] {
+	if crc32.Checksum(b.stored, castagnoli) != what.sum {
 		return fmt.Errorf("%w: body %s, block %d: %w", engine.ErrDamaged, b.id, number, errChecksum)
+	}
+	b.buf = b.stored
+	if size := min(blockSize, b.size-number*blockSize); int64(what.stored) < size {
+		if b.buf, err = b.e.packer.unpack(b.stored, size); err != nil {
+			return fmt.Errorf("body %s, block %d: %w", b.id, number, err)
+		}
 	}
 	b.number = number
 	return nil
@@ -341,11 +397,20 @@ func (e *Engine) openAt(id mail.ID, l *location) (mail.Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fileBody{id: id, file: file, size: l.size, blocks: l.blocks, number: -1}, nil
+	return newFileBody(e, id, file, l.size, l.blocks, nil), nil
 }
 
 func (e *Engine) readFrame(id mail.ID, l *location) (memoryBody, error) {
-	raw := make([]byte, frameHead+l.size)
+	stored, err := e.readStored(id, l)
+	if err != nil || !l.packed {
+		return stored, err
+	}
+	return e.packer.unpack(stored, l.size)
+}
+
+// readStored gives a body as it is in its segment.
+func (e *Engine) readStored(id mail.ID, l *location) ([]byte, error) {
+	raw := make([]byte, frameHead+l.stored)
 	err := e.segments.handles.read(l.segment, raw, l.offset)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("%w: segment %d ends", engine.ErrDamaged, l.segment)
@@ -357,7 +422,7 @@ func (e *Engine) readFrame(id mail.ID, l *location) (memoryBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.id != id || f.sum != l.sum {
+	if f.id != id || f.sum != l.sum || f.packed != l.packed {
 		return nil, fmt.Errorf("%w: another body in its place", engine.ErrDamaged)
 	}
 	return body, nil

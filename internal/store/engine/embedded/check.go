@@ -83,7 +83,7 @@ func (e *Engine) Check(ctx context.Context) iter.Seq[Problem] {
 		defer e.leave()
 		e.reclaimer.mu.Lock()
 		defer e.reclaimer.mu.Unlock()
-		c := &checker{e: e, ctx: ctx, at: e.db.NewSnapshot(), yield: yield}
+		c := &checker{e: e, ctx: ctx, at: e.db.NewSnapshot(), yield: yield, indexes: map[mailboxRef]map[engine.UID]mail.ID{}}
 		defer c.at.Close()
 		c.each(kindName, c.name)
 		c.each(kindAccount, c.account)
@@ -107,6 +107,8 @@ type checker struct {
 	yield func(Problem) bool
 	ended bool
 	held  map[mail.ID]bool // bodies that are waiting to be reclaimed
+
+	indexes map[mailboxRef]map[engine.UID]mail.ID
 }
 
 // each gives all records of a kind to a check and reports what it says.
@@ -209,22 +211,68 @@ func (c *checker) account(key, value []byte) error {
 		return c.need("name", nameKey(a.Name))
 	case partMailbox:
 		m, err := decodeMailbox(key, value)
-		if err == nil && !bytes.Equal(key, mailboxKey(id, partMailbox, m.ID)) {
-			err = fmt.Errorf("says that it is mailbox %d", m.ID)
+		if err != nil {
+			return err
 		}
-		return err
+		if !bytes.Equal(key, mailboxKey(id, partMailbox, m.ID)) {
+			return fmt.Errorf("says that it is mailbox %d", m.ID)
+		}
+		return c.messages(mailboxRef{id, m.ID})
 	case partNote:
 		return c.note(id, key, value)
 	case partGone:
 		_, err := decodeGone(key, value)
 		return err
-	case partEntry, partDetail:
-		return c.message(id, key, value)
+	case partLog:
+		_, err := decodeChange(key, value)
+		return err
+	case partPage:
+		_, err := decodePage(key, value)
+		return err
+	case partDetail:
+		return c.detail(id, key, value)
 	}
 	return fmt.Errorf("unknown part %q", key[9])
 }
 
-func (c *checker) message(a engine.AccountID, key, value []byte) error {
+// entriesOf are the messages of a mailbox, read once.
+func (c *checker) entriesOf(m mailboxRef) map[engine.UID]mail.ID {
+	if known, ok := c.indexes[m]; ok {
+		return known
+	}
+	all := map[engine.UID]mail.ID{}
+	c.indexes[m] = all
+	if c.e.graves.has(grave{account: m.account, mailbox: m.mailbox}) || c.e.graves.has(grave{account: m.account, all: true}) {
+		return all
+	}
+	c.e.walk(c.ctx, c.at, m, 0, false, func(entry engine.Entry, err error) bool {
+		if err != nil {
+			c.report(fmt.Sprintf("account %d, mailbox %d, index", m.account, m.mailbox), err)
+			return false
+		}
+		all[entry.UID] = entry.Body
+		return true
+	})
+	return all
+}
+
+// messages checks that what an index names is there.
+func (c *checker) messages(m mailboxRef) error {
+	var errs []error
+	for uid, body := range c.entriesOf(m) {
+		err := errors.Join(
+			c.need("reference", messageRef(body, m.account, m.mailbox, uid)),
+			c.need("detail", messageKey(m.account, partDetail, m.mailbox, uid)),
+			c.need("body "+body.String(), idKey(kindLocation, body)),
+		)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("uid %d: %w", uid, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *checker) detail(a engine.AccountID, key, value []byte) error {
 	_, m, ok := ownerOf(key)
 	if !ok {
 		return fmt.Errorf("key of %d octets", len(key))
@@ -235,21 +283,13 @@ func (c *checker) message(a engine.AccountID, key, value []byte) error {
 	if err := c.need("mailbox", mailboxKey(a, partMailbox, m)); err != nil {
 		return err
 	}
-	if key[9] == partDetail {
-		if _, err := decodeDetail(key, value); err != nil {
-			return err
-		}
-		return c.need("entry", messageKey(a, partEntry, m, uidOf(key)))
-	}
-	entry, err := decodeEntry(key, value)
-	if err != nil {
+	if _, err := decodeDetail(key, value); err != nil {
 		return err
 	}
-	return errors.Join(
-		c.need("reference", messageRef(entry.Body, a, m, entry.UID)),
-		c.need("detail", messageKey(a, partDetail, m, entry.UID)),
-		c.need("body "+entry.Body.String(), idKey(kindLocation, entry.Body)),
-	)
+	if _, ok := c.entriesOf(mailboxRef{a, m})[uidOf(key)]; !ok {
+		return errors.New("the index does not name the message")
+	}
+	return nil
 }
 
 func (c *checker) item(key, value []byte) error {
@@ -284,17 +324,14 @@ func (c *checker) ref(key, _ []byte) error {
 			return err
 		}
 	case owner[0] == ownerMessage && len(owner) == 17:
-		record := messageKey(engine.AccountID(binary.BigEndian.Uint64(owner[1:])), partEntry,
-			engine.MailboxID(binary.BigEndian.Uint32(owner[9:])), engine.UID(binary.BigEndian.Uint32(owner[13:])))
-		raw, err := c.get(record)
-		if err != nil {
-			return fmt.Errorf("message: %w", err)
+		m := mailboxRef{engine.AccountID(binary.BigEndian.Uint64(owner[1:])), engine.MailboxID(binary.BigEndian.Uint32(owner[9:]))}
+		if c.e.graves.has(grave{account: m.account, mailbox: m.mailbox}) || c.e.graves.has(grave{account: m.account, all: true}) {
+			return nil // to be buried
 		}
-		entry, err := decodeEntry(record, raw)
-		if err != nil {
-			return err
+		uid := engine.UID(binary.BigEndian.Uint32(owner[13:]))
+		if named = c.entriesOf(m)[uid]; named.IsZero() {
+			return fmt.Errorf("account %d, mailbox %d has no message of UID %d", m.account, m.mailbox, uid)
 		}
-		named = entry.Body
 	default:
 		return errors.New("unknown owner")
 	}
@@ -306,12 +343,14 @@ func (c *checker) ref(key, _ []byte) error {
 
 func (c *checker) suspects() {
 	c.held = map[mail.ID]bool{}
-	c.each(kindSuspect, func(key, _ []byte) error {
-		_, id, ok := suspectOf(key)
+	c.each(kindSuspect, func(key, value []byte) error {
+		bodies, ok := suspectsOf(key, value)
 		if !ok {
-			return fmt.Errorf("key of %d octets", len(key))
+			return fmt.Errorf("key of %d octets, record of %d", len(key), len(value))
 		}
-		c.held[id] = true
+		for _, id := range bodies {
+			c.held[id] = true
+		}
 		return nil
 	})
 }

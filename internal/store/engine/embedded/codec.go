@@ -214,20 +214,8 @@ func decodeMailbox(key, record []byte) (engine.Mailbox, error) {
 	return m, f.end()
 }
 
-// An entry's record has a fixed size: a mailbox's index is read in one sweep.
+// An entry's record of format 1, which has pages instead now, has a fixed size.
 const entrySize = 1 + 5*8 + 16 + checksumSize
-
-func encodeEntry(b, key []byte, e *engine.Entry) []byte {
-	start := len(b)
-	b = append(b, recordVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(e.ModSeq))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Flags))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Size))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Internal))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Saved))
-	b = append(b, e.Body[:]...)
-	return binary.BigEndian.AppendUint32(b, checksum(key, b[start:]))
-}
 
 func decodeEntry(key, record []byte) (engine.Entry, error) {
 	raw, err := unseal(key, record)
@@ -307,77 +295,6 @@ func decodeItem(key, record []byte) (mail.Item, error) {
 	return i, nil
 }
 
-// place is an offset in a segment.
-type place struct {
-	segment uint64
-	offset  int64
-}
-
-// location says where a body is: in a segment, or, with blocks, in a file of
-// its own.
-type location struct {
-	place
-	size   int64
-	sum    uint32   // of a body in a segment
-	blocks []uint32 // checksums of the blocks of a file
-}
-
-const (
-	inSegment = 1
-	inFile    = 2
-)
-
-func (l *location) own() bool { return l.blocks != nil }
-
-func encodeLocation(key []byte, l *location) []byte {
-	b := make([]byte, 0, 32+4*len(l.blocks))
-	b = append(b, recordVersion)
-	if !l.own() {
-		b = append(b, inSegment)
-		b = binary.AppendUvarint(b, l.segment)
-		b = binary.AppendUvarint(b, uint64(l.offset))
-		b = binary.AppendUvarint(b, uint64(l.size))
-		return seal(key, binary.BigEndian.AppendUint32(b, l.sum))
-	}
-	b = append(b, inFile)
-	b = binary.AppendUvarint(b, uint64(l.size))
-	for _, sum := range l.blocks {
-		b = binary.BigEndian.AppendUint32(b, sum)
-	}
-	return seal(key, b)
-}
-
-func decodeLocation(key, record []byte) (location, error) {
-	raw, err := unseal(key, record)
-	if err != nil {
-		return location{}, err
-	}
-	f := fields{rest: raw}
-	var l location
-	switch f.uint() {
-	case inSegment:
-		l.segment = f.uint()
-		l.offset = int64(f.uint())
-		l.size = int64(f.uint())
-		l.sum = f.u32()
-		if l.size > bodyInMemory || l.offset < 0 || l.size < 0 {
-			f.bad = true
-		}
-	case inFile:
-		l.size = int64(f.uint())
-		l.blocks = make([]uint32, 0, len(f.rest)/4)
-		for len(f.rest) >= 4 {
-			l.blocks = append(l.blocks, f.u32())
-		}
-		if l.size < 0 || int64(len(l.blocks)) != (l.size+blockSize-1)/blockSize {
-			f.bad = true
-		}
-	default:
-		f.bad = true
-	}
-	return l, f.end()
-}
-
 // segmentInfo is what is known of a segment that is no longer written to.
 type segmentInfo struct {
 	size int64 // octets written; 0 while it is the current one
@@ -411,60 +328,4 @@ func decodeNumber(key, record []byte) (uint64, error) {
 	f := fields{rest: raw}
 	n := f.u64()
 	return n, f.end()
-}
-
-// A segment holds frames: magic 4, body 16, length 4, checksum of the body 4,
-// checksum of the frame's head 4, the body. So an index can be made from the
-// segments alone.
-const (
-	frameMagic = "plS1"
-	frameHead  = 32
-)
-
-func appendFrame(b []byte, id mail.ID, body []byte) []byte {
-	start := len(b)
-	b = append(b, frameMagic...)
-	b = append(b, id[:]...)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
-	return append(b, body...)
-}
-
-// frame is the head of a frame.
-type frame struct {
-	id   mail.ID
-	size int64
-	sum  uint32
-}
-
-func decodeFrame(head []byte) (frame, error) {
-	if len(head) < frameHead || string(head[:4]) != frameMagic {
-		return frame{}, fmt.Errorf("%w: no frame", engine.ErrDamaged)
-	}
-	if crc32.Checksum(head[:28], castagnoli) != binary.BigEndian.Uint32(head[28:]) {
-		return frame{}, fmt.Errorf("%w: frame's head: %w", engine.ErrDamaged, errChecksum)
-	}
-	f := frame{
-		id:   mail.ID(head[4:20]),
-		size: int64(binary.BigEndian.Uint32(head[20:])),
-		sum:  binary.BigEndian.Uint32(head[24:]),
-	}
-	if f.size > bodyInMemory {
-		return frame{}, fmt.Errorf("%w: frame of %d octets", engine.ErrDamaged, f.size)
-	}
-	return f, nil
-}
-
-// openFrame checks a whole frame and gives its body.
-func openFrame(raw []byte) (frame, []byte, error) {
-	f, err := decodeFrame(raw)
-	if err != nil {
-		return frame{}, nil, err
-	}
-	body := raw[frameHead:]
-	if int64(len(body)) != f.size || crc32.Checksum(body, castagnoli) != f.sum {
-		return frame{}, nil, fmt.Errorf("%w: body %s: %w", engine.ErrDamaged, f.id, errChecksum)
-	}
-	return f, body, nil
 }

@@ -87,7 +87,7 @@ func (e *Engine) countCrashed(ctx context.Context) error {
 		}
 		info := segmentInfo{size: max(size, 1)}
 		for _, l := range live {
-			info.dead -= frameHead + l.size
+			info.dead -= frameHead + l.stored
 		}
 		info.dead = max(0, info.dead+info.size)
 		b := e.db.NewBatch()
@@ -148,7 +148,7 @@ func (e *Engine) liveIn(ctx context.Context, number uint64) ([]living, error) {
 		} else if err != nil && !errors.Is(err, engine.ErrNotFound) && !errors.Is(err, engine.ErrDamaged) {
 			return nil, err
 		}
-		at += frameHead + f.size
+		at += frameHead + f.stored
 	}
 	return all, nil
 }
@@ -174,7 +174,7 @@ func (e *Engine) compact(ctx context.Context, number uint64) error {
 	if len(live) > 0 {
 		var octets int64
 		for _, l := range live {
-			octets += frameHead + l.size
+			octets += frameHead + l.stored
 		}
 		if e.space.room(octets) != nil {
 			return nil // copying needs room first
@@ -183,7 +183,7 @@ func (e *Engine) compact(ctx context.Context, number uint64) error {
 	whole := true
 	b := e.db.NewBatch()
 	for _, l := range live {
-		body, err := e.readFrame(l.id, &l.location)
+		stored, err := e.readStored(l.id, &l.location)
 		if errors.Is(err, engine.ErrDamaged) {
 			e.o.Log.Error("a damaged body; its segment is kept", "body", l.id, "segment", number, "error", err)
 			whole = false
@@ -193,13 +193,13 @@ func (e *Engine) compact(ctx context.Context, number uint64) error {
 			return err
 		}
 		to := l.location
-		if to.place, err = e.segments.append(appendFrame(nil, l.id, body)); err != nil {
+		if to.place, err = e.segments.append(appendFrame(nil, l.id, stored, l.packed)); err != nil {
 			return noSpace(err)
 		}
 		key := idKey(kindLocation, l.id)
 		b.Set(key, encodeLocation(key, &to), nil)
 		if !whole {
-			e.segments.bury(b, number, frameHead+l.size)
+			e.segments.bury(b, number, frameHead+l.stored)
 		}
 	}
 	// The new places are on the disk before a location names them.

@@ -61,9 +61,12 @@ type Options struct {
 	Ballast int64            // octets given up when the disk is full
 	Reserve int64            // free octets below which bodies are refused
 	Grace   time.Duration    // how long a body without owners is kept
-	OnFail  func(error)      // called once, when the engine has stopped
+	// Uncompressed keeps new bodies as they are.
+	Uncompressed bool
+	OnFail       func(error) // called once, when the engine has stopped
 
 	manual   bool   // tests run the background work themselves
+	fold     int    // records of a log after which it is folded
 	segment  int64  // octets after which a segment is sealed
 	memTable uint64 // octets after which Pebble flushes
 }
@@ -86,6 +89,9 @@ func (o *Options) defaults() {
 	o.Grace = orDefault(o.Grace, DefaultGrace)
 	if o.segment == 0 {
 		o.segment = segmentSize
+	}
+	if o.fold == 0 {
+		o.fold = foldRecords
 	}
 	if o.memTable == 0 {
 		o.memTable = memTableSize
@@ -118,7 +124,10 @@ type Engine struct {
 	life      life
 	graves    graves
 	reclaimer reclaimer
-	settling  sync.Mutex // one settle at a time
+	folds     folds
+	packer    packer
+	mending   sync.RWMutex // held while an index is mended, and shared by Apply
+	settling  sync.Mutex   // one settle at a time
 
 	failOnce sync.Once
 	failed   chan struct{} // closed when the engine has stopped
@@ -130,7 +139,7 @@ type Engine struct {
 	commits  atomic.Int64
 
 	quit chan struct{}
-	wake chan struct{} // a segment has much to sync
+	wake chan struct{} // there is much for the background to do
 	done sync.WaitGroup
 }
 
@@ -186,7 +195,10 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("records: %w", err)
 	}
 	e.committer = newCommitter(e)
-	if err := e.checkFormat(); err != nil {
+	if e.packer, err = newPacker(&e.o); err != nil {
+		return err
+	}
+	if err := e.checkFormat(ctx); err != nil {
 		return err
 	}
 	if e.segments, err = openSegments(e); err != nil {
@@ -203,25 +215,32 @@ func (e *Engine) open(ctx context.Context) error {
 
 // format is the version of keys and files; a change that older programs would
 // misread raises it.
-const format = 1
+const format = 2
 
-// checkFormat refuses a store of a newer version.
-func (e *Engine) checkFormat() error {
+// checkFormat refuses a store of a newer version, and brings an older one up.
+func (e *Engine) checkFormat(ctx context.Context) error {
 	key := []byte{kindFormat}
 	value, closer, err := e.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		b := e.db.NewBatch()
-		b.Set(key, encodeNumber(key, format), nil)
-		return e.commit(b, false)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, pebble.ErrNotFound): // a new store
+	case err != nil:
 		return e.readError(err)
+	default:
+		n, err := decodeNumber(key, value)
+		closer.Close()
+		if err != nil || n > format {
+			return fmt.Errorf("store of format %d (%v), this program knows %d", n, err, format)
+		}
+		if n == format {
+			return nil
+		}
+		if err := e.convert(ctx); err != nil {
+			return fmt.Errorf("store of format %d: %w", n, err)
+		}
 	}
-	defer closer.Close()
-	if n, err := decodeNumber(key, value); err != nil || n > format {
-		return fmt.Errorf("store of format %d (%v), this program knows %d", n, err, format)
-	}
-	return nil
+	b := e.db.NewBatch()
+	b.Set(key, encodeNumber(key, format), nil)
+	return e.commit(b, false)
 }
 
 // openRecords opens the Pebble database.
@@ -281,7 +300,18 @@ func (e *Engine) background() {
 		if err := e.Settle(); err != nil && ctx.Err() == nil {
 			e.o.Log.Error("syncing bodies failed", "error", err)
 		}
+		if err := e.Fold(ctx); err != nil && ctx.Err() == nil {
+			e.o.Log.Error("writing indexes anew failed", "error", err)
+		}
 		e.space.restore()
+	}
+}
+
+// poke has the background work at once.
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -388,6 +418,7 @@ func (e *Engine) abandon() {
 	if e.lock != nil {
 		e.lock.Close()
 	}
+	e.packer.close()
 	e.space.close()
 }
 

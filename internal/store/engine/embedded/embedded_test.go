@@ -14,11 +14,14 @@ func suite() enginetest.Suite {
 		Open: func(ctx context.Context, c enginetest.Config) (engine.Engine, error) {
 			return Open(ctx, Options{
 				FS: c.FS, Dir: "/store", Now: c.Now, Cache: 1 << 20, Ballast: -1, Reserve: -1,
-				manual: true, segment: 64 << 10, memTable: 128 << 10,
+				manual: true, fold: 3, segment: 64 << 10, memTable: 128 << 10,
 			})
 		},
 		Tend: func(ctx context.Context, e engine.Engine) error {
 			if err := e.(*Engine).Settle(); err != nil {
+				return err
+			}
+			if err := e.(*Engine).Fold(ctx); err != nil {
 				return err
 			}
 			return e.(*Engine).Reclaim(ctx)

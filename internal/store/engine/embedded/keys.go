@@ -27,10 +27,12 @@ const (
 const (
 	partRecord  = 'a'
 	partDetail  = 'd' // mailbox 4, uid 4
-	partEntry   = 'e' // mailbox 4, uid 4
+	partEntry   = 'e' // mailbox 4, uid 4: of format 1
+	partLog     = 'j' // mailbox 4, number 8: what one commit did to the index
 	partMailbox = 'm' // mailbox 4
 	partNote    = 'n' // mailbox 4, the note's key
-	partGone    = 'x' // mailbox 4, modseq 8, uid 4
+	partPage    = 'p' // mailbox 4, first uid 4: entries of the index
+	partGone    = 'x' // mailbox 4, modseq 8, first uid 4
 )
 
 // The kinds of owner in a reference.
@@ -101,17 +103,21 @@ func redoPlace(key []byte) (place, bool) {
 }
 
 // A suspect's key holds a count beside its time, so that clearing one never
-// clears a later suspicion of the same body.
+// clears a later suspicion of the same body. Its value names further bodies.
 func suspectKey(at int64, body mail.ID, count uint32) []byte {
 	key := append(numberKey(kindSuspect, uint64(at)), body[:]...)
 	return binary.BigEndian.AppendUint32(key, count)
 }
 
-func suspectOf(key []byte) (at int64, body mail.ID, ok bool) {
-	if len(key) != 1+8+16+4 {
-		return 0, mail.ID{}, false
+func suspectsOf(key, value []byte) (bodies []mail.ID, ok bool) {
+	if len(key) != 1+8+16+4 || len(value)%16 != 0 {
+		return nil, false
 	}
-	return int64(binary.BigEndian.Uint64(key[1:])), mail.ID(key[9:25]), true
+	bodies = append(bodies, mail.ID(key[9:25]))
+	for ; len(value) > 0; value = value[16:] {
+		bodies = append(bodies, mail.ID(value))
+	}
+	return bodies, true
 }
 
 // grave names a removed mailbox, or a removed account when all is set.

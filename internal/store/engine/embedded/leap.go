@@ -11,6 +11,14 @@ type span struct {
 	key      func(n uint64) []byte // the first key of a number
 	of       func(key []byte) uint64
 	max      uint64
+	bad      *broken // takes damaged records instead of their being set aside
+	hurt     func()  // is called when some are left out
+}
+
+func (r *span) miss() {
+	if r.hurt != nil {
+		r.hurt()
+	}
 }
 
 // leap moves an iterator that cannot be read after the last key to the next one

@@ -73,6 +73,13 @@ func (e *Engine) setAside(d *broken) {
 		return
 	}
 	b := e.db.NewBatch()
+	e.moveAside(b, d)
+	if err := e.commit(b, false); err != nil {
+		e.o.Log.Error("setting damaged records aside failed", "error", err)
+	}
+}
+
+func (e *Engine) moveAside(b *pebble.Batch, d *broken) {
 	for i, key := range d.keys {
 		value, closer, err := e.db.Get(key)
 		if err != nil {
@@ -86,9 +93,6 @@ func (e *Engine) setAside(d *broken) {
 		}
 		closer.Close()
 	}
-	if err := e.commit(b, false); err != nil {
-		e.o.Log.Error("setting damaged records aside failed", "error", err)
-	}
 }
 
 func (e *Engine) countDamaged() error {
@@ -101,14 +105,22 @@ func (e *Engine) countDamaged() error {
 // scan yields the records in a range, decoded. Damaged ones are left out and
 // set aside; any other error ends it.
 func scan[T any](ctx context.Context, e *Engine, r span, decode func(key, value []byte) (T, error), yield func(T, error) bool) {
+	scanAt(ctx, e, e.db, r, decode, yield)
+}
+
+// scanAt is scan on a snapshot.
+func scanAt[T any](ctx context.Context, e *Engine, at pebble.Reader, r span, decode func(key, value []byte) (T, error), yield func(T, error) bool) {
 	var none T
-	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: r.from, UpperBound: r.to})
+	it, err := at.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: r.from, UpperBound: r.to})
 	if err != nil {
 		yield(none, e.readError(err))
 		return
 	}
-	var bad broken
-	defer func() { e.setAside(&bad) }()
+	bad := r.bad
+	if bad == nil {
+		bad = &broken{}
+		defer func() { e.setAside(bad) }()
+	}
 	defer it.Close()
 	last := append(make([]byte, 0, 32), r.from...)
 	for n, ok := 0, it.First(); ok || it.Error() != nil; n, ok = n+1, it.Next() {
@@ -121,6 +133,7 @@ func scan[T any](ctx context.Context, e *Engine, r span, decode func(key, value 
 				yield(none, e.readError(err))
 				return
 			}
+			r.miss()
 			if !it.Valid() {
 				return
 			}
@@ -134,6 +147,7 @@ func scan[T any](ctx context.Context, e *Engine, r span, decode func(key, value 
 		got, err := decode(it.Key(), value)
 		if errors.Is(err, engine.ErrDamaged) {
 			bad.add(it.Key(), value, err)
+			r.miss()
 			continue
 		}
 		if !yield(got, err) {
@@ -264,14 +278,9 @@ func ofMailbox[T any](e *Engine, a engine.AccountID, m engine.MailboxID, run fun
 // Entries gives a mailbox's index by rising UID, starting at from.
 func (e *Engine) Entries(ctx context.Context, a engine.AccountID, m engine.MailboxID, from engine.UID) iter.Seq2[engine.Entry, error] {
 	return ofMailbox(e, a, m, func(yield func(engine.Entry, error) bool) {
-		r := span{
-			from: messageKey(a, partEntry, m, from),
-			to:   after(mailboxKey(a, partEntry, m)),
-			key:  func(n uint64) []byte { return messageKey(a, partEntry, m, engine.UID(n)) },
-			of:   func(key []byte) uint64 { return uint64(uidOf(key)) },
-			max:  math.MaxUint32,
-		}
-		scan(ctx, e, r, decodeEntry, yield)
+		at := e.db.NewSnapshot()
+		defer at.Close()
+		e.walk(ctx, at, mailboxRef{a, m}, from, true, yield)
 	})
 }
 
@@ -303,7 +312,7 @@ func (e *Engine) details(ctx context.Context, a engine.AccountID, m engine.Mailb
 			return
 		}
 		key := messageKey(a, partDetail, m, uid)
-		if !it.SeekGE(key) {
+		if !nextOrSeek(it, key) {
 			if err := it.Error(); pebble.IsCorruptionError(err) {
 				continue // reported when it was read; later ones may be well
 			} else if err != nil {
@@ -325,6 +334,20 @@ func (e *Engine) details(ctx context.Context, a engine.AccountID, m engine.Mailb
 	}
 }
 
+// nextOrSeek moves on to a key, which is mostly the next one.
+func nextOrSeek(it *pebble.Iterator, key []byte) bool {
+	for range 2 {
+		if !it.Valid() {
+			break
+		}
+		if bytes.Compare(it.Key(), key) >= 0 {
+			return true
+		}
+		it.Next()
+	}
+	return it.SeekGE(key)
+}
+
 // Expunged gives the UIDs expunged after a MODSEQ.
 func (e *Engine) Expunged(ctx context.Context, a engine.AccountID, m engine.MailboxID, since engine.ModSeq) iter.Seq2[engine.Expunged, error] {
 	return ofMailbox(e, a, m, func(yield func(engine.Expunged, error) bool) {
@@ -338,18 +361,55 @@ func (e *Engine) Expunged(ctx context.Context, a engine.AccountID, m engine.Mail
 			of:   func(key []byte) uint64 { return binary.BigEndian.Uint64(key[14:]) },
 			max:  math.MaxInt64, // RFC 7162 section 3.1.1: 63 bits
 		}
-		scan(ctx, e, r, decodeGone, yield)
+		scan(ctx, e, r, decodeGone, func(gone expunged, err error) bool {
+			if err != nil {
+				return yield(engine.Expunged{}, err)
+			}
+			for _, uid := range gone.uids {
+				if !yield(engine.Expunged{UID: uid, ModSeq: gone.at}, nil) {
+					return false
+				}
+			}
+			return true
+		})
 	})
 }
 
-func decodeGone(key, value []byte) (engine.Expunged, error) {
-	if _, err := unseal(key, value); err != nil {
-		return engine.Expunged{}, err
+// expunged are the messages that went with one commit.
+type expunged struct {
+	at   engine.ModSeq
+	uids []engine.UID
+}
+
+// encodeGone names the first UID in the key and the others in the record.
+func encodeGone(key []byte, uids []engine.UID) []byte {
+	b := append(make([]byte, 0, 8+2*len(uids)), recordVersion)
+	before := uids[0]
+	for _, uid := range uids[1:] {
+		b = binary.AppendUvarint(b, uint64(uid-before))
+		before = uid
+	}
+	return seal(key, b)
+}
+
+func decodeGone(key, value []byte) (expunged, error) {
+	raw, err := unseal(key, value)
+	if err != nil {
+		return expunged{}, err
 	}
 	if len(key) != 1+8+1+4+8+4 {
-		return engine.Expunged{}, fmt.Errorf("%w: key of %d octets", engine.ErrDamaged, len(key))
+		return expunged{}, fmt.Errorf("%w: key of %d octets", engine.ErrDamaged, len(key))
 	}
-	return engine.Expunged{UID: uidOf(key), ModSeq: engine.ModSeq(binary.BigEndian.Uint64(key[14:]))}, nil
+	gone := expunged{at: engine.ModSeq(binary.BigEndian.Uint64(key[14:])), uids: []engine.UID{uidOf(key)}}
+	f := fields{rest: raw}
+	for at := uint64(uidOf(key)); len(f.rest) > 0 && !f.bad; {
+		step := f.uint()
+		if at += step; step == 0 || at > math.MaxUint32 {
+			f.bad = true
+		}
+		gone.uids = append(gone.uids, engine.UID(at))
+	}
+	return gone, f.end()
 }
 
 // Items gives every queue item by rising ID.

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -159,54 +160,88 @@ func (e *Engine) bury(ctx context.Context, g grave) error {
 	if !e.graves.has(g) {
 		return nil
 	}
-	entries := partKey(g.account, partEntry)
+	boxes := []engine.MailboxID{g.mailbox}
 	ranges := [][]byte{accountKey(g.account)}
-	if !g.all {
-		entries = mailboxKey(g.account, partEntry, g.mailbox)
-		ranges = [][]byte{entries, mailboxKey(g.account, partDetail, g.mailbox), mailboxKey(g.account, partGone, g.mailbox)}
-	}
-	for next := entries; next != nil; {
-		b := e.db.NewBatch()
+	if g.all {
 		var err error
-		if next, err = e.buryStep(ctx, b, next, after(entries)); err != nil {
-			b.Close()
+		if boxes, err = e.boxesOf(g.account); err != nil {
 			return err
 		}
-		if next == nil {
-			for _, r := range ranges {
-				b.DeleteRange(r, after(r), nil)
+	} else {
+		ranges = nil
+		for _, part := range []byte{partPage, partLog, partDetail, partGone} {
+			ranges = append(ranges, mailboxKey(g.account, part, g.mailbox))
+		}
+	}
+	for _, m := range boxes {
+		for next := engine.UID(1); next != 0; {
+			b := e.db.NewBatch()
+			var err error
+			if next, err = e.buryStep(ctx, b, g.account, m, next); err != nil {
+				b.Close()
+				return err
 			}
-			b.Delete(g.key(), nil)
+			if err := e.commitWait(b); err != nil {
+				return err
+			}
 		}
-		if err := e.commitWait(b); err != nil {
-			return err
-		}
+	}
+	b := e.db.NewBatch()
+	for _, r := range ranges {
+		b.DeleteRange(r, after(r), nil)
+	}
+	b.Delete(g.key(), nil)
+	if err := e.commitWait(b); err != nil {
+		return err
+	}
+	for _, m := range boxes {
+		e.folds.forget(mailboxRef{g.account, m})
 	}
 	e.graves.remove(g)
 	return nil
 }
 
-// buryStep takes the references of some messages; next is where to go on, nil
-// at the end.
-func (e *Engine) buryStep(ctx context.Context, b *pebble.Batch, from, to []byte) (next []byte, err error) {
-	it, err := e.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: from, UpperBound: to})
-	if err != nil {
-		return nil, err
-	}
-	defer it.Close()
-	now := e.o.Now().UnixNano()
-	steps := 0
-	for ok := it.First(); ok; ok = it.Next() {
-		if steps++; steps > reclaimStep {
-			return slices.Clone(it.Key()), nil
+// boxesOf finds the mailboxes of an account that have an index, by their keys.
+func (e *Engine) boxesOf(a engine.AccountID) (boxes []engine.MailboxID, err error) {
+	for _, part := range []byte{partPage, partLog} {
+		all := partKey(a, part)
+		it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: after(all)})
+		if err != nil {
+			return nil, err
 		}
-		entry, err := decodeEntry(it.Key(), it.Value())
-		if a, m, ok := ownerOf(it.Key()); ok && err == nil {
-			b.Delete(messageRef(entry.Body, a, m, entry.UID), nil)
-			b.Set(suspectKey(now, entry.Body, e.suspects.Add(1)), nil, nil)
+		for ok := it.First(); ok; {
+			m := engine.MailboxID(binary.BigEndian.Uint32(it.Key()[10:]))
+			boxes = append(boxes, m)
+			ok = it.SeekGE(after(mailboxKey(a, part, m)))
+		}
+		if err := it.Close(); err != nil {
+			return nil, err
 		}
 	}
-	return nil, it.Error()
+	slices.Sort(boxes)
+	return slices.Compact(boxes), nil
+}
+
+// buryStep takes the references of some messages; next is where to go on, 0 at
+// the end.
+func (e *Engine) buryStep(ctx context.Context, b *pebble.Batch, a engine.AccountID, m engine.MailboxID, from engine.UID) (next engine.UID, err error) {
+	at := e.db.NewSnapshot()
+	defer at.Close()
+	var lost []mail.ID
+	e.walk(ctx, at, mailboxRef{a, m}, from, false, func(entry engine.Entry, werr error) bool {
+		if err = werr; err != nil {
+			return false
+		}
+		if len(lost) == reclaimStep {
+			next = entry.UID
+			return false
+		}
+		b.Delete(messageRef(entry.Body, a, m, entry.UID), nil)
+		lost = append(lost, entry.Body)
+		return true
+	})
+	e.suspect(b, lost)
+	return next, err
 }
 
 // freeBodies frees the suspects past grace that have no owner.
@@ -244,30 +279,41 @@ func (e *Engine) freeStep(ctx context.Context, b *pebble.Batch, until int64) (fi
 	for ok := it.First(); ok && steps < reclaimStep; ok = it.Next() {
 		steps++
 		b.Delete(it.Key(), nil)
-		_, id, ok := suspectOf(it.Key())
-		if !ok || freed[id] {
-			continue
+		bodies, _ := suspectsOf(it.Key(), it.Value())
+		for _, id := range bodies {
+			if freed[id] {
+				continue
+			}
+			file, err := e.free(b, id, freed)
+			if err != nil {
+				return nil, 0, err
+			}
+			if file {
+				files = append(files, id)
+			}
 		}
-		owned, err := e.owned(id)
-		if err != nil {
-			return nil, 0, err
-		}
-		if owned {
-			continue
-		}
-		l, err := e.locate(id)
-		if err != nil {
-			continue // freed before, or damaged: then its octets are kept
-		}
-		freed[id] = true
-		b.Delete(idKey(kindLocation, id), nil)
-		if l.own() {
-			files = append(files, id)
-		} else {
-			e.segments.bury(b, l.segment, frameHead+l.size)
-		}
+		steps += len(bodies)
 	}
 	return files, steps, it.Error()
+}
+
+// free frees a body that has no owner, and says whether it has a file.
+func (e *Engine) free(b *pebble.Batch, id mail.ID, freed map[mail.ID]bool) (file bool, err error) {
+	owned, err := e.owned(id)
+	if err != nil || owned {
+		return false, err
+	}
+	l, err := e.locate(id)
+	if err != nil {
+		return false, nil // freed before, or damaged: then its octets are kept
+	}
+	freed[id] = true
+	b.Delete(idKey(kindLocation, id), nil)
+	if l.own() {
+		return true, nil
+	}
+	e.segments.bury(b, l.segment, frameHead+l.stored)
+	return false, nil
 }
 
 // owned says whether anything names a body. It reads the newest state, not

@@ -20,7 +20,7 @@ func (e *Engine) redo(ctx context.Context) error {
 		}
 		count++
 		was, ok := redoPlace(key)
-		f, _, err := openFrame(value)
+		f, stored, err := openFrame(value)
 		if !ok || err != nil {
 			// The place may still hold the body: OpenBody will tell.
 			e.damaged.Add(1)
@@ -30,7 +30,9 @@ func (e *Engine) redo(ctx context.Context) error {
 		l, err := e.locate(f.id)
 		switch {
 		case errors.Is(err, engine.ErrDamaged):
-			l = location{size: f.size, sum: f.sum} // it is known again
+			if l, err = f.location(stored); err != nil { // it is known again
+				return err
+			}
 		case errors.Is(err, engine.ErrNotFound) || err == nil && (l.own() || l.place != was):
 			return nil // reclaimed or moved since
 		case err != nil:

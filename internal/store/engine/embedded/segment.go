@@ -115,10 +115,7 @@ func (s *segments) append(frame []byte) (place, error) {
 	}
 	c.size += int64(len(frame))
 	if c.size-c.synced > settleBytes {
-		select {
-		case s.e.wake <- struct{}{}:
-		default:
-		}
+		s.e.poke()
 	}
 	return at, nil
 }

@@ -281,8 +281,12 @@ func newAuthor(seed uint64, c *clock) *author {
 
 func (a *author) bytes(n int) []byte {
 	b := make([]byte, n)
+	mask := byte(0xff)
+	if n%2 == 0 { // half of them can be compressed
+		mask = 0x0f
+	}
 	for i := range b {
-		b[i] = byte(a.rng.Uint32())
+		b[i] = byte(a.rng.Uint32()) & mask
 	}
 	return b
 }

@@ -1,0 +1,399 @@
+package embedded
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"plic/internal/mail"
+	"plic/internal/store/engine"
+)
+
+// A mailbox's index is pages of some hundred messages each, and a log of what
+// has changed since they were written: one record for each commit, however many
+// messages it changes. Who reads the index reads the log first and lays it over
+// the pages. Now and then the log is folded into them, see fold.go.
+const (
+	pageSize  = 512               // messages of a full page
+	pageLimit = pageSize * 5 / 4  // a longer one is split
+	pageCost  = 1 + 16 + 6*3 + 16 // about the octets of a message in a page
+)
+
+func pageKey(a engine.AccountID, m engine.MailboxID, first engine.UID) []byte {
+	return messageKey(a, partPage, m, first)
+}
+
+func logKey(a engine.AccountID, m engine.MailboxID, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(mailboxKey(a, partLog, m), seq)
+}
+
+// logSeq is the last part of a log record's key.
+func logSeq(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }
+
+// Columns: what of neighbours is alike stands together, as differences.
+
+func appendUIDs[T any](b []byte, list []T, uid func(*T) engine.UID) []byte {
+	before := engine.UID(0)
+	for i := range list {
+		u := uid(&list[i])
+		b = binary.AppendUvarint(b, uint64(u-before))
+		before = u
+	}
+	return b
+}
+
+func plainUID(u *engine.UID) engine.UID     { return *u }
+func entryUID(e *engine.Entry) engine.UID   { return e.UID }
+func addedUID(m *engine.Message) engine.UID { return m.UID }
+
+// appendMarks writes MODSEQs and flags, of which mostly many are the same.
+func appendMarks(b []byte, n int, at func(int) *engine.Entry) []byte {
+	for i := 0; i < n; {
+		e, run := at(i), 1
+		for i+run < n && at(i+run).ModSeq == e.ModSeq && at(i+run).Flags == e.Flags {
+			run++
+		}
+		b = binary.AppendUvarint(b, uint64(run))
+		b = binary.AppendUvarint(b, uint64(e.ModSeq))
+		b = binary.AppendUvarint(b, uint64(e.Flags))
+		i += run
+	}
+	return b
+}
+
+// appendRest writes what of entries never changes.
+func appendRest(b []byte, n int, at func(int) *engine.Entry) []byte {
+	var internal, saved int64
+	for i := range n {
+		e := at(i)
+		b = binary.AppendVarint(b, e.Size)
+		b = binary.AppendVarint(b, e.Internal-internal)
+		b = binary.AppendVarint(b, e.Saved-saved)
+		b = append(b, e.Body[:]...)
+		internal, saved = e.Internal, e.Saved
+	}
+	return b
+}
+
+// uids reads n UIDs that rise.
+func (f *fields) uids(n uint64) []engine.UID {
+	if n > uint64(len(f.rest)) {
+		f.bad = true
+		return nil
+	}
+	out := make([]engine.UID, n)
+	before := uint64(0)
+	for i := range out {
+		step := f.uint()
+		if before += step; before > math.MaxUint32 || step == 0 && i > 0 {
+			f.bad = true
+			return nil
+		}
+		out[i] = engine.UID(before)
+	}
+	return out
+}
+
+func (f *fields) marks(list []engine.Entry) {
+	for len(list) > 0 && !f.bad {
+		run := f.uint()
+		modSeq, flags := engine.ModSeq(f.uint()), engine.Flags(f.uint())
+		if run == 0 || run > uint64(len(list)) {
+			f.bad = true
+			return
+		}
+		for i := range list[:run] {
+			list[i].ModSeq, list[i].Flags = modSeq, flags
+		}
+		list = list[run:]
+	}
+}
+
+func (f *fields) int() int64 {
+	n, width := binary.Varint(f.rest)
+	if width <= 0 {
+		f.bad = true
+		return 0
+	}
+	f.rest = f.rest[width:]
+	return n
+}
+
+// entries reads n entries: UIDs, marks and the rest.
+func (f *fields) entries(n uint64) []engine.Entry {
+	uids := f.uids(n)
+	if f.bad {
+		return nil
+	}
+	list := make([]engine.Entry, len(uids))
+	f.marks(list)
+	var internal, saved int64
+	for i := range list {
+		e := &list[i]
+		e.UID = uids[i]
+		e.Size = f.int()
+		internal += f.int()
+		saved += f.int()
+		e.Internal, e.Saved = internal, saved
+		if id := f.take(len(e.Body)); id != nil {
+			e.Body = mail.ID(id)
+		}
+	}
+	return list
+}
+
+// encodePage writes a page. Its entries rise.
+func encodePage(key []byte, list []engine.Entry) []byte {
+	b := append(make([]byte, 0, 16+pageCost*len(list)), recordVersion)
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	b = appendUIDs(b, list, entryUID)
+	at := func(i int) *engine.Entry { return &list[i] }
+	return seal(key, appendRest(appendMarks(b, len(list), at), len(list), at))
+}
+
+func decodePage(key, record []byte) ([]engine.Entry, error) {
+	raw, err := unseal(key, record)
+	if err != nil {
+		return nil, err
+	}
+	f := fields{rest: raw}
+	list := f.entries(f.uint())
+	return list, f.end()
+}
+
+// indexChange is a record of the log: what one commit did to an index.
+type indexChange struct {
+	seq    uint64
+	add    []engine.Entry
+	update []engine.Entry // UID, ModSeq and Flags
+	gone   []engine.UID
+}
+
+func (c *indexChange) size() int { return len(c.add) + len(c.update) + len(c.gone) }
+
+// encodeChange writes a record of the log. UIDs rise in each of its parts.
+func encodeChange(key []byte, m *engine.MailboxChange) []byte {
+	b := append(make([]byte, 0, 32+pageCost*len(m.Add)+8*len(m.Update)+2*len(m.Expunge)), recordVersion)
+	b = binary.AppendUvarint(b, uint64(len(m.Add)))
+	b = appendUIDs(b, m.Add, addedUID)
+	at := func(i int) *engine.Entry { return &m.Add[i].Entry }
+	b = appendRest(appendMarks(b, len(m.Add), at), len(m.Add), at)
+	b = binary.AppendUvarint(b, uint64(len(m.Update)))
+	b = appendUIDs(b, m.Update, entryUID)
+	b = appendMarks(b, len(m.Update), func(i int) *engine.Entry { return &m.Update[i] })
+	b = binary.AppendUvarint(b, uint64(len(m.Expunge)))
+	return seal(key, appendUIDs(b, m.Expunge, plainUID))
+}
+
+func decodeChange(key, record []byte) (indexChange, error) {
+	raw, err := unseal(key, record)
+	if err != nil {
+		return indexChange{}, err
+	}
+	if len(key) != 1+8+1+4+8 {
+		return indexChange{}, fmt.Errorf("%w: key of %d octets", engine.ErrDamaged, len(key))
+	}
+	f := fields{rest: raw}
+	c := indexChange{seq: logSeq(key)}
+	c.add = f.entries(f.uint())
+	uids := f.uids(f.uint())
+	c.update = make([]engine.Entry, len(uids))
+	f.marks(c.update)
+	for i := range c.update {
+		c.update[i].UID = uids[i]
+	}
+	c.gone = f.uids(f.uint())
+	return c, f.end()
+}
+
+// overlay is what the log says of messages since the pages were written.
+type overlay struct {
+	over    map[engine.UID]change1
+	order   []engine.UID // its keys, rising
+	records int
+	last    uint64 // the newest record
+	bad     broken // records that were left out
+	hurt    bool   // some could not be read
+}
+
+// change1 is what became of one message.
+type change1 struct {
+	entry engine.Entry
+	kind  changeKind
+}
+
+type changeKind uint8
+
+const (
+	marked  changeKind = iota // new flags and MODSEQ
+	put                       // a new message
+	expunge                   // it went
+)
+
+// overlay reads the log of a mailbox.
+func (e *Engine) overlay(ctx context.Context, at pebble.Reader, a engine.AccountID, m engine.MailboxID) (*overlay, error) {
+	o := &overlay{}
+	r := span{
+		from: mailboxKey(a, partLog, m), to: after(mailboxKey(a, partLog, m)),
+		key: func(n uint64) []byte { return logKey(a, m, n) }, of: logSeq, max: math.MaxInt64,
+		bad: &o.bad, hurt: func() { o.hurt = true },
+	}
+	var failed error
+	scanAt(ctx, e, at, r, decodeChange, func(c indexChange, err error) bool {
+		if failed = err; err == nil {
+			o.take(&c)
+		}
+		return err == nil
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	o.sort()
+	return o, nil
+}
+
+func (o *overlay) sort() {
+	o.order = make([]engine.UID, 0, len(o.over))
+	for uid := range o.over {
+		o.order = append(o.order, uid)
+	}
+	slices.Sort(o.order)
+}
+
+func (o *overlay) take(c *indexChange) {
+	o.records++
+	o.last = c.seq
+	if o.over == nil {
+		o.over = make(map[engine.UID]change1, c.size())
+	}
+	for i := range c.add {
+		o.over[c.add[i].UID] = change1{c.add[i], put}
+	}
+	for _, u := range c.update {
+		now, ok := o.over[u.UID]
+		if !ok || now.kind == expunge {
+			now = change1{u, marked}
+		}
+		now.entry.ModSeq, now.entry.Flags = u.ModSeq, u.Flags
+		o.over[u.UID] = now
+	}
+	for _, uid := range c.gone {
+		o.over[uid] = change1{kind: expunge}
+	}
+}
+
+// merge lays the changes of some UIDs over a part of the pages.
+func (o *overlay) merge(page []engine.Entry, uids []engine.UID, yield func(engine.Entry) bool) bool {
+	for i := 0; i < len(page) || len(uids) > 0; {
+		if len(uids) == 0 || i < len(page) && page[i].UID < uids[0] {
+			if !yield(page[i]) {
+				return false
+			}
+			i++
+			continue
+		}
+		c := o.over[uids[0]]
+		there := i < len(page) && page[i].UID == uids[0]
+		if c.kind == marked {
+			if there {
+				was := page[i]
+				was.ModSeq, was.Flags = c.entry.ModSeq, c.entry.Flags
+				c.entry = was
+			} else {
+				c.kind = expunge // a change of what is not there
+			}
+		}
+		if there {
+			i++
+		}
+		uids = uids[1:]
+		if c.kind != expunge && !yield(c.entry) {
+			return false
+		}
+	}
+	return true
+}
+
+// before splits rising UIDs at the first that is not below another.
+func before(uids []engine.UID, limit engine.UID) (below, rest []engine.UID) {
+	i, _ := slices.BinarySearch(uids, limit)
+	return uids[:i], uids[i:]
+}
+
+// pageOf is the key of the page that a UID is in, if it is there.
+func (e *Engine) pageOf(at pebble.Reader, a engine.AccountID, m engine.MailboxID, uid engine.UID) ([]byte, error) {
+	all := mailboxKey(a, partPage, m)
+	if uid == 0 {
+		return all, nil
+	}
+	it, err := at.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: after(all)})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	if it.SeekLT(pageKey(a, m, uid)); it.Valid() {
+		return slices.Clone(it.Key()), nil
+	}
+	return all, it.Error()
+}
+
+// find gives the entries of some UIDs, which rise.
+func (e *Engine) find(ctx context.Context, at pebble.Reader, a engine.AccountID, m engine.MailboxID, uids []engine.UID) ([]engine.Entry, error) {
+	var found []engine.Entry
+	o, err := e.overlay(ctx, at, a, m)
+	if err != nil {
+		return nil, err
+	}
+	all := mailboxKey(a, partPage, m)
+	it, err := at.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: after(all)})
+	if err != nil {
+		return nil, e.readError(err)
+	}
+	defer it.Close()
+	for len(uids) > 0 {
+		page, limit, err := pageAt(it, a, m, uids[0])
+		if err != nil {
+			e.o.Log.Error("a page of an index cannot be read", "account", a, "mailbox", m, "uid", uids[0], "error", err)
+		}
+		mine, rest := before(uids, limit)
+		uids = rest
+		_, changed := before(o.order, mine[0])
+		changed, _ = before(changed, mine[len(mine)-1]+1)
+		o.merge(page, changed, func(entry engine.Entry) bool {
+			_, mine = before(mine, entry.UID)
+			if len(mine) > 0 && mine[0] == entry.UID {
+				found = append(found, entry)
+			}
+			return len(mine) > 0
+		})
+	}
+	return found, nil
+}
+
+// pageAt reads the page that a UID is in, if it is there, and gives the first
+// UID that another page may hold.
+func pageAt(it *pebble.Iterator, a engine.AccountID, m engine.MailboxID, uid engine.UID) (page []engine.Entry, limit engine.UID, err error) {
+	limit = math.MaxUint32
+	if it.SeekLT(messageAfter(a, m, uid)); it.Valid() {
+		var value []byte
+		if value, err = it.ValueAndErr(); err == nil {
+			page, err = decodePage(it.Key(), value)
+		}
+		it.Next()
+	} else if err = it.Error(); err == nil {
+		it.First()
+	}
+	if it.Valid() {
+		limit = uidOf(it.Key())
+	}
+	return page, max(limit, uid+1), err
+}
+
+// messageAfter is the key behind that of a page which begins with the UID.
+func messageAfter(a engine.AccountID, m engine.MailboxID, uid engine.UID) []byte {
+	return append(pageKey(a, m, uid), 0)
+}
