@@ -80,6 +80,8 @@ func (r *Reporter) Report(item *mail.Item, fates []mail.Fate) (mail.Report, bool
 		Received: now,
 		Priority: item.Envelope.Priority, // RFC 6710 section 4.6
 		Origin:   mail.Origin{Service: "local"},
+
+		RequireTLS: item.Envelope.RequireTLS, // RFC 8689 section 5: what must not leak, leaks by its return
 	}
 	if slices.ContainsFunc(raw, func(c byte) bool { return c >= 0x80 }) {
 		envelope.Kind = mail.Body8Bit
@@ -142,7 +144,8 @@ func (r *Reporter) compose(item *mail.Item, fates []mail.Fate, o original, id ma
 	}
 	// Only a failure returns the message itself: RFC 3461 section 4.3.
 	notice.Original, notice.Full = o.header, false
-	if fates[0].Kind == mail.NotifyFailure && !strings.EqualFold(env.Ret, "HDRS") && o.whole != nil {
+	if fates[0].Kind == mail.NotifyFailure && !strings.EqualFold(env.Ret, "HDRS") && !env.RequireTLS && // RFC 8689 section 5
+		o.whole != nil {
 		notice.Original, notice.Full = o.whole, true
 	}
 	return notice.Compose()

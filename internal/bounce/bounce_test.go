@@ -321,6 +321,21 @@ func TestReturned(t *testing.T) {
 	}
 }
 
+// RFC 8689 section 5: what goes back of a message with REQUIRETLS needs it too,
+// and has no body whatever was asked for.
+func TestRequireTLS(t *testing.T) {
+	it := item()
+	it.Envelope.Ret, it.Envelope.RequireTLS = "FULL", true
+	r, due := reporter(lunch).Report(it, mail.NotifyFailure, []mail.ItemRcpt{rcpt("bob@example.com", "", mail.Reply(550, "5.7.30", "x"), 0)})
+	if !due {
+		t.Fatal("no report")
+	}
+	m, _ := open(t, r)
+	if p := m.Root.Children[2]; !r.Envelope.RequireTLS || p.Subtype != "rfc822-headers" {
+		t.Errorf("REQUIRETLS %v, returned as %s", r.Envelope.RequireTLS, p.Subtype)
+	}
+}
+
 // TestStrangersWords: nothing that strangers say adds a line to the report or
 // its header (P7).
 func TestStrangersWords(t *testing.T) {

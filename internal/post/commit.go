@@ -77,6 +77,7 @@ func (p *Office) post(ctx context.Context, j *job) ([]mail.Outcome, error) {
 	if err != nil {
 		return nil, storage("read the message", err)
 	}
+	j.env.TLSOptional = !j.env.RequireTLS && tlsOptional(msg)
 	plan := p.plan(ctx, j.env, msg, j.item != nil)
 	if !j.each() {
 		if err := plan.refusal(); err != nil {

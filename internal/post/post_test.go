@@ -330,6 +330,32 @@ func TestSuccessIsReportedWhenAskedFor(t *testing.T) {
 	}
 }
 
+// What a message wants of TLS stays with it in the queue, RFC 8689. REQUIRETLS
+// outdoes the field of the header.
+func TestTLSRequired(t *testing.T) {
+	for _, c := range []struct {
+		fields   string
+		require  bool
+		optional bool
+	}{
+		{"", false, false}, {"TLS-Required: No\r\n", false, true}, {"tls-required:  no \r\n", false, true},
+		{"TLS-Required: No\r\n", true, false}, {"TLS-Required: Yes\r\n", false, false},
+		{"TLS-Required: No\r\nTLS-Required: No\r\n", false, false}, {"TLS-Required: No\r\nTLS-Required: x\r\n", false, false},
+	} {
+		o := newOffice(t)
+		env := envelope("ann@here.test", "out@there.test")
+		env.Origin.Account = "ann@here.test"
+		env.RequireTLS = c.require
+		if _, err := o.post(env, c.fields+letter); err != nil {
+			t.Fatal(err)
+		}
+		items := o.items()
+		if len(items) != 1 || items[0].Envelope.RequireTLS != c.require || items[0].Envelope.TLSOptional != c.optional {
+			t.Errorf("%q, REQUIRETLS %v: %+v", c.fields, c.require, items)
+		}
+	}
+}
+
 func TestLoopEnds(t *testing.T) {
 	o := newOffice(t)
 	_, err := o.post(envelope("x@there.test", "ann@here.test"), "Delivered-To: ann@here.test\r\n"+letter)

@@ -65,6 +65,9 @@ func (s *session) offers() []string {
 	if s.tls == nil && s.s.tlsConfig(s.kind) != nil {
 		lines = append(lines, "STARTTLS")
 	}
+	if s.tls != nil {
+		lines = append(lines, "REQUIRETLS") // RFC 8689 section 3
+	}
 	if s.account == "" {
 		if names := s.mechanisms(); len(names) > 0 {
 			lines = append(lines, "AUTH "+strings.Join(names, " "))

@@ -15,6 +15,7 @@ var (
 	badTooLarge = mail.Reply(552, "5.3.4", "the message is larger than we take")
 	badTiming   = mail.Reply(555, "5.5.4", "MT-PRIORITY, HOLDFOR, HOLDUNTIL and BY are for those who have said AUTH")
 	badHold     = mail.Reply(501, "5.5.4", "the message would be held too long")
+	badClear    = mail.Reply(555, "5.7.4", "REQUIRETLS is for sessions with TLS")
 	badBinary   = mail.Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME")
 )
 
@@ -55,6 +56,8 @@ func (s *session) sender(m smtp.MailFrom) error {
 	switch {
 	case m.Body == mail.BodyBinary:
 		return badBinary
+	case m.RequireTLS && s.tls == nil:
+		return badClear
 	case m.Size > s.s.o.Limits.Message:
 		return badTooLarge
 	case s.account == "" && (m.Priority != 0 || m.HoldFor != 0 || !m.HoldUntil.IsZero() || m.By.Mode != 0):
@@ -77,7 +80,7 @@ func (s *session) envelope(m smtp.MailFrom) *mail.Envelope {
 	}
 	return &mail.Envelope{
 		ID: mail.NewID(now), From: m.From, Kind: m.Body, UTF8: m.UTF8, Ret: m.Ret,
-		EnvelopeID: m.EnvelopeID, Size: m.Size, Received: now, Priority: m.Priority, Release: release, By: by,
+		RequireTLS: m.RequireTLS, EnvelopeID: m.EnvelopeID, Size: m.Size, Received: now, Priority: m.Priority, Release: release, By: by,
 		Origin: mail.Origin{
 			Conn: s.id, Service: s.kind.String(), Protocol: s.protocol(m.UTF8),
 			Remote: s.remote, Local: s.ours, Name: s.known.Name, Helo: s.helo,
