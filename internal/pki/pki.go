@@ -6,8 +6,6 @@ package pki
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,10 +21,11 @@ import (
 	"plic/internal/vfs"
 )
 
-// The files in the directory. The first two hold private keys.
+// The files in the directory. All but the last hold private keys.
 const (
 	AuthorityFile = "ca-key.pem"   // the authority's certificate and key
 	HostFile      = "host-key.pem" // the host's
+	NextFile      = "next-key.pem" // the key that comes after the host's, for TLSA records
 	PublicFile    = "ca.pem"       // the authority's certificate, to give to clients
 )
 
@@ -52,25 +51,49 @@ func Ensure(fs vfs.FS, dir string, hosts []string, now time.Time) (*tls.Certific
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := read(fs, fs.PathJoin(dir, HostFile))
-	if err != nil {
+	old, err := Load(fs, dir, HostFile)
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, nil, fmt.Errorf("host certificate: %w", err)
 	}
-	if cert, err := tls.X509KeyPair(text, text); err == nil && ca.serves(cert.Leaf, hosts, now) {
-		return &cert, ca.PEM(), nil
+	if old != nil && ca.serves(old.Leaf, hosts, now) {
+		return old, ca.PEM(), nil
 	}
-	cert, err := ca.Issue(hosts, now)
+	var key crypto.Signer
+	if old != nil {
+		key, _ = old.PrivateKey.(crypto.Signer) // stays, so that TLSA records stay true
+	}
+	cert, err := ca.renew(fs, dir, hosts, key, now)
+	return cert, ca.PEM(), err
+}
+
+// Rotate makes a host's certificate with the key of NextFile, whose TLSA record
+// should have stood beside the old one's for a while, and a new next key.
+func Rotate(fs vfs.FS, dir string, hosts []string, now time.Time) (*tls.Certificate, error) {
+	ca, err := Open(fs, dir, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	text, err = encode(cert.Leaf, cert.PrivateKey)
+	key, err := Next(fs, dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := write(fs, dir, HostFile, text, true); err != nil {
-		return nil, nil, fmt.Errorf("host certificate: %w", err)
+	cert, err := ca.renew(fs, dir, hosts, key, now)
+	if err != nil {
+		return nil, err
 	}
-	return cert, ca.PEM(), nil
+	return cert, Forget(fs, dir)
+}
+
+// renew issues and keeps a host's certificate, with a new key if there is none.
+func (a *Authority) renew(fs vfs.FS, dir string, hosts []string, key crypto.Signer, now time.Time) (*tls.Certificate, error) {
+	cert, err := a.issue(hosts, key, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := Save(fs, dir, HostFile, cert); err != nil {
+		return nil, fmt.Errorf("host certificate: %w", err)
+	}
+	return cert, nil
 }
 
 // Open gives the authority of the directory, made anew if there is none or it
@@ -96,7 +119,7 @@ func Open(fs vfs.FS, dir string, now time.Time) (*Authority, error) {
 		if ca, err = newAuthority(now); err != nil {
 			return nil, err
 		}
-		if text, err = encode(ca.cert, ca.key); err != nil {
+		if text, err = encode([][]byte{ca.cert.Raw}, ca.key); err != nil {
 			return nil, err
 		}
 		if err := write(fs, dir, AuthorityFile, text, true); err != nil {
@@ -114,7 +137,7 @@ func Open(fs vfs.FS, dir string, now time.Time) (*Authority, error) {
 }
 
 func newAuthority(now time.Time) (*Authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := NewKey()
 	if err != nil {
 		return nil, err
 	}
@@ -126,14 +149,20 @@ func newAuthority(now time.Time) (*Authority, error) {
 	return &Authority{cert, key}, err
 }
 
-// Issue makes a certificate for the hosts, names or addresses.
+// Issue makes a certificate for the hosts, names or addresses, with a new key.
 func (a *Authority) Issue(hosts []string, now time.Time) (*tls.Certificate, error) {
+	return a.issue(hosts, nil, now)
+}
+
+func (a *Authority) issue(hosts []string, key crypto.Signer, now time.Time) (*tls.Certificate, error) {
 	if len(hosts) == 0 {
 		return nil, errors.New("certificate: no host to make it for")
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
+	if key == nil {
+		var err error
+		if key, err = NewKey(); err != nil {
+			return nil, err
+		}
 	}
 	template := template(hosts[0], now, hostLife)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
@@ -187,14 +216,4 @@ func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypt
 		return nil, fmt.Errorf("make certificate: %w", err)
 	}
 	return x509.ParseCertificate(der)
-}
-
-// encode puts certificate and key into one file, so that they never differ.
-func encode(cert *x509.Certificate, key crypto.PrivateKey) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...), nil
 }

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -63,6 +64,44 @@ func TestEnsure(t *testing.T) {
 		if public, err := read(fs, "data/tls/"+PublicFile); err != nil || !bytes.Equal(public, pem) || bytes.Contains(public, []byte("PRIVATE")) {
 			t.Errorf("%s: %s holds %s %v", tc.name, PublicFile, public, err)
 		}
+	}
+}
+
+// TLSA records of a key stay true over renewals; the next key is there before
+// it is needed, and is the one that comes.
+func TestKeysAndRenewal(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMemory()
+	key := func(c *tls.Certificate) string { return string(c.Leaf.RawSubjectPublicKeyInfo) }
+	first, _ := ensure(t, fs, []string{"mx.plic.test"}, now)
+	renewed, _ := ensure(t, fs, []string{"mx.plic.test"}, now.Add(hostLife*3/4))
+	if bytes.Equal(renewed.Leaf.Raw, first.Leaf.Raw) || key(renewed) != key(first) {
+		t.Error("a renewal did not keep the key")
+	}
+	next, err := Next(fs, "data/tls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotated, err := Rotate(fs, "data/tls", []string{"mx.plic.test"}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(next.Public())
+	if err != nil || key(rotated) != string(spki) || key(rotated) == key(first) {
+		t.Errorf("the key after the rotation is not the one that was next: %v", err)
+	}
+	after, _ := ensure(t, fs.CrashClone(vfs.CrashConfig{}), []string{"mx.plic.test"}, now)
+	if key(after) != key(rotated) {
+		t.Error("the rotation did not last")
+	}
+	if again, err := Next(fs, "data/tls"); err != nil || next.(*ecdsa.PrivateKey).Equal(again) {
+		t.Errorf("the next key is still the one in use: %v", err)
+	}
+	if err := write(fs, "data/tls", NextFile, []byte("rubbish"), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Next(fs, "data/tls"); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a damaged next key: %v", err)
 	}
 }
 
