@@ -86,6 +86,13 @@ func setDefault[T comparable](v *T, to T) {
 	}
 }
 
+// Fresh is the same client without its cache, for what was just changed.
+func (c *Client) Fresh() *Client {
+	fresh := *c
+	fresh.cache = nil
+	return &fresh
+}
+
 // ServerAddress adds port 53 to the address of a server that has none.
 func ServerAddress(text string) string {
 	if addr, err := netip.ParseAddr(text); err == nil {

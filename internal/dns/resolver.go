@@ -6,7 +6,8 @@
 //
 // RFC 1034 and 1035, RFC 2308 (negative answers), RFC 3596 (AAAA), RFC 5452
 // (resilience to forgery), RFC 6698 (TLSA), RFC 6840 section 5.7 (AD),
-// RFC 6891 (EDNS0), RFC 7505 (null MX), RFC 7766 (TCP).
+// RFC 6891 (EDNS0), RFC 7505 (null MX), RFC 7766 (TCP); RFC 2136 (updates, for
+// proofs to an authority), RFC 8945 (TSIG).
 package dns
 
 import (

@@ -106,6 +106,9 @@ func (s *Server) answer(query []byte, network string) [][]byte {
 	if q.Unpack(query) != nil || len(q.Question) != 1 || q.Response {
 		return nil
 	}
+	if q.Opcode == wire.OpcodeUpdate {
+		return [][]byte{s.update(query, &q)}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name, edns := key(q.Question[0].Name), uint16(0)

@@ -58,6 +58,7 @@ type Server struct {
 	records map[string][]wire.RR
 	faults  map[string]Fault
 	ad      map[string]bool
+	updates updates
 	queries []Query
 	conns   map[net.Conn]bool
 	closed  bool
@@ -161,14 +162,17 @@ func (s *Server) Add(records ...string) error {
 		if rr, err = wired(rr); err != nil {
 			return fmt.Errorf("record %q: %w", text, err)
 		}
-		name := key(rr.Header().Name)
-		s.records[name] = append(s.records[name], rr)
-		for at := name; at != ""; {
-			s.zones[at] = true
-			_, at, _ = strings.Cut(at, ".")
-		}
+		s.insert(key(rr.Header().Name), rr)
 	}
 	return nil
+}
+
+func (s *Server) insert(name string, rr wire.RR) {
+	s.records[name] = append(s.records[name], rr)
+	for at := name; at != ""; {
+		s.zones[at] = true
+		_, at, _ = strings.Cut(at, ".")
+	}
 }
 
 // wired spells the names of a record as those of questions are spelt.
