@@ -11,9 +11,9 @@ import (
 
 func (a *app) tlsCommand() *cobra.Command {
 	return group(&cobra.Command{
-		Use: "tls", Short: "TLS with other servers",
-		Example: "  plic tls policy example.net\n  plic tls forget example.net",
-	}, a.tlsPolicy(), a.tlsForget())
+		Use: "tls", Short: "TLS with other servers, theirs and ours",
+		Example: "  plic tls policy example.net\n  plic tls records",
+	}, a.tlsPolicy(), a.tlsForget(), a.tlsRecords(), a.tlsRotate())
 }
 
 func (a *app) tlsPolicy() *cobra.Command {
@@ -81,4 +81,53 @@ for it, and their MTA-STS policy, which is fetched again if there still is one.`
 			})
 		},
 	}
+}
+
+func (a *app) tlsRecords() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use: "records", Short: "What the DNS should say of our TLS",
+		Long: `Print the records to publish: TLSA for the key of the certificate that is shown and
+for the one that comes after it (DANE counts where the zone is signed), and the TXT
+records of our domains' MTA-STS policy. A renewal keeps the key. The last column says
+whether the DNS has the record.`,
+		Example: "  plic tls records\n  plic tls records --json",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				return list(a, o.TLS.Records(c.Context()), "There are no records to publish.", []string{"NAME", "TYPE", "VALUE", "IN DNS", "FOR"}, func(r control.Record) []string {
+					value, published := r.Value, "no"
+					if r.Type == "TXT" {
+						value = `"` + value + `"`
+					}
+					if r.Published {
+						published = "yes"
+					}
+					return []string{r.Name + ".", r.Type, value, published, r.Why}
+				})
+			})
+		},
+	})
+}
+
+func (a *app) tlsRotate() *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use: "rotate", Short: "Go over to the next key",
+		Long: `Get a certificate with the next key, whose TLSA record must have been published long
+enough for all to know it (see plic tls records), and make a new next key. The record
+of the old key can be taken away afterwards.`,
+		Example: "  plic tls rotate",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				if err := o.TLS.Rotate(c.Context(), force); err != nil {
+					return err
+				}
+				fmt.Fprintln(a.err, "the certificate has the next key now; see plic tls records")
+				return nil
+			})
+		},
+	}
+	c.Flags().BoolVar(&force, "force", false, "although the record of the next key is not published")
+	return c
 }

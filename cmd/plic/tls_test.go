@@ -21,8 +21,17 @@ func TestTLSCommands(t *testing.T) {
 			Needs: "TLS with the right certificate", Evidence: []string{"TLSA of _25._tcp.mx.example.net, validated: 3 1 1 ab", "the host must show what a TLSA record names"}},
 		{Domain: "example.net", Host: "mx2.example.net", Policy: "dane: x", Needs: "no mail goes there now", Refused: "451 4.7.5 \x1b[2J"},
 	}}
+	site.Records = []control.Record{
+		{Name: "_25._tcp.mx.example.org", Type: "TLSA", Value: "3 1 1 ab", Why: "the key", Published: true},
+		{Name: "_mta-sts.example.org", Type: "TXT", Value: "v=STSv1; id=1", Why: "the policy"},
+	}
 	dir := serve(t, site)
 	for _, x := range []step{
+		{"tls records", "", 0, "NAME                      TYPE  VALUE            IN DNS  FOR\n_25._tcp.mx.example.org.  TLSA  3 1 1 ab         yes     the key\n" +
+			"_mta-sts.example.org.     TXT   \"v=STSv1; id=1\"  no      the policy\n", ""},
+		{"tls records --json", "", 0, `"value":"3 1 1 ab","why":"the key","published":true}`, ""},
+		{"tls rotate", "", 1, "", "a record is missing"},
+		{"tls rotate --force", "", 0, "", "the certificate has the next key now"},
 		{"tls policy example.net", "", 0, "domain     example.net\nhost       mx.example.net\naddresses  192.0.2.1, 2001:db8::1\npolicy     dane: 1 TLSA of mx.example.net\n" +
 			"needs      TLS with the right certificate\nbecause    TLSA of _25._tcp.mx.example.net, validated: 3 1 1 ab\n           the host must show what a TLSA record names\n\n", ""},
 		{"tls policy example.net", "", 0, `mail gets  451 4.7.5 \u001b[2J`, ""},
@@ -34,7 +43,7 @@ func TestTLSCommands(t *testing.T) {
 	} {
 		x.check(t, plic(t, dir, "", strings.Fields(x.args)...))
 	}
-	if !slices.Contains(site.Calls, "forget example.net") {
+	if !slices.Contains(site.Calls, "forget example.net") || !slices.Contains(site.Calls, "rotate") {
 		t.Errorf("the server was told %v", site.Calls)
 	}
 }

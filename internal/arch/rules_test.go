@@ -60,6 +60,7 @@ func rules() map[string]rule {
 		"auth":             {ground, "directory journal mail sasl"},
 		"pki":              {ground, "vfs"},
 		"table":            {ground, "vfs"},
+		"acme":             {ground, "dns pki vfs"},
 		"tlspolicy":        {ground, "dane dns mail mtasts tlsrpt"},
 		"serve":            {ground, ""},
 		"spf":              {ground, "dns"},
@@ -84,8 +85,8 @@ func rules() map[string]rule {
 		"pop3d": {read, "auth journal lang mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},
-		"server": {assembly, "auth bounce config control deliver/pipe deliver/remote directory directory/native dns imapd journal " +
-			"mail message pki pop3d post queue route sasl serve smtp smtpd srs store store/engine store/engine/embedded table tlspolicy vfs"},
+		"server": {assembly, "acme auth bounce config control dane deliver/pipe deliver/remote directory directory/native dns imapd journal " +
+			"mail message mtasts pki pop3d post queue route sasl serve smtp smtpd srs store store/engine store/engine/embedded table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

@@ -326,7 +326,7 @@ func TestReturned(t *testing.T) {
 func TestRequireTLS(t *testing.T) {
 	it := item()
 	it.Envelope.Ret, it.Envelope.RequireTLS = "FULL", true
-	r, due := reporter(lunch).Report(it, mail.NotifyFailure, []mail.ItemRcpt{rcpt("bob@example.com", "", mail.Reply(550, "5.7.30", "x"), 0)})
+	r, due := reporter(lunch).Report(it, fates(mail.NotifyFailure, rcpt("bob@example.com", "", mail.Reply(550, "5.7.30", "x"), 0)))
 	if !due {
 		t.Fatal("no report")
 	}

@@ -48,6 +48,11 @@ func (c *Config) rules() []rule {
 		{c.Directory.PlusSeparator == "", "directory.plus_separator", `is empty: write "+" or "-"`},
 		{c.TLS.Cert != "" && c.TLS.Key == "", "tls.cert", "has no key: set tls.key too"},
 		{c.TLS.Key != "" && c.TLS.Cert == "", "tls.key", "has no certificate: set tls.cert too"},
+		{c.ACME.Directory != "" && c.TLS.Cert != "", "acme.directory", "is set beside tls.cert: a certificate comes from one of them"},
+		{c.ACME.Directory != "" && c.ACME.Proof == ProofTLS && len(c.Listen.HTTPS) == 0, "acme.proof", `is "tls-alpn-01", which needs listen.https`},
+		{c.ACME.Directory != "" && c.ACME.Proof == ProofHTTP && len(c.Listen.ACMEHTTP) == 0, "acme.proof", `is "http-01", which needs listen.acme_http`},
+		{c.ACME.Directory != "" && c.ACME.Proof == ProofDNS && c.ACME.DNSServer == "", "acme.proof", `is "dns-01", which needs acme.dns_server`},
+		{c.MTASTS.Mode != STSOff && len(c.Listen.HTTPS) == 0, "mta_sts.mode", "needs listen.https, by which the policy is served"},
 		{c.SMTP.ErrorsSoft > c.SMTP.ErrorsHard, "smtp.errors_soft", fmt.Sprintf("%d is more than smtp.errors_hard, which is %d: the session would be closed first", c.SMTP.ErrorsSoft, c.SMTP.ErrorsHard)},
 		{c.SMTP.HeaderSize > c.SMTP.MessageSize, "smtp.header_size", "is more than smtp.message_size: a header is part of its message"},
 		{c.SMTP.ConnectionsPerHost > c.SMTP.Connections, "smtp.connections_per_host", "is more than smtp.connections: one host could take them all"},
@@ -91,6 +96,8 @@ func (c *Config) paths() []struct {
 	}{
 		{"tls.cert", &c.TLS.Cert},
 		{"tls.key", &c.TLS.Key},
+		{"acme.account_file", &c.ACME.AccountFile},
+		{"acme.dns_key_file", &c.ACME.DNSKeyFile},
 		{"remote.smart_host_password_file", &c.Remote.SmartHostPasswordFile},
 		{"rewrite.srs_secrets", &c.Rewrite.SRSSecrets},
 	}

@@ -16,6 +16,8 @@ type Config struct {
 
 	Listen     Listen
 	TLS        TLS
+	ACME       ACME
+	MTASTS     MTASTS
 	SMTP       SMTP
 	Submission Submission
 	Auth       Auth
@@ -44,6 +46,8 @@ type Listen struct {
 	POP3        []string
 	POP3S       []string
 	HTTP        []string
+	HTTPS       []string
+	ACMEHTTP    []string
 }
 
 // TLS is the site's certificate.
@@ -52,6 +56,45 @@ type TLS struct {
 	Key        string
 	MinVersion TLSVersion
 }
+
+// ACME is how a certificate is got from an authority.
+type ACME struct {
+	Directory   string
+	Contact     mail.Address
+	AccountFile string
+	Proof       ACMEProof
+	Names       []string
+	DNSServer   string
+	DNSKeyFile  string
+}
+
+// ACMEProof is how we show an authority that a name is ours.
+type ACMEProof string
+
+// The proofs of RFC 8555 and 8737.
+const (
+	ProofTLS  ACMEProof = "tls-alpn-01"
+	ProofHTTP ACMEProof = "http-01"
+	ProofDNS  ACMEProof = "dns-01"
+)
+
+// MTASTS is the policy that other servers find of our domains.
+type MTASTS struct {
+	Mode   STSMode
+	MX     []string
+	MaxAge time.Duration
+}
+
+// STSMode is what a policy asks of those who send to us.
+type STSMode string
+
+// The modes.
+const (
+	STSOff     STSMode = "off"
+	STSTesting STSMode = "testing"
+	STSEnforce STSMode = "enforce"
+	STSNone    STSMode = "none"
+)
 
 // TLSVersion is a version of TLS as people write it.
 type TLSVersion string
@@ -200,9 +243,8 @@ const (
 
 // TLSRPT is how other domains are told of TLS with them.
 type TLSRPT struct {
-	Send         bool
-	Organization string
-	Contact      mail.Address
+	Send    bool
+	Contact mail.Address
 }
 
 // DNS is who answers our questions about names.
@@ -288,7 +330,9 @@ func Default() *Config {
 			POP3: []string{":110"}, POP3S: []string{":995"},
 			HTTP: []string{"127.0.0.1:8025"},
 		},
-		TLS: TLS{MinVersion: TLS12},
+		TLS:    TLS{MinVersion: TLS12},
+		ACME:   ACME{Proof: ProofTLS},
+		MTASTS: MTASTS{Mode: STSOff, MaxAge: 7 * day},
 		SMTP: SMTP{
 			MessageSize: 50 * mib, HeaderSize: mib, HeaderLines: 5000,
 			Recipients: 1000, Hops: 50,

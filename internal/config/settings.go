@@ -64,11 +64,19 @@ func (c *Config) inbound() []Section {
 			{"pop3", "Fetching by POP3, with STLS (RFC 1939, RFC 2595).", restart, addresses(&c.Listen.POP3)},
 			{"pop3s", "Fetching by POP3, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.POP3S)},
 			{"http", "Health (`/health`) and metrics (`/metrics`). It asks nobody who they are: keep it on loopback.", restart, addresses(&c.Listen.HTTP)},
+			{"https", "What the world may ask by HTTPS, as `:443`: the MTA-STS policy of our domains, and proofs for an ACME authority (tls-alpn-01).", restart, addresses(&c.Listen.HTTPS)},
+			{"acme_http", "Proofs for an ACME authority by HTTP (http-01), as `:80`, and nothing else.", restart, addresses(&c.Listen.ACMEHTTP)},
 		}},
 		{"tls", "The certificate that all services show. Without one, plic makes a certificate authority of its own in the data directory: good for trying, and for no stranger.", []Setting{
 			{"cert", "File with the certificate chain, PEM. Set it together with `key`.", live, free{&c.TLS.Cert, "path", nil}},
 			{"key", "File with the private key, PEM.", live, free{&c.TLS.Key, "path", nil}},
 			{"min_version", "The oldest version of TLS that is spoken.", live, choice[TLSVersion]{&c.TLS.MinVersion, []TLSVersion{TLS12, TLS13}}},
+		}},
+		{"acme", "A certificate from an authority by ACME (RFC 8555), renewed in time. It keeps its key, so that TLSA records stay true; `plic tls records` prints these. Until it is there, and where it fails, the certificate of the local authority is shown.", c.acme()},
+		{"mta_sts", "The MTA-STS policy of our domains (RFC 8461), which `listen.https` serves as `mta-sts.DOMAIN`. That name must lead here and be in the certificate; with [acme] it is. `plic tls records` prints the TXT records.", []Setting{
+			{"mode", "What senders shall do that cannot prove a host: nothing is published, tell us, or send nothing. Withdraw a policy with `none` for as long as `max_age`.", live, choice[STSMode]{&c.MTASTS.Mode, []STSMode{STSOff, STSTesting, STSEnforce, STSNone}}},
+			{"mx", "The hosts that take our mail, `*.example.org` for any one label. Empty: `hostname`.", live, list[string]{&c.MTASTS.MX, "host names", "mail.example.org", mxPattern, plain}},
+			{"max_age", "How long senders keep the policy.", live, duration{&c.MTASTS.MaxAge, time.Hour, 365 * day}},
 		}},
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
@@ -84,6 +92,18 @@ func (c *Config) inbound() []Section {
 			{"hash_rounds", "Passes of argon2id over its memory.", restart, number{&c.Auth.HashRounds, 1, 32}},
 			{"hash_threads", "Threads of one argon2id hash.", restart, number{&c.Auth.HashThreads, 1, 16}},
 		}},
+	}
+}
+
+func (c *Config) acme() []Setting {
+	return []Setting{
+		{"directory", "URL of the authority's directory, as \"https://acme-v02.api.letsencrypt.org/directory\". Setting it accepts the authority's terms. For an authority of your own, let the system trust its root (or the variable SSL_CERT_FILE name it). Empty: no ACME.", restart, free{&c.ACME.Directory, "URL", secureURL}},
+		{"contact", "Whom the authority may write to.", restart, mailbox{&c.ACME.Contact}},
+		{"account_file", "File with an account that you have at the authority already (external account binding): its name and its key in base64url, on one line.", restart, free{&c.ACME.AccountFile, "path", nil}},
+		{"proof", "How names are proved: by TLS on port 443 (`listen.https`), by HTTP on port 80 (`listen.acme_http`), or by a TXT record that is set by dynamic update (RFC 2136).", restart, choice[ACMEProof]{&c.ACME.Proof, []ACMEProof{ProofTLS, ProofHTTP, ProofDNS}}},
+		{"names", "Names to be in the certificate beside `hostname` and those of MTA-STS.", restart, list[string]{&c.ACME.Names, "host names", "imap.example.org", hostName, plain}},
+		{"dns_server", "The primary server of the zone, for `dns-01`.", restart, free{&c.ACME.DNSServer, "host or host:port", smartHost}},
+		{"dns_key_file", "File with the TSIG key that may change the zone, as `tsig-keygen` writes it. Empty: updates are not signed.", restart, free{&c.ACME.DNSKeyFile, "path", nil}},
 	}
 }
 
@@ -178,7 +198,6 @@ func (c *Config) custody() []Section {
 		}},
 		{"tlsrpt", "Reports to other domains of how TLS with them went, for those that ask (RFC 8460).", []Setting{
 			{"send", "Collect what came of TLS and send it each day. The mails are worth more where outgoing mail is signed.", restart, switchValue{&c.TLSRPT.Send}},
-			{"organization", "Who sends them. Empty: `hostname`.", restart, free{&c.TLSRPT.Organization, "text", nil}},
 			{"contact", "Their sender, whom to ask about them. Empty: postmaster at `hostname`.", restart, mailbox{&c.TLSRPT.Contact}},
 		}},
 		{"dns", "Questions about names.", []Setting{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -400,6 +401,37 @@ func separator(s string) error {
 		if c <= ' ' || c == 0x7f || strings.ContainsRune(`()<>[]:;@\,".`, c) {
 			return fmt.Errorf("%q cannot stand in an address without quotes: write \"+\" or \"-\"", s)
 		}
+	}
+	return nil
+}
+
+// hostName is the name of a host, as an A-label.
+func hostName(s string) (string, error) {
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		return "", err
+	}
+	if _, literal := d.Literal(); literal {
+		return "", fmt.Errorf("%s is an address: write the name of the host, such as %q", s, "mail.example.org")
+	}
+	return d.String(), nil
+}
+
+// mxPattern is a host name, perhaps with "*." before it.
+func mxPattern(s string) (string, error) {
+	rest, wild := strings.CutPrefix(s, "*.")
+	name, err := hostName(rest)
+	if wild {
+		name = "*." + name
+	}
+	return name, err
+}
+
+// secureURL is one of HTTPS.
+func secureURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf(`%q is no URL to trust: write "https://…"`, s)
 	}
 	return nil
 }

@@ -193,6 +193,13 @@ func (c routeClient) Explain(ctx context.Context, q RouteQuery) (Way, error) {
 	return Way{}, ErrNotFound
 }
 
+func (c tlsClient) Records(ctx context.Context) iter.Seq2[Record, error] {
+	return ask[Record](ctx, c.Client, "tls/records", nothing{})
+}
+func (c tlsClient) Rotate(ctx context.Context, force bool) error {
+	return c.do(ctx, "tls/rotate", force)
+}
+
 // fragmentReader reads a message as it comes in.
 type fragmentReader struct {
 	next func() (fragment, error, bool)

@@ -232,6 +232,17 @@ func TestTLSOverTheSocket(t *testing.T) {
 			t.Errorf("a domain that is not there: %v", err)
 		}
 	}
+	site.Records = []control.Record{{Name: "_25._tcp.a.test", Type: "TLSA", Value: "3 1 1 ab", Why: "x"}}
+	if got := all(t, o.Records(ctx)); !reflect.DeepEqual(got, site.Records) {
+		t.Errorf("records %+v", got)
+	}
+	if err := o.Rotate(ctx, false); err == nil {
+		t.Error("rotated although a record is missing")
+	}
+	if err := o.Rotate(ctx, true); err != nil || !reflect.DeepEqual(site.Calls, []string{"rotate"}) {
+		t.Errorf("%v, %v", site.Calls, err)
+	}
+	site.Calls = nil
 	if err := o.Forget(ctx, "a.test"); err != nil || !reflect.DeepEqual(site.Calls, []string{"forget a.test"}) {
 		t.Errorf("%v, %v", site.Calls, err)
 	}

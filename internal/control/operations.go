@@ -61,6 +61,19 @@ type TLS interface {
 	Policy(ctx context.Context, domain string) iter.Seq2[TLSPolicy, error]
 	// Forget drops what is remembered of a domain.
 	Forget(ctx context.Context, domain string) error
+	// Records are what the DNS should say of our own TLS.
+	Records(ctx context.Context) iter.Seq2[Record, error]
+	// Rotate goes over to the next key; forced, whatever the DNS says.
+	Rotate(ctx context.Context, force bool) error
+}
+
+// Record is a record for the DNS.
+type Record struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"`
+	Value     string `json:"value"`
+	Why       string `json:"why"`
+	Published bool   `json:"published"` // the DNS has it
 }
 
 // TLSPolicy is what one host must prove.

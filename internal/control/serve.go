@@ -80,6 +80,8 @@ func Handler(o Operations) http.Handler {
 		return o.Journal.Find(ctx, x)
 	})
 	list(m, "tls/policy", func(ctx context.Context, x name) iter.Seq2[TLSPolicy, error] { return o.TLS.Policy(ctx, x.Name) })
+	list(m, "tls/records", func(ctx context.Context, _ nothing) iter.Seq2[Record, error] { return o.TLS.Records(ctx) })
+	act(m, "tls/rotate", func(ctx context.Context, force bool) error { return o.TLS.Rotate(ctx, force) })
 	act(m, "tls/forget", func(ctx context.Context, x name) error { return o.TLS.Forget(ctx, x.Name) })
 	list(m, "route/explain", func(ctx context.Context, x RouteQuery) iter.Seq2[Way, error] { return one(o.Route.Explain(ctx, x)) })
 	return m

@@ -4,23 +4,33 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"plic/internal/acme"
 	"plic/internal/config"
+	"plic/internal/dns"
 	"plic/internal/pki"
 	"plic/internal/vfs"
 )
 
 // certificates is the certificate of the site: from the files that the
-// configuration names, or made by the local authority in the data directory.
+// configuration names, from an authority by ACME, or made by the local
+// authority in the data directory.
 type certificates struct {
+	dir  string
+	acme *acme.Manager // nil without
+	more func(*config.Config) []string
+
 	mu  sync.Mutex // held by reload
 	now atomic.Pointer[identity]
 }
@@ -33,9 +43,58 @@ type identity struct {
 	ca   string // file of the local authority, "" if it is not used
 }
 
-func newCertificates(c *config.Config) (*certificates, error) {
-	k := &certificates{}
+// newCertificates finds the certificate of a site. more gives the names that
+// it is for beside those in the configuration.
+func newCertificates(c *config.Config, resolver dns.Resolver, more func(*config.Config) []string, log *slog.Logger) (*certificates, error) {
+	k := &certificates{dir: filepath.Join(c.DataDir, "tls"), more: more}
+	if c.ACME.Directory != "" {
+		o, err := authority(c, k.dir, resolver, log)
+		if err != nil {
+			return k, err
+		}
+		o.Names = func() []string { return k.names(c) }
+		if k.acme, err = acme.Open(o); err != nil {
+			return k, err
+		}
+	}
 	return k, k.reload(c)
+}
+
+// authority is how the configuration reaches an authority.
+func authority(c *config.Config, dir string, resolver dns.Resolver, log *slog.Logger) (acme.Options, error) {
+	o := acme.Options{
+		FS: vfs.Disk(), Dir: dir, Directory: c.ACME.Directory, Proof: acme.Proof(c.ACME.Proof), Resolver: resolver, Log: log,
+		Agent: "plic/" + Version(), Update: dns.Update{Server: c.ACME.DNSServer},
+	}
+	if !c.ACME.Contact.IsNull() {
+		o.Contact = c.ACME.Contact.String()
+	}
+	if c.ACME.AccountFile != "" {
+		text, err := os.ReadFile(c.ACME.AccountFile)
+		if err != nil {
+			return o, fmt.Errorf("acme.account_file: %w", err)
+		}
+		words := strings.Fields(string(text))
+		if len(words) != 2 {
+			return o, fmt.Errorf("acme.account_file: %s: write the account's name and its key", c.ACME.AccountFile)
+		}
+		if o.KeyID = words[0]; o.KeyID != "" {
+			o.KeyMAC, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(words[1], "="))
+		}
+		if err != nil {
+			return o, fmt.Errorf("acme.account_file: %w", err)
+		}
+	}
+	if c.ACME.DNSKeyFile != "" {
+		text, err := os.ReadFile(c.ACME.DNSKeyFile)
+		if err == nil {
+			o.Update.Key, err = dns.ParseTSIG(string(text))
+		}
+		if err != nil {
+			return o, fmt.Errorf("acme.dns_key_file: %w", err)
+		}
+	}
+	return o, nil
 }
 
 // reload reads or makes the certificate; on an error the old one stays.
@@ -46,19 +105,24 @@ func (k *certificates) reload(c *config.Config) error {
 	if c.TLS.MinVersion == config.TLS13 {
 		id.min = tls.VersionTLS13
 	}
-	if c.TLS.Cert != "" {
+	if k.acme != nil {
+		k.acme.Wake()
+		id.cert = k.fromAuthority()
+	}
+	switch {
+	case id.cert != nil:
+	case c.TLS.Cert != "":
 		cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
 		if err != nil {
 			return fmt.Errorf("tls.cert and tls.key: %w", err)
 		}
 		id.cert = &cert
-	} else {
-		dir := filepath.Join(c.DataDir, "tls")
-		cert, _, err := pki.Ensure(vfs.Disk(), dir, hosts(c), time.Now())
+	default:
+		cert, _, err := pki.Ensure(vfs.Disk(), k.dir, k.hosts(c), time.Now())
 		if err != nil {
-			return fmt.Errorf("make a certificate in %s: %w", dir, err)
+			return fmt.Errorf("make a certificate in %s: %w", k.dir, err)
 		}
-		id.cert, id.ca = cert, filepath.Join(dir, pki.PublicFile)
+		id.cert, id.ca = cert, filepath.Join(k.dir, pki.PublicFile)
 	}
 	var err error
 	if id.leaf, err = x509.ParseCertificate(id.cert.Certificate[0]); err != nil {
@@ -73,9 +137,24 @@ func (k *certificates) reload(c *config.Config) error {
 	return nil
 }
 
-// keep renews the certificate of the local authority in time, while a server
-// runs for months.
+// fromAuthority is the certificate that we have by ACME, if it is still good.
+func (k *certificates) fromAuthority() *tls.Certificate {
+	if cert := k.acme.Certificate(); cert != nil && time.Now().Before(cert.Leaf.NotAfter) {
+		return cert
+	}
+	return nil
+}
+
+// keep renews the certificate in time, while a server runs for months.
 func (k *certificates) keep(ctx context.Context, now func() *config.Config, log *slog.Logger) error {
+	again := func() {
+		if err := k.reload(now()); err != nil {
+			log.Error("cannot renew the certificate", "error", err)
+		}
+	}
+	if k.acme != nil {
+		return k.acme.Run(ctx, again)
+	}
 	day := time.NewTicker(24 * time.Hour)
 	defer day.Stop()
 	for {
@@ -84,19 +163,27 @@ func (k *certificates) keep(ctx context.Context, now func() *config.Config, log 
 			return nil
 		case <-day.C:
 		}
-		if k.now.Load().ca == "" {
-			continue // whoever made it renews it
-		}
-		if err := k.reload(now()); err != nil {
-			log.Error("cannot renew the certificate", "error", err)
+		if k.now.Load().ca != "" { // else whoever made it renews it
+			again()
 		}
 	}
 }
 
-// hosts are the names that a made certificate speaks for: those by which
+// names are the host names that the certificate is for.
+func (k *certificates) names(c *config.Config) []string {
+	list := append([]string{c.Hostname.String()}, c.ACME.Names...)
+	for _, name := range k.more(c) {
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// hosts are what a certificate of the local authority speaks for: all by which
 // clients may reach us.
-func hosts(c *config.Config) []string {
-	list := []string{c.Hostname.String(), "localhost", "127.0.0.1", "::1"}
+func (k *certificates) hosts(c *config.Config) []string {
+	list := append(k.names(c), "localhost", "127.0.0.1", "::1")
 	for _, x := range endpoints(c) {
 		host, _, _ := net.SplitHostPort(x.Address)
 		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !slices.Contains(list, ip.String()) {
@@ -114,6 +201,22 @@ func (k *certificates) config() *tls.Config {
 			return k.now.Load().cert, nil
 		},
 	}
+}
+
+// web is the TLS of the web server, where an authority may ask for a proof.
+func (k *certificates) web() *tls.Config {
+	t := k.config()
+	if k.acme == nil {
+		return t
+	}
+	t.NextProtos = []string{"h2", "http/1.1", acme.Protocol}
+	t.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if cert := k.acme.Answer(hello); cert != nil {
+			return cert, nil
+		}
+		return k.now.Load().cert, nil
+	}
+	return t
 }
 
 // leaf is our certificate, whatever name a client asked for.

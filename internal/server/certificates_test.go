@@ -25,14 +25,20 @@ func siteOf(t *testing.T) *config.Config {
 	return c
 }
 
+func certificatesOf(c *config.Config) (*certificates, error) {
+	return newCertificates(c, nil, func(*config.Config) []string { return nil }, slog.New(slog.DiscardHandler))
+}
+
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	c := siteOf(t)
 	c.Listen = config.Listen{
 		SMTP: []string{"127.0.0.1:25", "[::1]:25", "192.0.2.1:25"}, IMAP: []string{":143", "[0:0::1]:143", "192.0.2.1:143"},
 	}
-	want := []string{"mail.here.test", "localhost", "127.0.0.1", "::1", "192.0.2.1"}
-	if got := hosts(c); !slices.Equal(got, want) {
+	want := []string{"mail.here.test", "imap.here.test", "mta-sts.here.test", "localhost", "127.0.0.1", "::1", "192.0.2.1"}
+	c.ACME.Names = []string{"imap.here.test"}
+	k := &certificates{more: func(*config.Config) []string { return []string{"mta-sts.here.test", "mail.here.test"} }}
+	if got := k.hosts(c); !slices.Equal(got, want) {
 		t.Errorf("the certificate is for %q, want %q", got, want)
 	}
 }
@@ -42,7 +48,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	t.Parallel()
 	c := siteOf(t)
 	synctest.Test(t, func(t *testing.T) {
-		k, err := newCertificates(c)
+		k, err := certificatesOf(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,10 +103,10 @@ func TestExpiredCertificate(t *testing.T) {
 	if err := os.WriteFile(expired.TLS.Cert, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newCertificates(&expired); err != nil {
+	if _, err := certificatesOf(&expired); err != nil {
 		t.Errorf("a start with an expired certificate: %v", err)
 	}
-	k, err := newCertificates(c)
+	k, err := certificatesOf(c)
 	if err != nil {
 		t.Fatal(err)
 	}

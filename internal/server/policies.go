@@ -31,7 +31,7 @@ func (s *site) newPolicies(c *config.Config, trusted bool, now func() time.Time)
 		}
 		o.Reports = tlspolicy.Reports{
 			From: from, Contact: from.String(), Send: s.submit,
-			Organization: cmp.Or(c.TLSRPT.Organization, c.Hostname.String()),
+			Organization: c.Hostname.String(),
 		}
 	}
 	return tlspolicy.New(o)

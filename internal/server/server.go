@@ -67,9 +67,10 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.site, err = openSite(ctx, c, s.o.Log); err != nil {
 		return err
 	}
-	if s.keys, err = newCertificates(c); err != nil {
+	if s.keys, err = newCertificates(c, s.site.resolver.Fresh(), s.site.policyHosts, s.o.Log); err != nil {
 		return err
 	}
+	s.site.keys, s.site.settings = s.keys, s.settings
 	if end := s.keys.leaf("").NotAfter; s.started.After(end) {
 		s.o.Log.Error("the certificate of this host ran out, clients will refuse it: renew it and reload", "on", end.Format(time.DateOnly))
 	}
@@ -107,7 +108,7 @@ func endpoints(c *config.Config) []Endpoint {
 	}{
 		{"smtp", c.Listen.SMTP}, {"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions},
 		{"lmtp", c.Listen.LMTP}, {"imap", c.Listen.IMAP}, {"imaps", c.Listen.IMAPS},
-		{"pop3", c.Listen.POP3}, {"pop3s", c.Listen.POP3S}, {"http", c.Listen.HTTP},
+		{"pop3", c.Listen.POP3}, {"pop3s", c.Listen.POP3S}, {"http", c.Listen.HTTP}, {"https", c.Listen.HTTPS}, {"acme_http", c.Listen.ACMEHTTP},
 	} {
 		for _, address := range x.addresses {
 			all = append(all, Endpoint{x.service, address})

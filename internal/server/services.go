@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -21,6 +23,9 @@ type services struct {
 	smtp *smtpd.Server
 	imap *imapd.Server
 	pop3 *pop3d.Server
+	web  http.Handler
+	keys *certificates
+	log  *slog.Logger
 }
 
 // intake lets smtpd hand mail to the office, without either knowing the other.
@@ -49,7 +54,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 		Journal: s.journal, Log: s.log, Reverse: s.reverse,
 		Normalise: normalised(c), AllowEarly: !c.SMTP.EarlyTalker, Limits: limits,
 	}
-	all := &services{smtp: smtpd.New(options)}
+	all := &services{smtp: smtpd.New(options), web: pages(c, s), keys: keys, log: s.log}
 	all.imap = imapd.New(imapd.Options{
 		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
@@ -68,6 +73,10 @@ func (all *services) serve(ctx context.Context, service string, l net.Listener) 
 	switch service {
 	case "smtp":
 		return all.smtp.Serve(ctx, l, smtpd.MX)
+	case "https":
+		return serveWeb(ctx, l, all.web, all.keys.web(), all.log)
+	case "acme_http":
+		return serveWeb(ctx, l, proofs(all.keys.acme), nil, all.log)
 	case "lmtp":
 		return all.smtp.Serve(ctx, l, smtpd.LMTP)
 	case "submission":

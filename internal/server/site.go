@@ -45,6 +45,9 @@ type site struct {
 	transport *remote.Transport
 	queue     *queue.Queue
 	failed    chan error // the engine has stopped
+
+	keys     *certificates         // of the server that runs, nil if none does
+	settings func() *config.Config // that hold now, nil likewise
 }
 
 // openSite opens a data directory, making it if it is not there. The order is

@@ -39,6 +39,9 @@ func (s *Server) health(context.Context) []control.Check {
 	if left := time.Until(s.keys.now.Load().leaf.NotAfter); left < 7*24*time.Hour {
 		cert.OK, cert.Detail = left > 0, "runs out in "+left.Round(time.Hour).String()
 	}
+	if m := s.keys.acme; m != nil && m.Err() != nil && cert.Detail == "" {
+		cert.Detail = "not renewed: " + m.Err().Error()
+	}
 	return []control.Check{room, cert}
 }
 

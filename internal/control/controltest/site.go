@@ -32,6 +32,7 @@ type Site struct {
 	Query     journal.Query
 	Policies  []control.TLSPolicy
 	Ways      map[string]control.Way // by recipient
+	Records   []control.Record
 }
 
 // Operations are those of the site.
@@ -303,4 +304,20 @@ func (s *Site) Explain(_ context.Context, q control.RouteQuery) (control.Way, er
 	}
 	way.From = q.From
 	return way, nil
+}
+
+// Records lists the records.
+func (x security) Records(context.Context) iter.Seq2[control.Record, error] {
+	return each(&x.s.mu, &x.s.Records)
+}
+
+// Rotate notes the call; it fails unless forced where a record is missing.
+func (x security) Rotate(_ context.Context, force bool) error {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	if !force && slices.ContainsFunc(x.s.Records, func(r control.Record) bool { return !r.Published }) {
+		return fmt.Errorf("a record is missing")
+	}
+	x.s.Calls = append(x.s.Calls, "rotate")
+	return nil
 }

@@ -1,0 +1,287 @@
+// Package acme gets the certificate of this host from an authority by ACME and
+// renews it in time. The protocol itself is a library's; what is decided here
+// is which names, which proof, which key, and when.
+//
+// RFC 8555 (ACME, http-01, dns-01), RFC 8737 (tls-alpn-01), RFC 2136 (dns-01).
+//
+// A renewal keeps the key, so that TLSA records stay true; Rotate takes the key
+// whose record was published beforehand.
+package acme
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"plic/internal/dns"
+	"plic/internal/pki"
+	"plic/internal/vfs"
+)
+
+// The files in the directory.
+const (
+	AccountFile = "acme-account.pem" // our key at the authority
+	CertFile    = "acme-key.pem"     // the certificate with its chain and key
+)
+
+// Proof is how we show that a name is ours.
+type Proof string
+
+// The proofs.
+const (
+	TLSALPN Proof = "tls-alpn-01" // by a certificate on port 443
+	HTTP    Proof = "http-01"     // by a page on port 80
+	DNS     Proof = "dns-01"      // by a TXT record
+)
+
+const (
+	obtainTimeout = 10 * time.Minute
+	retryMin      = time.Hour
+	retryMax      = 24 * time.Hour
+	recordTTL     = time.Minute
+)
+
+// Options are what a Manager works with. FS, Dir, Directory and Names must be
+// set.
+type Options struct {
+	FS        vfs.FS
+	Dir       string
+	Directory string         // URL of the authority
+	Roots     *x509.CertPool // for that URL; nil for those of the system
+	Contact   string         // a mail address, "" for none
+	KeyID     string         // of an account at the authority, RFC 8555 section 7.3.4
+	KeyMAC    []byte
+	Names     func() []string // the certificate is for these
+	Proof     Proof
+	Update    dns.Update // for DNS
+	Resolver  dns.Resolver
+	Agent     string // how we name ourselves to the authority
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Manager keeps the certificate. Make it with Open; Run renews it.
+type Manager struct {
+	o      Options
+	answer answers
+	wake   chan struct{}
+
+	one  sync.Mutex // held while a certificate is got
+	mu   sync.Mutex
+	cert *tls.Certificate
+	err  error // of the last try
+}
+
+// Open reads the certificate that there is.
+func Open(o Options) (*Manager, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{o: o, wake: make(chan struct{}, 1)}
+	cert, err := pki.Load(o.FS, o.Dir, CertFile)
+	if err != nil && !errors.Is(err, pki.ErrDamaged) {
+		return nil, fmt.Errorf("the certificate from %s: %w", o.Directory, err)
+	}
+	m.cert = cert
+	return m, nil
+}
+
+// Certificate is the newest one, nil if there is none.
+func (m *Manager) Certificate() *tls.Certificate {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cert
+}
+
+// Err is why the last try to get one failed, nil if it did not.
+func (m *Manager) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// Due says whether a certificate is wanted: there is none, it lacks a name, or
+// a third of its life is left.
+func (m *Manager) Due() bool {
+	cert := m.Certificate()
+	if cert == nil {
+		return true
+	}
+	for _, name := range m.o.Names() {
+		if cert.Leaf.VerifyHostname(name) != nil {
+			return true
+		}
+	}
+	life := cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)
+	return m.o.Now().After(cert.Leaf.NotAfter.Add(-life / 3))
+}
+
+// Wake lets Run look at once whether a certificate is wanted: names may have
+// changed.
+func (m *Manager) Wake() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run gets and renews the certificate until ctx ends, and tells of each new one.
+// What fails is tried again, ever more slowly.
+func (m *Manager) Run(ctx context.Context, got func()) error {
+	wait := retryMin
+	for {
+		next := retryMin
+		if m.Due() {
+			err := m.Obtain(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				m.o.Log.Error("cannot get a certificate", "from", m.o.Directory, "again in", wait, "error", err)
+				next = wait
+				wait = min(2*wait, retryMax)
+			default:
+				wait = retryMin
+				got()
+			}
+		}
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-m.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// Obtain gets a certificate now, with the key of the one there is.
+func (m *Manager) Obtain(ctx context.Context) error {
+	m.one.Lock()
+	defer m.one.Unlock()
+	var key crypto.Signer
+	if cert := m.Certificate(); cert != nil {
+		key, _ = cert.PrivateKey.(crypto.Signer)
+	}
+	if key == nil {
+		var err error
+		if key, err = pki.Next(m.o.FS, m.o.Dir); err != nil {
+			return err
+		}
+		if err := m.obtain(ctx, key); err != nil {
+			return err
+		}
+		return pki.Forget(m.o.FS, m.o.Dir)
+	}
+	return m.obtain(ctx, key)
+}
+
+// Rotate gets a certificate with the next key.
+func (m *Manager) Rotate(ctx context.Context) error {
+	m.one.Lock()
+	defer m.one.Unlock()
+	key, err := pki.Next(m.o.FS, m.o.Dir)
+	if err != nil {
+		return err
+	}
+	if err := m.obtain(ctx, key); err != nil {
+		return err
+	}
+	return pki.Forget(m.o.FS, m.o.Dir)
+}
+
+func (m *Manager) obtain(ctx context.Context, key crypto.Signer) error {
+	ctx, cancel := context.WithTimeout(ctx, obtainTimeout)
+	defer cancel()
+	cert, err := m.order(ctx, key)
+	if err == nil {
+		err = pki.Save(m.o.FS, m.o.Dir, CertFile, cert)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err = err; err != nil {
+		return err
+	}
+	m.cert = cert
+	m.o.Log.Info("got a certificate", "from", m.o.Directory, "names", cert.Leaf.DNSNames, "until", cert.Leaf.NotAfter)
+	return nil
+}
+
+// order asks for a certificate: account, order, proofs, request, RFC 8555
+// section 7.
+func (m *Manager) order(ctx context.Context, key crypto.Signer) (*tls.Certificate, error) {
+	c, err := m.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Compact(slices.Sorted(slices.Values(m.o.Names())))
+	order, err := c.AuthorizeOrder(ctx, acme.DomainIDs(names...))
+	if err != nil {
+		return nil, fmt.Errorf("order a certificate for %v: %w", names, err)
+	}
+	for _, url := range order.AuthzURLs {
+		if err := m.authorize(ctx, c, url); err != nil {
+			return nil, err
+		}
+	}
+	ready, err := c.WaitOrder(ctx, order.URI)
+	if err != nil {
+		return nil, fmt.Errorf("the order of a certificate: %w", err)
+	}
+	ready.URI = order.URI // which not every answer repeats
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
+	if err != nil {
+		return nil, err
+	}
+	chain, _, err := c.CreateCertFromOrder(ctx, ready, request, true)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(chain[0])
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// client is us at the authority, with an account.
+func (m *Manager) client(ctx context.Context) (*acme.Client, error) {
+	key, err := pki.Key(m.o.FS, m.o.Dir, AccountFile)
+	if err != nil {
+		return nil, fmt.Errorf("the account at %s: %w", m.o.Directory, err)
+	}
+	c := &acme.Client{
+		Key: key, DirectoryURL: m.o.Directory, UserAgent: m.o.Agent,
+		HTTPClient: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true,
+			TLSClientConfig: &tls.Config{RootCAs: m.o.Roots, MinVersion: tls.VersionTLS12},
+		}},
+	}
+	account := &acme.Account{}
+	if m.o.Contact != "" {
+		account.Contact = []string{"mailto:" + m.o.Contact}
+	}
+	if m.o.KeyID != "" {
+		account.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: m.o.KeyID, Key: m.o.KeyMAC}
+	}
+	if _, err := c.Register(ctx, account, acme.AcceptTOS); err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
+		return nil, fmt.Errorf("the account at %s: %w", m.o.Directory, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,281 @@
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"plic/internal/dns"
+	"plic/internal/dns/dnstest"
+	"plic/internal/pki"
+	"plic/internal/vfs"
+)
+
+// authority is a real one for tests, Pebble, that looks for proofs at our ports.
+type authority struct {
+	url        string
+	roots      *x509.CertPool
+	page, cert net.Listener
+	dns        *dnstest.Server
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func start(t *testing.T) *authority {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("the short run has no authority")
+	}
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "pebble")
+	build := exec.Command("go", "build", "-modfile=../../tools/go.mod", "-o", binary, "github.com/letsencrypt/pebble/v2/cmd/pebble")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the authority: %v\n%s", err, out)
+	}
+	ca, err := pki.Open(vfs.NewMemory(), "ca", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := ca.Issue([]string{"127.0.0.1"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{roots: ca.Pool(), page: listen(t), cert: listen(t), dns: dnstest.New(t, "mx.example.test 60 IN A 127.0.0.1", "mta-sts.example.test 60 IN A 127.0.0.1")}
+	free := listen(t)
+	address := free.Addr().String()
+	free.Close()
+	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
+		"listenAddress": address, "certificate": dir + "/cert.pem", "privateKey": dir + "/key.pem",
+		"httpPort": a.page.Addr().(*net.TCPAddr).Port, "tlsPort": a.cert.Addr().(*net.TCPAddr).Port,
+		"retryAfter": map[string]int{"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa",
+		"profiles": map[string]any{"default": map[string]any{"description": "x", "validityPeriod": 7776000}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{
+		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]}),
+		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "config.json": config,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := exec.Command(binary, "-config", dir+"/config.json", "-dnsserver", a.dns.Addr())
+	run.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1")
+	run.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- run.Wait() }()
+	t.Cleanup(func() { run.Process.Kill() })
+	for up := false; !up; {
+		select {
+		case err := <-ended:
+			t.Fatalf("the authority does not run: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if conn, err := net.Dial("tcp", address); err == nil {
+			conn.Close()
+			up = true
+		}
+	}
+	a.url = "https://" + address + "/dir"
+	return a
+}
+
+// manager opens a Manager that serves its proofs where the authority looks.
+func (a *authority) manager(t *testing.T, fs vfs.FS, proof Proof, now func() time.Time, names ...string) *Manager {
+	t.Helper()
+	secret := []byte("0123456789abcdef")
+	a.dns.AllowUpdates("example.test", "key.test", secret)
+	m, err := Open(Options{
+		FS: fs, Dir: "tls", Directory: a.url, Roots: a.roots, Contact: "postmaster@example.test", Proof: proof, Now: now,
+		Names:    func() []string { return names },
+		Update:   dns.Update{Server: a.dns.Addr(), Zone: "example.test", Key: dns.TSIG{Name: "key.test", Secret: secret}},
+		Resolver: dns.New(dns.Options{Servers: []string{a.dns.Addr()}, CacheBytes: -1}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Each proof gets a certificate for two names from a real authority, by itself:
+// the others cannot have helped.
+func TestProofs(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	names := []string{"mx.example.test", "mta-sts.example.test"}
+	for _, proof := range []Proof{TLSALPN, HTTP, DNS} {
+		fs := vfs.NewMemory()
+		m := a.manager(t, fs, proof, nil, names...)
+		stop := func() {}
+		switch proof {
+		case HTTP:
+			s := &http.Server{Handler: m}
+			go s.Serve(a.page)
+			stop = func() { s.Close() }
+		case TLSALPN:
+			l := tls.NewListener(a.cert, &tls.Config{NextProtos: []string{Protocol}, GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return m.Answer(h), nil }})
+			go func() {
+				for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+					c.(*tls.Conn).Handshake()
+					c.Close()
+				}
+			}()
+		}
+		if !m.Due() {
+			t.Errorf("%s: no certificate, and none wanted", proof)
+		}
+		err := m.Obtain(t.Context())
+		stop()
+		if err != nil || m.Due() || m.Err() != nil {
+			t.Fatalf("%s: %v, due %v", proof, err, m.Due())
+		}
+		cert := m.Certificate()
+		if got := slices.Sorted(slices.Values(cert.Leaf.DNSNames)); !slices.Equal(got, slices.Sorted(slices.Values(names))) || len(cert.Certificate) < 2 {
+			t.Errorf("%s: a certificate for %v with a chain of %d", proof, got, len(cert.Certificate))
+		}
+		again := a.manager(t, fs, proof, nil, names...)
+		if again.Certificate() == nil || again.Due() {
+			t.Errorf("%s: the certificate is not kept", proof)
+		}
+		if len(m.answer.certs)+len(m.answer.pages) != 0 {
+			t.Errorf("%s: proofs are left", proof)
+		}
+	}
+	texts, _, err := dns.New(dns.Options{Servers: []string{a.dns.Addr()}}).TXT(t.Context(), "_acme-challenge.mx.example.test")
+	if !dns.IsNotFound(err) {
+		t.Errorf("records are left: %v, %v", texts, err)
+	}
+}
+
+// A renewal keeps the key and comes in time; a rotation takes the one that was
+// next; what fails keeps what there is.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	fs := vfs.NewMemory()
+	at := time.Now()
+	now := func() time.Time { return at }
+	m := a.manager(t, fs, DNS, now, "mx.example.test")
+	obtain := func(what string, f func(context.Context) error) *tls.Certificate {
+		t.Helper()
+		if err := f(t.Context()); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return m.Certificate()
+	}
+	next, err := pki.Next(fs, "tls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(c *tls.Certificate) string { return string(c.Leaf.RawSubjectPublicKeyInfo) }
+	first := obtain("the first", m.Obtain)
+	if spki, _ := x509.MarshalPKIXPublicKey(next.Public()); string(spki) != key(first) {
+		t.Error("the first key is not the one that was published as next")
+	}
+	at = at.Add(50 * 24 * time.Hour)
+	if m.Due() {
+		t.Error("due with 40 of 90 days left")
+	}
+	at = at.Add(11 * 24 * time.Hour)
+	if !m.Due() {
+		t.Error("not due with 29 of 90 days left")
+	}
+	renewed := obtain("a renewal", m.Obtain)
+	if key(renewed) != key(first) || renewed.Leaf.SerialNumber.Cmp(first.Leaf.SerialNumber) == 0 {
+		t.Error("a renewal did not keep the key, or is the same")
+	}
+	if next, err = pki.Next(fs, "tls"); err != nil {
+		t.Fatal(err)
+	}
+	rotated := obtain("a rotation", m.Rotate)
+	if spki, _ := x509.MarshalPKIXPublicKey(next.Public()); string(spki) != key(rotated) || key(rotated) == key(first) {
+		t.Error("a rotation did not take the next key")
+	}
+	m.o.Names = func() []string { return []string{"mx.example.test", "other.test"} }
+	if !m.Due() {
+		t.Error("a new name, and no certificate wanted")
+	}
+	if err := m.Obtain(t.Context()); err == nil || m.Err() == nil || m.Certificate() != rotated {
+		t.Errorf("a name outside our zone: %v", err)
+	}
+}
+
+// tries counts what the log tells.
+type tries struct {
+	slog.Handler
+	n atomic.Int64
+}
+
+func (h *tries) Enabled(context.Context, slog.Level) bool { return true }
+func (h *tries) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "cannot get a certificate" {
+		h.n.Add(1)
+	}
+	return nil
+}
+
+// Run tries again ever more slowly, and at once when it is woken.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		count := &tries{Handler: slog.DiscardHandler}
+		m, err := Open(Options{FS: vfs.NewMemory(), Dir: "tls", Directory: "http://[::1]:0/dir", Names: func() []string { return []string{"a.test"} }, Log: slog.New(count)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- m.Run(ctx, func() { t.Error("a certificate out of nothing") }) }()
+		for _, c := range []struct {
+			after time.Duration
+			want  int64
+		}{{time.Second, 1}, {time.Hour, 2}, {time.Hour, 2}, {time.Hour, 3}, {4 * time.Hour, 4}, {8 * time.Hour, 5}} {
+			time.Sleep(c.after)
+			synctest.Wait()
+			if count.n.Load() != c.want || m.Err() == nil {
+				t.Errorf("%v later: %d tries, want %d; %v", c.after, count.n.Load(), c.want, m.Err())
+			}
+		}
+		m.Wake()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if count.n.Load() != 6 {
+			t.Errorf("%d tries after it was woken", count.n.Load())
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
