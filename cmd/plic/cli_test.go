@@ -250,6 +250,27 @@ func TestJournalCommand(t *testing.T) {
 	step{"journal x", "", 1, "", "the journal knows nothing of that"}.check(t, plic(t, empty, "", "journal", "x"))
 }
 
+func TestIndexCommands(t *testing.T) {
+	t.Parallel()
+	site := &controltest.Site{Indexes: []control.IndexStatus{
+		{Account: "ann@example.org", Mailbox: "INBOX", Messages: 7, Indexed: 5, Words: 99, Bytes: 2000, Mail: 40000},
+		{Account: "bob@example.org", Mailbox: "INBOX"},
+	}}
+	dir := serve(t, site)
+	for _, s := range []step{
+		{args: "index status", out: "ann@example.org  INBOX    7         5        99     2.0 KiB  5.0 %"},
+		{args: "index status bob@example.org --json", out: `"account":"bob@example.org"`},
+		{args: "index status nobody", err: "There are no mailboxes."},
+		{args: "index rebuild ann@example.org", out: "INBOX"},
+		{args: "index rebuild one two", code: exitUsage, err: "*"},
+	} {
+		s.check(t, plic(t, dir, "", strings.Fields(s.args)...))
+	}
+	if got := site.Called(); !slices.Equal(got, []string{"rebuild ann@example.org"}) {
+		t.Errorf("the site was asked for %q", got)
+	}
+}
+
 func TestConfigCommands(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

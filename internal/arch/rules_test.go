@@ -68,7 +68,7 @@ func rules() map[string]rule {
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
 		"store/memory":          {store, "mail store/engine"},
-		"store/search":          {store, "casemap message"},
+		"store/search":          {store, "casemap imap message store store/engine"},
 		"store":                 {store, "casemap imap mail message store/engine vfs"},
 
 		"deliver/pipe":   {out, "journal mail vfs"},
@@ -86,7 +86,7 @@ func rules() map[string]rule {
 
 		"control": {assembly, "journal mail"},
 		"server": {assembly, "acme auth bounce config control dane deliver/pipe deliver/remote directory directory/native dns imapd journal " +
-			"mail message mtasts pki pop3d post queue route sasl serve smtp smtpd srs store store/engine store/engine/embedded table tlspolicy vfs"},
+			"mail message mtasts pki pop3d post queue route sasl serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

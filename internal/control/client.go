@@ -39,7 +39,7 @@ func (c *Client) Close() error {
 
 // Operations are those of the server.
 func (c *Client) Operations() Operations {
-	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}, tlsClient{c}, routeClient{c}}
+	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}, tlsClient{c}, routeClient{c}, indexClient{c}}
 }
 
 // ask sends an operation and reads the values of its answer.
@@ -237,4 +237,13 @@ func (r *fragmentReader) Read(p []byte) (int, error) {
 func (r *fragmentReader) Close() error {
 	r.stop()
 	return nil
+}
+
+type indexClient struct{ *Client }
+
+func (c indexClient) Status(ctx context.Context, account string) iter.Seq2[IndexStatus, error] {
+	return ask[IndexStatus](ctx, c.Client, "index/status", name{account})
+}
+func (c indexClient) Rebuild(ctx context.Context, account string) iter.Seq2[IndexStatus, error] {
+	return ask[IndexStatus](ctx, c.Client, "index/rebuild", name{account})
 }

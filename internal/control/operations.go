@@ -17,6 +17,7 @@ type Operations struct {
 	Journal   Journal
 	TLS       TLS
 	Route     Route
+	Index     Index
 }
 
 // Directory is who exists. Names are as people write them; the errors say what
@@ -131,6 +132,25 @@ type Destination struct {
 	Trouble string    `json:"trouble,omitempty"`
 	Hold    bool      `json:"hold,omitempty"`
 	Discard bool      `json:"discard,omitempty"`
+}
+
+// Index is the search indexes of mailboxes. An account named "" is every account.
+type Index interface {
+	Status(ctx context.Context, account string) iter.Seq2[IndexStatus, error]
+	// Rebuild makes indexes anew and says of each when it is done.
+	Rebuild(ctx context.Context, account string) iter.Seq2[IndexStatus, error]
+}
+
+// IndexStatus is how far the search index of a mailbox is.
+type IndexStatus struct {
+	Account  string `json:"account"`
+	Mailbox  string `json:"mailbox"`
+	Messages uint32 `json:"messages"`
+	Indexed  int    `json:"indexed"`
+	Segments int    `json:"segments"`
+	Words    int    `json:"words"`
+	Bytes    int64  `json:"bytes"`
+	Mail     int64  `json:"mail"` // octets of the messages
 }
 
 // Domain is a mail domain of ours.

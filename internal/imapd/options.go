@@ -8,12 +8,14 @@ import (
 	"plic/internal/auth"
 	"plic/internal/journal"
 	"plic/internal/store"
+	"plic/internal/store/search"
 )
 
 // Options is what a Server needs and may be told; zero values are good
 // defaults.
 type Options struct {
 	Store   *store.Store
+	Index   *search.Index // of what messages hold; nil for none
 	Auth    *auth.Auth
 	Journal *journal.Journal // nil for none
 	Log     *slog.Logger

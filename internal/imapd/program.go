@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"plic/internal/message"
 	"plic/internal/store"
 	"plic/internal/store/engine"
+	"plic/internal/store/search"
 )
 
 // test is a search key made ready: sets resolved, strings folded, the cheap
@@ -25,7 +27,8 @@ type test struct {
 	number int64
 	date   int64 // days since 1970
 	level  level
-	size   int // tests in it
+	size   int          // tests in it
+	hits   *search.Hits // what the search index knows; nil if it was not asked
 }
 
 // level is how far one must look into a message for a test.
@@ -226,7 +229,43 @@ func (t *test) index(e *store.Entry) verdict {
 	case imap.SearchModSeq:
 		return decided(int64(e.ModSeq) >= t.number)
 	}
+	if t.hits != nil {
+		switch t.hits.Of(e.UID) {
+		case search.Yes:
+			return yes
+		case search.No:
+			return nope
+		}
+	}
 	return unknown
+}
+
+// ask asks the search index for all that it may know.
+func (t *test) ask(ctx context.Context, r *search.Reader) (err error) {
+	for i := range t.keys {
+		if err := t.keys[i].ask(ctx, r); err != nil {
+			return err
+		}
+	}
+	switch t.op {
+	case imap.SearchFrom:
+		t.hits, err = r.Find(ctx, t.needle, search.From)
+	case imap.SearchTo:
+		t.hits, err = r.Find(ctx, t.needle, search.To)
+	case imap.SearchCc:
+		t.hits, err = r.Find(ctx, t.needle, search.Cc)
+	case imap.SearchBcc:
+		t.hits, err = r.Find(ctx, t.needle, search.Bcc)
+	case imap.SearchSubject:
+		t.hits, err = r.Find(ctx, t.needle, search.Subject)
+	case imap.SearchHeader:
+		t.hits, err = r.FindField(ctx, casemap.Fold(t.field), t.needle)
+	case imap.SearchBody:
+		t.hits, err = r.Find(ctx, t.needle, search.Body)
+	case imap.SearchText:
+		t.hits, err = r.Find(ctx, t.needle, search.Header|search.Body)
+	}
+	return err
 }
 
 // combine joins the verdicts of keys; one that is decided ends it.

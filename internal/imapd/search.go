@@ -8,6 +8,7 @@ import (
 	"plic/internal/imap"
 	"plic/internal/message"
 	"plic/internal/store"
+	"plic/internal/store/search"
 )
 
 // search is SEARCH and UID SEARCH, RFC 9051 section 6.4.4, with RETURN of RFC
@@ -105,6 +106,9 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 	if err != nil {
 		return nil, err
 	}
+	if pending, err = f.ask(ctx, c.server.o.Index, p, pending); err != nil {
+		return nil, err
+	}
 	if err := f.open(ctx, c, t, p, pending); err != nil {
 		return nil, err
 	}
@@ -169,15 +173,45 @@ func (f *found) look(ctx context.Context, p *test) (pending []span, err error) {
 	return pending, nil
 }
 
+// askFrom is how many messages there must be to look into for the search index to
+// be asked instead.
+const askFrom = 32
+
+// ask asks the search index, where that is worth it, and gives what is left to
+// look into.
+func (f *found) ask(ctx context.Context, index *search.Index, p *test, pending []span) ([]span, error) {
+	if index == nil || p.level == inIndex || count(pending) < askFrom {
+		return pending, nil
+	}
+	r, err := index.Open(ctx, f.v.mb)
+	if err != nil {
+		return nil, err
+	}
+	if f.v.now.Search(r.High()+1)+askFrom < f.v.now.Len() {
+		index.Changed(f.v.mb) // it may be that nobody did
+	}
+	if r.Known() == 0 {
+		return pending, nil
+	}
+	if err := p.ask(ctx, r); err != nil {
+		return nil, err
+	}
+	f.uids, f.modSeq = nil, 0
+	return f.look(ctx, p)
+}
+
+func count(spans []span) (n int) {
+	for _, s := range spans {
+		n += s.to - s.from
+	}
+	return n
+}
+
 // open looks into messages.
 func (f *found) open(ctx context.Context, c *conn, t *turn, p *test, pending []span) error {
 	m := matcher{ctx: ctx, mb: f.v.mb, pool: c.server}
 	defer m.close()
-	total := 0
-	for _, s := range pending {
-		total += s.to - s.from
-	}
-	done := 0
+	total, done := count(pending), 0
 	return f.v.sweep(ctx, pending, func(_ int, it item, d *store.Detail) error {
 		if done++; t != nil {
 			if err := t.step(done, total); err != nil {

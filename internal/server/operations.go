@@ -35,7 +35,7 @@ type closer func() error
 func (c closer) Close() error { return c() }
 
 func (s *site) operations() control.Operations {
-	return control.Operations{Directory: people{s.directory, s.store}, Queue: waiting{s}, Journal: s.journal, TLS: security{s}, Route: ways{s}}
+	return control.Operations{Directory: people{s.directory, s.store}, Queue: waiting{s}, Journal: s.journal, TLS: security{s}, Route: ways{s}, Index: indexes{s}}
 }
 
 // people is control.Directory over the directory and the mail of its accounts.

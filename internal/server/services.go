@@ -56,7 +56,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	}
 	all := &services{smtp: smtpd.New(options), web: pages(c, s), keys: keys, log: s.log}
 	all.imap = imapd.New(imapd.Options{
-		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
+		Store: s.store, Index: s.index, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
 		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Shared: sharedAccount(c.IMAP.SharedAccount), Grace: orNone(c.StopGrace),
 	})

@@ -25,6 +25,7 @@ import (
 	"plic/internal/queue"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
+	"plic/internal/store/search"
 	"plic/internal/tlspolicy"
 	"plic/internal/vfs"
 )
@@ -37,6 +38,7 @@ type site struct {
 	journal   *journal.Journal
 	engine    *embedded.Engine
 	store     *store.Store
+	index     *search.Index
 	directory *native.Directory
 	resolver  *dns.Client
 	policies  *tlspolicy.Policies
@@ -73,7 +75,8 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 	if err != nil {
 		return s, err
 	}
-	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index})
+	s.index = search.New(search.Options{Log: log})
+	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed})
 	if s.journal, err = journal.Open(journal.Options{FS: fs, Dir: s.path("journal"), Now: now, Keep: c.Journal.Keep, Log: log}); err != nil {
 		return s, err
 	}

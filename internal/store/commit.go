@@ -236,6 +236,9 @@ func (p *applied) publish() error {
 	}
 	for _, e := range p.c.edits {
 		e.m.watch.signal()
+		if changed := p.c.s.o.Changed; changed != nil && !e.next.gone && len(e.change.Add)+len(e.change.Expunge) > 0 {
+			changed(e.m)
+		}
 	}
 	for _, a := range p.c.accounts {
 		a.watch.signal()

@@ -75,6 +75,32 @@ func (n Notes) Put(ctx context.Context, key string, value []byte) error {
 	return err
 }
 
+// PutAll is Put for several notes in one commit.
+func (n Notes) PutAll(ctx context.Context, all ...Note) error {
+	t := n.a.store.Begin()
+	for _, note := range all {
+		t.PutNote(n, note.Key, note.Value)
+	}
+	_, err := t.Commit(ctx)
+	return err
+}
+
+// Keys gives the keys that begin with a prefix, those of damaged notes left out.
+func (n Notes) Keys(ctx context.Context, prefix string) (keys []string, err error) {
+	n.a.mu.Lock()
+	defer n.a.mu.Unlock()
+	if err := n.gone(); err != nil {
+		return nil, err
+	}
+	for note, err := range n.a.store.engine.Notes(ctx, n.a.id, n.mailbox(), prefix) {
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, note.Key)
+	}
+	return keys, nil
+}
+
 // Update changes a note by what it is: change gets its value, nil if there is
 // none, and gives the new one, nil for none. Nothing else in the account
 // changes meanwhile, so change should not take long, nor use the store.

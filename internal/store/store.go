@@ -29,7 +29,11 @@ type Options struct {
 	ColumnBytes  int64          // keys to sort by, kept in memory: 64 MiB
 	ParseBytes   int64          // analysed messages kept for reading their parts: 16 MiB
 	MaxMailboxes int            // of one account: 10000
-	KeepExpunged int            // UIDs that a mailbox remembers after their messages went, up to twice as many: 10000
+
+	// Changed is told of each mailbox that messages came to or went from, once
+	// that is visible. It must not wait.
+	Changed      func(*Mailbox)
+	KeepExpunged int // UIDs that a mailbox remembers after their messages went, up to twice as many: 10000
 }
 
 // Store holds the accounts of one site. Its methods may be called at the same

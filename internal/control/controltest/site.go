@@ -33,11 +33,12 @@ type Site struct {
 	Policies  []control.TLSPolicy
 	Ways      map[string]control.Way // by recipient
 	Records   []control.Record
+	Indexes   []control.IndexStatus
 }
 
 // Operations are those of the site.
 func (s *Site) Operations() control.Operations {
-	return control.Operations{Directory: s, Queue: queue{s}, Journal: s, TLS: security{s}, Route: s}
+	return control.Operations{Directory: s, Queue: queue{s}, Journal: s, TLS: security{s}, Route: s, Index: indexes{s}}
 }
 
 // Password is what an account's password was last set to.

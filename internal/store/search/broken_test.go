@@ -1,0 +1,275 @@
+package search
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"plic/internal/store"
+)
+
+// indexed is a mailbox with an index of a few segments.
+func indexed(t testing.TB) (*house, *Index) {
+	t.Helper()
+	h := newHouse(t)
+	x := New(Options{Wait: -1, Least: 1})
+	r := rand.New(rand.NewPCG(5, 5))
+	for _, n := range []int{40, 10, 2} {
+		texts := make([]string, n)
+		for i := range texts {
+			texts[i] = mailText(r)
+		}
+		h.put(texts...)
+		if err := x.Update(context.Background(), h.box, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h, x
+}
+
+// Whatever is broken in an index, answers stay right, and it is made anew.
+func TestBrokenIndexIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	breaks := map[string]func(key string, value []byte) []byte{
+		"lost":    func(string, []byte) []byte { return nil },
+		"cut":     func(_ string, v []byte) []byte { return v[:len(v)/2] },
+		"empty":   func(string, []byte) []byte { return []byte{} },
+		"garbage": func(_ string, v []byte) []byte { return bytes.Repeat([]byte{0xff}, len(v)) },
+		"longer":  func(_ string, v []byte) []byte { return append(slices.Clone(v), 1, 2, 3) },
+		"manifest": func(string, []byte) []byte {
+			return []byte(`{"version":1,"segments":[{"id":"x","low":9,"high":3,"docs":-1}]}`)
+		},
+	}
+	for name, change := range breaks {
+		for _, part := range []string{"/d", "/l", "/u", "index"} {
+			if name == "manifest" && part != "index" {
+				continue
+			}
+			t.Run(name+" "+part, func(t *testing.T) {
+				t.Parallel()
+				h, _ := indexed(t)
+				keys, err := h.box.Notes().All(ctx, notes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, n := range keys {
+					if strings.Contains(n.Key, part) {
+						if err := h.box.Notes().Put(ctx, n.Key, change(n.Key, n.Value)); err != nil {
+							t.Fatal(err)
+						}
+						break
+					}
+				}
+				x := New(Options{Wait: -1, Least: 1})
+				seek := func() (known int) {
+					for _, w := range vocabulary[:30] {
+						known += h.check(x, w, Header|Body)
+						h.check(x, w, Subject)
+					}
+					return known
+				}
+				seek()
+				x.Changed(h.box) // as who searches says when little is known
+				runUntil(t, x, func() bool { return seek() > 0 })
+				for range 3 { // what was left is taken away with later changes
+					h.put("Subject: more\r\n\r\n")
+					if err := x.Update(ctx, h.box, false); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if st, err := x.Status(ctx, h.box); err != nil || st.Indexed != 55 {
+					t.Errorf("in the end %+v, %v", st, err)
+				}
+			})
+		}
+	}
+}
+
+// runUntil runs the background until something is so.
+func runUntil(t *testing.T, x *Index, so func() bool) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); x.Run(ctx) }()
+	until := time.Now().Add(20 * time.Second)
+	ok := so()
+	for !ok && time.Now().Before(until) {
+		ok = so()
+	}
+	stop()
+	if <-done; !ok {
+		t.Fatal("the index was not made anew")
+	}
+}
+
+// A build that ends half way leaves nothing behind, and the next makes up for it.
+func TestInterruptedBuild(t *testing.T) {
+	t.Parallel()
+	for stopAt := range 12 {
+		h := newHouse(t)
+		r := rand.New(rand.NewPCG(6, 6))
+		texts := make([]string, 150)
+		for i := range texts {
+			texts[i] = mailText(r)
+		}
+		h.put(texts...)
+		x := New(Options{Wait: -1, Least: 1})
+		ctx := &fading{Context: context.Background(), left: 20 * stopAt * stopAt}
+		if err := x.Update(ctx, h.box, true); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if err := x.Update(context.Background(), h.box, true); err != nil {
+			t.Fatal(err)
+		}
+		if n := h.check(x, "42", Header|Body); n != 150 {
+			t.Errorf("stopped at %d: the index knows %d of 150 messages", stopAt, n)
+		}
+		m, err := x.read(context.Background(), h.box)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 1 // the manifest
+		for i := range m.Segments {
+			want += len(m.Segments[i].keys())
+		}
+		if keys, err := h.box.Notes().Keys(context.Background(), notes); err != nil || len(keys) != want {
+			t.Errorf("stopped at %d: %d notes, want %d, %v", stopAt, len(keys), want, err)
+		}
+	}
+}
+
+// fading is a context that ends after it was looked at some times.
+type fading struct {
+	context.Context
+	left int
+}
+
+func (f *fading) Err() error {
+	if f.left--; f.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// An index goes with its mailbox.
+func TestIndexGoesWithMailbox(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	h := newHouse(t)
+	a := h.box.Account()
+	if err := a.Create(ctx, "Work", ""); err != nil {
+		t.Fatal(err)
+	}
+	mb, err := a.Mailbox("Work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.box = mb
+	h.put("Subject: x\r\n\r\n")
+	x := New(Options{Wait: -1, Least: 1})
+	if err := x.Update(ctx, mb, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Delete(ctx, "Work"); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Update(ctx, mb, true); err != nil {
+		t.Errorf("update of a mailbox that is gone: %v", err)
+	}
+	if _, err := x.Open(ctx, mb); !errors.Is(err, store.ErrGone) {
+		t.Errorf("the index of a mailbox that is gone: %v", err)
+	}
+}
+
+// Lists of every density are read as they were written, and what follows them is
+// left alone.
+func TestPostings(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8, 8))
+	for range 3000 {
+		docs := 1 + r.IntN(3000)
+		var list, got []posting
+		every := 1 + r.IntN(1+r.IntN(docs))
+		for doc := range docs {
+			if r.IntN(every) == 0 || doc == 0 && r.IntN(2) == 0 {
+				list = append(list, posting{uint32(doc), []Class{Body, Body, Header, Header | From}[r.IntN(4)]})
+			}
+		}
+		if len(list) == 0 {
+			continue
+		}
+		b := appendPostings(nil, list, docs)
+		for _, pass := range []Class{0, Body} {
+			got = got[:0]
+			err := eachGroup(b, docs, func(c Class) func(uint32) {
+				if c == pass {
+					return nil
+				}
+				return func(doc uint32) { got = append(got, posting{doc, c}) }
+			})
+			slices.SortFunc(got, func(a, b posting) int { return int(a.doc) - int(b.doc) })
+			want := slices.DeleteFunc(slices.Clone(list), func(p posting) bool { return p.class == pass })
+			if err != nil || !slices.Equal(got, want) {
+				t.Fatalf("%d of %d messages: %v, %v, want %v", len(list), docs, got, err, want)
+			}
+		}
+	}
+}
+
+// FuzzSegment reads whatever comes as the parts of a segment.
+func FuzzSegment(f *testing.F) {
+	var w segmentWriter
+	parts := map[string][]byte{}
+	w.put = func(key string, value []byte) error { parts[key[len(key)-7:len(key)-6]] = value; return nil }
+	for i := range 50 {
+		list := appendPostings(nil, []posting{{0, Body}, {uint32(i % 3), Header}, {uint32(i), Body | Header}}[i%2:], 50)
+		if err := w.add(fmt.Appendf(nil, "WORD%03d", i), list); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := w.endDict(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(parts["d"], w.lists, 50, []byte("ORD"))
+	f.Add([]byte{1, 0, 1, 'X', '\n'}, []byte{0x81, 2, 0}, 9, []byte("X"))
+	f.Add([]byte{}, []byte{0x80, 1, 0xff}, 8, []byte("\n"))
+	f.Fuzz(func(t *testing.T, text, lists []byte, docs int, sought []byte) {
+		docs = 1 + (docs&0x7fffffff)%5000
+		if _, err := readUIDs(lists, docs); err != nil && !errors.Is(err, errBroken) {
+			t.Fatal(err)
+		}
+		d, err := readDict(text)
+		if err != nil {
+			return
+		}
+		s := segment{Segment: Segment{Lists: int64(len(lists))}, uids: make([]store.UID, docs), dicts: []*dict{d}}
+		s.lists = func(_ context.Context, n int) ([]byte, error) {
+			return lists[min(n*listBlock, len(lists)):], nil
+		}
+		for _, how := range []match{anywhere, atHead, atTail, whole} {
+			parts, _ := pieces(sought)
+			for _, p := range parts {
+				docs, err := s.with(context.Background(), piece{how, p.text}, Body)
+				if err != nil && !errors.Is(err, errBroken) {
+					t.Fatal(err)
+				}
+				if err == nil && docs.count() > len(s.uids) {
+					t.Fatalf("%d of %d messages found", docs.count(), len(s.uids))
+				}
+			}
+		}
+		src := s.source(context.Background(), func(int) (*dict, error) { return d, nil })
+		for range 100 {
+			if word, _, err := src.next(); word == nil || err != nil {
+				break
+			}
+		}
+	})
+}

@@ -1,0 +1,356 @@
+package search
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"plic/internal/store"
+	"plic/internal/store/engine"
+)
+
+// notes is what the keys of an index's notes begin with.
+const (
+	notes       = "search/"
+	manifestKey = notes + "index"
+)
+
+// version is that of what words are and how they are kept; an index of another
+// is made anew.
+const version = 1
+
+// manifest says what the index of a mailbox is.
+type manifest struct {
+	Version  int       `json:"version"`
+	Segments []Segment `json:"segments,omitempty"` // by rising UIDs
+	Trash    []Segment `json:"trash,omitempty"`    // to be removed: replaced, or without Docs never finished
+	Mail     int64     `json:"mail"`               // octets of the mailbox when it was last added to
+}
+
+// high is the highest UID that the index knows of.
+func (m *manifest) high() store.UID {
+	if n := len(m.Segments); n > 0 {
+		return m.Segments[n-1].High
+	}
+	return 0
+}
+
+// Options is what an Index may be told; zero values are good defaults.
+type Options struct {
+	Log    *slog.Logger
+	Memory int64         // octets of indexes kept in memory: 64 MiB
+	Wait   time.Duration // how long changes are gathered: 2 s, negative for not at all
+	Least  uint32        // messages that make a mailbox worth adding to its index: 100
+}
+
+// Index keeps the search indexes of mailboxes. Its methods may be called at the
+// same time.
+type Index struct {
+	o     Options
+	cache cache
+
+	mu      sync.Mutex
+	changed map[*store.Mailbox]job
+	wake    chan struct{}
+	work    sync.Mutex // held by who writes
+}
+
+// job is what is to be done for a mailbox.
+type job uint8
+
+const (
+	look job = iota // add to its index if that is worth it
+	anew            // throw its index away, which is broken, and make another
+)
+
+// New makes an Index.
+func New(o Options) *Index {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Memory <= 0 {
+		o.Memory = 64 << 20
+	}
+	if o.Wait == 0 {
+		o.Wait = 2 * time.Second
+	}
+	if o.Least == 0 {
+		o.Least = 100
+	}
+	return &Index{
+		o: o, cache: cache{limit: o.Memory, all: map[string]*list.Element{}},
+		changed: map[*store.Mailbox]job{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// Changed says that messages have come to a mailbox, or gone. It never waits.
+func (x *Index) Changed(mb *store.Mailbox) { x.note(mb, look) }
+
+func (x *Index) note(mb *store.Mailbox, j job) {
+	x.mu.Lock()
+	x.changed[mb] = max(x.changed[mb], j)
+	x.mu.Unlock()
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run brings indexes up to date in the background, until ctx is done.
+func (x *Index) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-x.wake:
+		}
+		if err := rest(ctx, x.o.Wait); err != nil {
+			return
+		}
+		x.mu.Lock()
+		changed := x.changed
+		x.changed = map[*store.Mailbox]job{}
+		x.mu.Unlock()
+		for mb, j := range changed {
+			if err := x.run(ctx, mb, j); err != nil && ctx.Err() == nil {
+				x.o.Log.Warn("search index not brought up to date", "account", mb.Account().Name(), "mailbox", mb.Name(), "err", err)
+			}
+		}
+	}
+}
+
+func (x *Index) run(ctx context.Context, mb *store.Mailbox, j job) error {
+	if j == anew {
+		x.o.Log.Warn("a broken search index is made anew", "account", mb.Account().Name(), "mailbox", mb.Name())
+		if err := x.Drop(ctx, mb); err != nil {
+			return err
+		}
+	}
+	return x.Update(ctx, mb, false)
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// read gives the manifest of a mailbox's index; an empty one if there is none,
+// or none that can be read.
+func (x *Index) read(ctx context.Context, mb *store.Mailbox) (*manifest, error) {
+	m := &manifest{Version: version}
+	b, err := mb.Notes().Get(ctx, manifestKey)
+	switch {
+	case errors.Is(err, engine.ErrNotFound):
+		return m, nil
+	case errors.Is(err, engine.ErrDamaged):
+		return m, nil
+	case err != nil:
+		return nil, err
+	}
+	got := new(manifest)
+	if err := json.Unmarshal(b, got); err != nil || got.Version != version || !got.sound() {
+		return m, nil
+	}
+	return got, nil
+}
+
+// sound says that the numbers of a manifest make sense.
+func (m *manifest) sound() bool {
+	next := store.UID(1)
+	for i := range m.Segments {
+		s := &m.Segments[i]
+		if s.Low < next || s.High < s.Low || s.Docs < 0 || s.Docs > maxDocs || s.Dicts < 0 || s.Lists < 0 {
+			return false
+		}
+		next = s.High + 1
+	}
+	return true
+}
+
+// Drop removes the index of a mailbox, so that it is made anew.
+func (x *Index) Drop(ctx context.Context, mb *store.Mailbox) error {
+	x.work.Lock()
+	defer x.work.Unlock()
+	return x.drop(ctx, mb)
+}
+
+func (x *Index) drop(ctx context.Context, mb *store.Mailbox) error {
+	all, err := mb.Notes().Keys(ctx, notes)
+	if err != nil {
+		return err
+	}
+	return x.remove(ctx, mb, all)
+}
+
+// remove removes notes, some at a time.
+func (x *Index) remove(ctx context.Context, mb *store.Mailbox, keys []string) error {
+	for len(keys) > 0 {
+		n := min(len(keys), 1000)
+		drop := make([]store.Note, n)
+		for i, key := range keys[:n] {
+			drop[i].Key = key
+		}
+		if err := mb.Notes().PutAll(ctx, drop...); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+// Status is what is known of a mailbox's index.
+type Status struct {
+	Mailbox  string `json:"mailbox"`
+	Messages uint32 `json:"messages"`
+	Indexed  int    `json:"indexed"`
+	Segments int    `json:"segments"`
+	Words    int    `json:"words"`
+	Bytes    int64  `json:"bytes"`
+	Mail     int64  `json:"mail"` // octets of the messages
+}
+
+// Status says how far the index of a mailbox is.
+func (x *Index) Status(ctx context.Context, mb *store.Mailbox) (Status, error) {
+	m, err := x.read(ctx, mb)
+	if err != nil {
+		return Status{}, err
+	}
+	info := mb.Info()
+	s := Status{Mailbox: info.Name, Messages: info.Messages, Mail: info.Bytes, Segments: len(m.Segments)}
+	snap, err := mb.Snapshot(ctx)
+	if err != nil {
+		return s, err
+	}
+	for i := range m.Segments {
+		g := &m.Segments[i]
+		s.Words += g.Words
+		s.Bytes += g.Bytes
+		s.Indexed += min(g.Docs, snap.Search(g.High+1)-snap.Search(g.Low))
+	}
+	return s, nil
+}
+
+func newID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// load reads a segment's dictionary, or finds it in memory.
+func (x *Index) load(ctx context.Context, mb *store.Mailbox, info Segment) (*segment, error) {
+	if s, ok := x.cache.get(info.ID).(*segment); ok {
+		return s, nil
+	}
+	s, err := x.open(ctx, mb, info)
+	if err != nil {
+		return nil, err
+	}
+	for n := range info.Dicts {
+		d, err := x.dict(ctx, mb, &info, n)
+		if err != nil {
+			return nil, err
+		}
+		s.dicts = append(s.dicts, d)
+	}
+	x.cache.put(info.ID, s, s.bytes())
+	return s, nil
+}
+
+// open reads a segment without its dictionary.
+func (x *Index) open(ctx context.Context, mb *store.Mailbox, info Segment) (*segment, error) {
+	b, err := x.block(ctx, mb, info.uidsKey())
+	if err != nil {
+		return nil, err
+	}
+	s := &segment{Segment: info}
+	if s.uids, err = readUIDs(b, info.Docs); err != nil {
+		return nil, err
+	}
+	s.lists = func(ctx context.Context, n int) ([]byte, error) {
+		key := info.listKey(n)
+		if b, ok := x.cache.get(key).([]byte); ok {
+			return b, nil
+		}
+		b, err := x.block(ctx, mb, key)
+		if err == nil {
+			x.cache.put(key, b, int64(len(b)+len(key)+128))
+		}
+		return b, err
+	}
+	return s, nil
+}
+
+func (x *Index) dict(ctx context.Context, mb *store.Mailbox, info *Segment, n int) (*dict, error) {
+	b, err := x.block(ctx, mb, info.dictKey(n))
+	if err != nil {
+		return nil, err
+	}
+	return readDict(b)
+}
+
+// block reads a note that must be there.
+func (x *Index) block(ctx context.Context, mb *store.Mailbox, key string) ([]byte, error) {
+	b, err := mb.Notes().Get(ctx, key)
+	if errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrDamaged) {
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return b, err
+}
+
+// cache keeps what was used last.
+type cache struct {
+	limit int64
+
+	mu    sync.Mutex
+	all   map[string]*list.Element // of cached
+	order list.List
+	bytes int64
+}
+
+type cached struct {
+	key   string
+	value any
+	bytes int64
+}
+
+func (c *cache) get(key string) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	el := c.all[key]
+	if el == nil {
+		return nil
+	}
+	c.order.MoveToFront(el)
+	return el.Value.(cached).value
+}
+
+func (c *cache) put(key string, value any, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all[key] != nil || bytes > c.limit/2 {
+		return
+	}
+	c.all[key] = c.order.PushFront(cached{key, value, bytes})
+	c.bytes += bytes
+	for c.bytes > c.limit {
+		last := c.order.Remove(c.order.Back()).(cached)
+		delete(c.all, last.key)
+		c.bytes -= last.bytes
+	}
+}

@@ -1,0 +1,141 @@
+package search
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"plic/internal/store"
+)
+
+// source is an index that a new one is made of.
+type source struct {
+	uids []store.UID
+	// next gives the words in order, each with its list; nil at the end. Both
+	// are good until it is called again.
+	next func() (word []byte, list []posting, err error)
+}
+
+// merged is a source on its way through a merge.
+type merged struct {
+	*source
+	docs []uint32 // the new numbers of its messages
+	word []byte   // the next; nil at the end
+	list []posting
+}
+
+// dropped stands for the number of a message that is not in the new index.
+const dropped = 1<<32 - 1
+
+// merge writes a segment out of others, which are of rising UIDs, with the
+// messages that are to be kept.
+func merge(ctx context.Context, w *segmentWriter, sources []*source, keep func(store.UID) bool) (Segment, error) {
+	all := make([]*merged, len(sources))
+	var uids []store.UID
+	for i, s := range sources {
+		m := &merged{source: s, docs: make([]uint32, len(s.uids))}
+		for k, uid := range s.uids {
+			m.docs[k] = dropped
+			if keep(uid) {
+				m.docs[k] = uint32(len(uids))
+				uids = append(uids, uid)
+			}
+		}
+		all[i] = m
+		if err := m.advance(); err != nil {
+			return Segment{}, err
+		}
+	}
+	var list []posting
+	var packed []byte
+	var word []byte
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return Segment{}, ctx.Err()
+		}
+		word = append(word[:0], least(all)...)
+		if len(word) == 0 {
+			return w.end(uids)
+		}
+		list = list[:0]
+		for _, m := range all {
+			if m.word == nil || !bytes.Equal(m.word, word) {
+				continue
+			}
+			for _, p := range m.list {
+				if doc := m.docs[p.doc]; doc != dropped {
+					list = append(list, posting{doc, p.class})
+				}
+			}
+			if err := m.advance(); err != nil {
+				return Segment{}, err
+			}
+		}
+		if len(list) == 0 {
+			continue
+		}
+		packed = appendPostings(packed[:0], list, len(uids))
+		if err := w.add(word, packed); err != nil {
+			return Segment{}, err
+		}
+	}
+}
+
+func (m *merged) advance() (err error) {
+	m.word, m.list, err = m.next()
+	return err
+}
+
+// least is the next word of all; nil at the end.
+func least(all []*merged) (word []byte) {
+	for _, m := range all {
+		if m.word != nil && (word == nil || bytes.Compare(m.word, word) < 0) {
+			word = m.word
+		}
+	}
+	return word
+}
+
+// source reads a segment from its beginning to its end, a block at a time.
+func (s *segment) source(ctx context.Context, read func(n int) (*dict, error)) *source {
+	type item struct {
+		word   []byte
+		off, n int64
+	}
+	var items []item
+	block, at := 0, 0
+	var list []posting
+	var room []byte
+	next := func() ([]byte, []posting, error) {
+		if at == len(items) {
+			if block == s.Dicts {
+				return nil, nil, nil
+			}
+			d, err := read(block)
+			if err != nil {
+				return nil, nil, err
+			}
+			block, at, items = block+1, 0, items[:0]
+			err = d.each(func(word []byte, off, n int64) error {
+				items = append(items, item{word, off, n})
+				return nil
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+		it := items[at]
+		at++
+		raw, err := s.list(ctx, it.off, it.n, room)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = list[:0]
+		err = eachGroup(raw, len(s.uids), func(c Class) func(uint32) {
+			return func(doc uint32) { list = append(list, posting{doc, c}) }
+		})
+		slices.SortFunc(list, func(a, b posting) int { return int(int64(a.doc) - int64(b.doc)) })
+		return it.word, list, err
+	}
+	return &source{uids: s.uids, next: next}
+}
