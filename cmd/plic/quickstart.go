@@ -118,7 +118,7 @@ func (t *trial) config() *config.Config {
 		SMTP: []string{t.at(25)}, Submission: []string{t.at(587)}, Submissions: []string{t.at(465)},
 		LMTP: []string{t.at(24)},
 		IMAP: []string{t.at(143)}, IMAPS: []string{t.at(993)},
-		POP3: []string{t.at(110)}, POP3S: []string{t.at(995)},
+		POP3: []string{t.at(110)}, POP3S: []string{t.at(995)}, Sieve: []string{t.at(4190)},
 		HTTP: []string{t.at(80)},
 	}
 	if c.Log.Level = config.LogWarn; t.verbose {
@@ -351,6 +351,8 @@ func serviceWords(service string) (tls, use string) {
 		return "STARTTLS", "reading mail"
 	case "imaps", "pop3s":
 		return "from the start", "reading mail"
+	case "sieve":
+		return "STARTTLS", "scripts that filter mail"
 	case "http":
 		return "-", "/health and /metrics"
 	}

@@ -70,6 +70,7 @@ func rules() map[string]rule {
 		"store/memory":          {store, "mail store/engine"},
 		"store/search":          {store, "casemap imap message store store/engine"},
 		"store":                 {store, "casemap imap mail message store/engine vfs"},
+		"scripts":               {store, "sieve store store/engine"},
 
 		"deliver/pipe":   {out, "journal mail vfs"},
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
@@ -81,12 +82,14 @@ func rules() map[string]rule {
 
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
-		"imapd": {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/search thread"},
+		"imapd":        {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/search thread"},
+		"managesieved": {read, "auth journal mail scripts serve sieve store store/engine"},
+
 		"pop3d": {read, "auth journal lang mail message sasl serve store store/engine"},
 
 		"control": {assembly, "journal mail"},
 		"server": {assembly, "acme auth bounce config control dane deliver/pipe deliver/remote directory directory/native dns imapd journal " +
-			"mail message mtasts pki pop3d post queue route sasl serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
+			"mail managesieved message mtasts pki pop3d post queue route sasl scripts serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

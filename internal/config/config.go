@@ -45,6 +45,7 @@ type Listen struct {
 	IMAPS       []string
 	POP3        []string
 	POP3S       []string
+	Sieve       []string
 	HTTP        []string
 	HTTPS       []string
 	ACMEHTTP    []string
@@ -327,7 +328,7 @@ func Default() *Config {
 		Listen: Listen{
 			SMTP: []string{":25"}, Submission: []string{":587"}, Submissions: []string{":465"},
 			IMAP: []string{":143"}, IMAPS: []string{":993"},
-			POP3: []string{":110"}, POP3S: []string{":995"},
+			POP3: []string{":110"}, POP3S: []string{":995"}, Sieve: []string{":4190"},
 			HTTP: []string{"127.0.0.1:8025"},
 		},
 		TLS:    TLS{MinVersion: TLS12},

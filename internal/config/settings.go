@@ -63,6 +63,7 @@ func (c *Config) inbound() []Section {
 			{"imaps", "Reading by IMAP, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.IMAPS)},
 			{"pop3", "Fetching by POP3, with STLS (RFC 1939, RFC 2595).", restart, addresses(&c.Listen.POP3)},
 			{"pop3s", "Fetching by POP3, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.POP3S)},
+			{"sieve", "Scripts that filter mail, by ManageSieve with STARTTLS (RFC 5804).", restart, addresses(&c.Listen.Sieve)},
 			{"http", "Health (`/health`) and metrics (`/metrics`). It asks nobody who they are: keep it on loopback.", restart, addresses(&c.Listen.HTTP)},
 			{"https", "What the world may ask by HTTPS, as `:443`: the MTA-STS policy of our domains, and proofs for an ACME authority (tls-alpn-01).", restart, addresses(&c.Listen.HTTPS)},
 			{"acme_http", "Proofs for an ACME authority by HTTP (http-01), as `:80`, and nothing else.", restart, addresses(&c.Listen.ACMEHTTP)},

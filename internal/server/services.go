@@ -13,19 +13,22 @@ import (
 	"plic/internal/config"
 	"plic/internal/imapd"
 	"plic/internal/mail"
+	"plic/internal/managesieved"
 	"plic/internal/pop3d"
 	"plic/internal/post"
+	"plic/internal/scripts"
 	"plic/internal/smtpd"
 )
 
 // services are the protocol servers of one configuration over one site.
 type services struct {
-	smtp *smtpd.Server
-	imap *imapd.Server
-	pop3 *pop3d.Server
-	web  http.Handler
-	keys *certificates
-	log  *slog.Logger
+	smtp  *smtpd.Server
+	imap  *imapd.Server
+	pop3  *pop3d.Server
+	sieve *managesieved.Server
+	web   http.Handler
+	keys  *certificates
+	log   *slog.Logger
 }
 
 // intake lets smtpd hand mail to the office, without either knowing the other.
@@ -65,6 +68,10 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 		MaxConnections: c.POP3.Connections, PerHost: c.POP3.ConnectionsPerHost,
 		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, LoginDelay: c.POP3.LoginDelay, Grace: orNone(c.StopGrace),
 	})
+	all.sieve = managesieved.New(managesieved.Options{
+		Store: s.store, Scripts: scripts.New(scripts.Options{Store: s.store}), Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),
+		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Grace: orNone(c.StopGrace),
+	})
 	return all
 }
 
@@ -85,6 +92,8 @@ func (all *services) serve(ctx context.Context, service string, l net.Listener) 
 		return all.smtp.Serve(ctx, l, smtpd.Submissions)
 	case "imap", "imaps":
 		return all.imap.Serve(ctx, l, service == "imaps")
+	case "sieve":
+		return all.sieve.Serve(ctx, l)
 	default:
 		return all.pop3.Serve(ctx, l, service == "pop3s")
 	}
