@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -22,6 +23,7 @@ type Account struct {
 	idle    *list.Element // in store.recent; under store.mu
 	visible atomic.Pointer[tree]
 	watch   hub
+	pool    atomic.Pointer[pool] // of its domain; nil if that has no limit
 
 	mu   sync.Mutex // one change at a time, as far as Apply
 	rec  engine.Account
@@ -29,6 +31,9 @@ type Account struct {
 	seq  uint64 // of the last commit applied
 	last *fate  // of that commit
 	gone bool
+
+	used  Usage // by all that was applied
+	limit Usage // of its own
 }
 
 // tree says which mailboxes there are, sorted by compareNames; immutable.
@@ -86,7 +91,7 @@ func (s *Store) open(ctx context.Context, name string) (*Account, error) {
 	slices.SortFunc(t.nodes, func(a, b node) int { return compareNames(a.name, b.name) })
 	a.tree = t
 	a.visible.Store(t)
-	if err := a.readACLs(ctx); err != nil {
+	if err := errors.Join(a.readACLs(ctx), a.readQuota(ctx)); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -118,6 +123,7 @@ func (s *Store) create(ctx context.Context, name string) (*Account, error) {
 		return nil, err
 	}
 	defer c.unlock()
+	c.exempt = true
 	p := c.plan(a)
 	for _, d := range defaults {
 		p.make(engine.Mailbox{Name: d.name, SpecialUse: d.use, Subscribed: true})
@@ -248,6 +254,7 @@ func (a *Account) remove() error {
 		return err
 	}
 	a.gone = true
+	a.leavePool()
 	t := &tree{seq: a.seq}
 	p.c.trees = append(p.c.trees, treeEdit{a, a.rec, t})
 	for _, n := range a.tree.nodes {

@@ -20,6 +20,7 @@ type commit struct {
 	batch    engine.Batch
 	edits    []*edit
 	trees    []treeEdit
+	exempt   bool // from quotas
 }
 
 // edit is what a commit does to one mailbox.
@@ -28,6 +29,7 @@ type edit struct {
 	next   *state
 	change engine.MailboxChange
 	modSeq ModSeq // of what this commit changes; 0 until it changes a message
+	made   bool   // there was no such mailbox before
 }
 
 // treeEdit is what a commit does to an account: its record and its mailboxes.
@@ -164,11 +166,17 @@ func (c *commit) apply() (*applied, error) {
 			c.batch.PutNotes = append(c.batch.PutNotes, engine.Note{Account: e.m.account.id, Key: aclKey(e.next.rec.ID)})
 		}
 	}
+	keep, give, err := c.charge()
+	if err != nil {
+		return nil, err
+	}
 	ticket, err := c.s.engine.Apply(&c.batch)
 	if err != nil {
+		give()
 		c.s.stopped(err)
 		return nil, err
 	}
+	keep()
 	f := &fate{done: make(chan struct{})}
 	for _, a := range c.accounts {
 		a.seq++

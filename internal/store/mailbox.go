@@ -153,9 +153,16 @@ func (m *Mailbox) recount(st *state) {
 	}
 	m.account.store.o.Log.Error("counters of a mailbox were wrong", "account", m.account.name, "mailbox", r.Name,
 		"messages", r.Messages, "found", s.n)
+	before := usageOf(r)
 	r.Messages, r.Unseen, r.Deleted, r.Bytes = uint32(s.n), uint32(s.unseen), uint32(s.deleted), 0
 	for _, e := range s.All() {
 		r.Bytes += e.Size
+	}
+	more := usageOf(r)
+	more.add(before.negative())
+	m.account.used.add(more)
+	if p := m.account.pool.Load(); p != nil {
+		p.add(more)
 	}
 }
 

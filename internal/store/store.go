@@ -29,6 +29,7 @@ type Options struct {
 	ColumnBytes  int64          // keys to sort by, kept in memory: 64 MiB
 	ParseBytes   int64          // analysed messages kept for reading their parts: 16 MiB
 	MaxMailboxes int            // of one account: 10000
+	Quota        Usage          // limits of an account that has none of its own: none
 
 	// Changed is told of each mailbox that messages came to or went from, once
 	// that is visible. It must not wait.
@@ -41,6 +42,7 @@ type Options struct {
 type Store struct {
 	o       Options
 	engine  engine.Engine
+	pools   pools
 	site    *Account // what belongs to no account, under the ID that none has
 	indexes indexes
 	columns columnCache
@@ -100,13 +102,25 @@ func New(o Options) *Store {
 // Account opens an account, which all its users share; at first use it is made,
 // with INBOX, Drafts, Sent, Junk, Trash and Archive. There is nothing to close.
 func (s *Store) Account(ctx context.Context, name string) (*Account, error) {
-	return s.account(ctx, name, s.create)
+	a, err := s.account(ctx, name, s.create)
+	if err != nil {
+		return nil, err
+	}
+	if p := a.pool.Load(); p != nil && !p.whole.Load() {
+		if _, err := s.poolOf(ctx, p.domain); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
 }
 
 // Existing is Account for one that has been used before; ErrNoAccount.
 func (s *Store) Existing(ctx context.Context, name string) (*Account, error) {
-	return s.account(ctx, name, func(context.Context, string) (*Account, error) { return nil, ErrNoAccount })
+	return s.account(ctx, name, none)
 }
+
+// none makes no account.
+func none(context.Context, string) (*Account, error) { return nil, ErrNoAccount }
 
 func (s *Store) account(ctx context.Context, name string, create func(context.Context, string) (*Account, error)) (*Account, error) {
 	if err := checkAccountName(name); err != nil {
@@ -123,6 +137,12 @@ func (s *Store) account(ctx context.Context, name string, create func(context.Co
 		a, err = s.open(ctx, name)
 		if errors.Is(err, engine.ErrNotFound) {
 			a, err = create(ctx, name)
+		}
+		if err == nil {
+			err = s.pool(ctx, a)
+		}
+		if err != nil {
+			a = nil
 		}
 		s.leave(name, a, done)
 		if err != nil {

@@ -40,7 +40,7 @@ func (p *plan) make(rec engine.Mailbox) *edit {
 	rec.UIDNext, rec.RecentFrom, rec.HighestModSeq = 1, 1, 1
 	rec.Created = p.a.store.o.Now()
 	m := newMailbox(p.a, rec)
-	e := &edit{m: m, next: &state{rec: rec}}
+	e := &edit{m: m, next: &state{rec: rec}, made: true}
 	e.change.Account = p.a.id
 	p.c.edits = append(p.c.edits, e)
 	p.put(rec.Name, m)

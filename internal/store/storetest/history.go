@@ -40,6 +40,7 @@ func runHistory(t *testing.T, place Place, seed uint64, steps int) string {
 	first, err := a.Info("INBOX")
 	s.ok(err)
 	h.model = newModel(first.UIDValidity)
+	s.ok(s.SetDomainLimits(s.ctx, "ann", store.Usage{Bytes: 1 << 50})) // so that it is counted
 	for n := range steps {
 		h.log = append(h.log, fmt.Sprintf("%d: ", n))
 		h.step()
@@ -226,6 +227,9 @@ func (h *history) transfer(move bool) {
 func (h *history) compare() {
 	infos := h.account("ann").Mailboxes()
 	equal(h.t, "number of names", len(infos), len(h.model.boxes))
+	used, _, err := h.DomainQuota(h.ctx, "ann")
+	h.ok(err)
+	equal(h.t, "usage", used, h.model.usage())
 	for _, info := range infos {
 		b := h.model.boxes[info.Name]
 		if b == nil {

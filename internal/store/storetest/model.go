@@ -251,3 +251,17 @@ func (m *model) copy(from, to *modelBox, uids []store.UID, move bool) (n int) {
 	}
 	return len(msgs)
 }
+
+func (m *model) usage() (u store.Usage) {
+	for _, b := range m.boxes {
+		if b.noSelect {
+			continue
+		}
+		u.Mailboxes++
+		for _, msg := range b.messages {
+			u.Messages++
+			u.Bytes += int64(len(msg.text))
+		}
+	}
+	return u
+}
