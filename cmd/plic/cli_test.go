@@ -130,6 +130,12 @@ func TestDirectoryCommands(t *testing.T) {
 		{"account passwd nobody@example.org --generate", "", 1, "", "account nobody@example.org: not found"},
 		{"account list", "", 0, "ACCOUNT          LOGIN\nann@example.org  yes\nbob@example.org  yes\n", ""},
 		{"account list --json", "", 0, "{\"account\":\"ann@example.org\"}\n", ""},
+		{"account quota ann@example.org", "", 0, "RESOURCE   USED  LIMIT\nstorage    0 B   none\nmessages   0     none\nmailboxes  0     none\n", ""},
+		{"account quota ann@example.org --storage 1GiB --messages 1000", "", 0, "storage    0 B   1.0 GiB\nmessages   0     1000\n", ""},
+		{"account quota ann@example.org --messages none --json", "", 0, `"limit":{"bytes":1073741824},"own":{"bytes":1073741824,"messages":-1}`, ""},
+		{"account quota ann@example.org --storage much", "", 2, "", "write a number above 0, none or default"},
+		{"account quota nobody@example.org", "", 1, "", "nobody@example.org: not found"},
+		{"domain quota example.org --mailboxes 10", "", 0, "mailboxes  0     10\n", ""},
 		{"alias add @example.org ann@example.org", "", 0, "", "@example.org goes to ann@example.org\n"},
 		{"alias add sales@example.org ann@example.org x@else.example", "", 0, "", "sales@example.org goes to ann@example.org, x@else.example"},
 		{"alias list", "", 0, "ALIAS              GOES TO\n@example.org       ann@example.org\nsales@example.org  ann@example.org, x@else.example\n", ""},
@@ -358,7 +364,7 @@ func TestEveryCommandHasHelpAndExamples(t *testing.T) {
 	}
 	for _, name := range []string{
 		"serve", "quickstart", "config check", "config show", "config reference", "domain add", "domain list", "domain remove",
-		"account add", "account list", "account passwd", "account remove", "alias add", "alias list", "alias remove",
+		"account add", "account list", "account passwd", "account quota", "account remove", "domain quota", "alias add", "alias list", "alias remove",
 		"queue list", "queue show", "queue retry", "queue hold", "queue release", "queue remove", "journal", "version",
 	} {
 		if !slices.Contains(names, "plic "+name) {

@@ -47,14 +47,16 @@ func (a *app) domainCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "domain", Short: "The domains that mail is taken for",
 		Example: "  plic domain add example.org\n  plic domain list",
-	}, add, show, remove)
+	}, add, show, remove, a.quotaCommand("DOMAIN", "a domain",
+		"  plic domain quota example.org\n  plic domain quota example.org --storage 500GiB", domainNames))
 }
 
 func (a *app) accountCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "account", Short: "Who has a mailbox",
 		Example: "  plic account add ann@example.org\n  plic account list",
-	}, a.accountAdd(), a.accountList(), a.accountPasswd(), a.accountRemove())
+	}, a.accountAdd(), a.accountList(), a.accountPasswd(), a.accountRemove(), a.quotaCommand("USER@DOMAIN", "an account",
+		"  plic account quota ann@example.org\n  plic account quota ann@example.org --storage 5GiB --messages none", accountNames))
 }
 
 // passwordFlags say where a password comes from.

@@ -29,6 +29,7 @@ type Config struct {
 	TLSRPT     TLSRPT
 	DNS        DNS
 	Store      Store
+	Quota      Quota
 	IMAP       IMAP
 	POP3       POP3
 	Journal    Journal
@@ -262,6 +263,14 @@ type Store struct {
 	Reserve  int64
 	Compress bool
 	Grace    time.Duration
+}
+
+// Quota is what an account may have that has no limits of its own; 0 for none.
+type Quota struct {
+	Storage        int64
+	Messages       int
+	Mailboxes      int
+	Administrators []string
 }
 
 // IMAP is what an IMAP session may use.

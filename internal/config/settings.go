@@ -218,6 +218,12 @@ func (c *Config) reading() []Section {
 			{"compress", "Keep the bodies of new mail compressed (zstd), where that gains.", restart, switchValue{&c.Store.Compress}},
 			{"grace", "How long a body that nobody owns any more is kept, for those who still read it.", restart, duration{&c.Store.Grace, 0, 30 * day}},
 		}},
+		{"quota", "How much an account may have that has no limits of its own (RFC 9208); those of one account or of a whole domain are set by `plic account quota` and `plic domain quota`. Mail beyond it gets 452 or 552 while its sender is still there.", []Setting{
+			{"storage", "Size of all messages; `0B` for no limit.", restart, size{&c.Quota.Storage, 0, 1 << 50}},
+			{"messages", "Number of messages; 0 for no limit.", restart, number{&c.Quota.Messages, 0, 1 << 31}},
+			{"mailboxes", "Number of mailboxes; 0 for no limit.", restart, number{&c.Quota.Mailboxes, 0, 1 << 31}},
+			{"administrators", "Accounts that may set quotas over IMAP, by SETQUOTA.", live, list[string]{&c.Quota.Administrators, "accounts", "postmaster@example.org", accountName, plain}},
+		}},
 		{"imap", "What IMAP sessions hold to.", []Setting{
 			{"timeout", "How long a session may be silent (RFC 9051 section 5.4 wants 30 minutes).", live, duration{&c.IMAP.Timeout, time.Second, day}},
 			{"login_timeout", "How long a session may take to log in.", live, duration{&c.IMAP.LoginTimeout, time.Second, time.Hour}},

@@ -195,6 +195,15 @@ func localPart(s string) error {
 	return nil
 }
 
+// accountName checks the name of an account.
+func accountName(s string) (string, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Domain.IsZero() {
+		return "", fmt.Errorf("%q is not an account: write user@domain", s)
+	}
+	return a.String(), nil
+}
+
 // domain is a host name.
 type domain struct{ p *mail.Domain }
 

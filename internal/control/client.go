@@ -39,7 +39,15 @@ func (c *Client) Close() error {
 
 // Operations are those of the server.
 func (c *Client) Operations() Operations {
-	return Operations{directoryClient{c}, queueClient{c}, journalClient{c}, tlsClient{c}, routeClient{c}, indexClient{c}}
+	return Operations{
+		Directory: directoryClient{c},
+		Index:     indexClient{c},
+		Journal:   journalClient{c},
+		Queue:     queueClient{c},
+		Quotas:    quotaClient{c},
+		Route:     routeClient{c},
+		TLS:       tlsClient{c},
+	}
 }
 
 // ask sends an operation and reads the values of its answer.

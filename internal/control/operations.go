@@ -15,6 +15,7 @@ type Operations struct {
 	Directory Directory
 	Queue     Queue
 	Journal   Journal
+	Quotas    Quotas
 	TLS       TLS
 	Route     Route
 	Index     Index

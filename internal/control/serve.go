@@ -76,6 +76,8 @@ func Handler(o Operations) http.Handler {
 	act(m, "queue/hold", q.Hold)
 	act(m, "queue/release", q.Release)
 	act(m, "queue/remove", q.Remove)
+	list(m, "quota/show", func(ctx context.Context, x name) iter.Seq2[Quota, error] { return one(o.Quotas.Quota(ctx, x.Name)) })
+	act(m, "quota/set", func(ctx context.Context, x limits) error { return o.Quotas.SetQuota(ctx, x.Name, x.Own) })
 	list(m, "journal/find", func(ctx context.Context, x journal.Query) iter.Seq2[journal.Event, error] {
 		return o.Journal.Find(ctx, x)
 	})

@@ -13,11 +13,15 @@ const (
 	StatusDeleted
 	StatusSize
 	StatusHighestModSeq
+	StatusDeletedStorage // RFC 9208
+	StatusMailboxID      // RFC 8474
+	StatusAppendLimit    // RFC 7889
 )
 
 // String is the item's name.
 func (i StatusItem) String() string {
-	return [...]string{"", "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "HIGHESTMODSEQ"}[i]
+	return [...]string{"", "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "HIGHESTMODSEQ",
+		"DELETED-STORAGE", "MAILBOXID", "APPENDLIMIT"}[i]
 }
 
 // StatusItems reads the items of STATUS in parentheses.
@@ -25,7 +29,7 @@ func (s *Scanner) StatusItems() []StatusItem {
 	var items []StatusItem
 	s.List(func() {
 		word := s.word()
-		for i := StatusMessages; i <= StatusHighestModSeq; i++ {
+		for i := StatusMessages; i <= StatusAppendLimit; i++ {
 			if i.String() == word {
 				items = append(items, i)
 				return

@@ -88,6 +88,8 @@ type arrivals struct {
 	in     []store.Incoming
 	octets int64 // of all that was taken
 	urls   int   // of CATENATE
+
+	replaces bool // what goes makes room for what comes
 }
 
 func (a *arrivals) discard() {
@@ -216,6 +218,9 @@ func (a *arrivals) room(draft *store.Draft, n int64) error {
 	}
 	if a.octets += n; len(a.in) > 1 && a.octets > o.MaxMessage+maxTogether {
 		return no("TOOBIG", "the messages are too big for one command")
+	}
+	if err := a.to.Account().Fits(int64(len(a.in)), a.octets); err != nil && !a.replaces {
+		return err
 	}
 	return o.Store.Room(a.octets)
 }

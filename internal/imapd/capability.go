@@ -25,7 +25,7 @@ func (c *conn) capabilities() string {
 		return first + " LITERAL+ ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE" +
 			" LIST-EXTENDED LIST-STATUS ESEARCH SEARCHRES BINARY CONDSTORE STATUS=SIZE" +
 			" QRESYNC UIDONLY UIDBATCHES PREVIEW SAVELIMIT=" + strconv.Itoa(c.server.o.SaveLimit) +
-			" ACL RIGHTS=texk LIST-MYRIGHTS" +
+			" ACL RIGHTS=texk LIST-MYRIGHTS QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTA=RES-MAILBOX" + c.maySetQuota() +
 			" SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1" +
 			" CONTEXT=SEARCH CONTEXT=SORT PARTIAL MULTISEARCH SEARCH=FUZZY WITHIN SAVEDATE INPROGRESS" +
 			" MULTIAPPEND CATENATE REPLACE UTF8=ACCEPT UNAUTHENTICATE" + c.mayCompress() +
@@ -43,6 +43,14 @@ func (c *conn) capabilities() string {
 		b.WriteString(" AUTH=" + m)
 	}
 	return b.String()
+}
+
+// maySetQuota names QUOTASET to who may use it.
+func (c *conn) maySetQuota() string {
+	if c.isAdmin() {
+		return " QUOTASET"
+	}
+	return ""
 }
 
 // mayCompress names COMPRESS while it can be given.

@@ -156,6 +156,12 @@ func ownerCommand(name string) command {
 		return command{loggedIn, true, (*conn).listRights}
 	case "MYRIGHTS":
 		return command{loggedIn, true, (*conn).myRights}
+	case "GETQUOTA":
+		return command{loggedIn, true, (*conn).getQuota}
+	case "GETQUOTAROOT":
+		return command{loggedIn, true, (*conn).getQuotaRoot}
+	case "SETQUOTA":
+		return command{loggedIn, true, (*conn).setQuota}
 	}
 	return command{}
 }

@@ -280,10 +280,14 @@ func (c *client) line() (string, bool) {
 }
 
 // expect reads lines that must match the patterns, in which "..." is any text.
+// The MAILBOXID of each SELECT is passed over where none is expected.
 func (c *client) expect(patterns ...string) {
 	c.t.Helper()
 	for _, p := range patterns {
 		line, ok := c.line()
+		for ok && strings.HasPrefix(line, "* OK [MAILBOXID ") && !strings.Contains(p, "MAILBOXID") {
+			line, ok = c.line()
+		}
 		if !ok {
 			c.t.Fatalf("the connection ended; expected %q", p)
 		}

@@ -99,7 +99,7 @@ func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, ch
 			return err
 		}
 	}
-	if len(l.Status) > 0 && !info.NoSelect { // RFC 5819 section 2
+	if _, err := c.mailbox(ctx, info.Name, store.MayRead); err == nil && len(l.Status) > 0 && !info.NoSelect { // RFC 5819 section 2
 		return c.tellStatus(ctx, info, l.Status)
 	}
 	return nil

@@ -22,6 +22,8 @@ type Options struct {
 	TLS     *tls.Config // nil for none: then there is no STARTTLS
 	Now     func() time.Time
 	Version string // told by ID
+	// Admin says whether an account may set quotas; nil for none.
+	Admin func(account string) bool
 	// Shared names the account whose mailboxes are those that an account shares
 	// with others of the site; "" or nil for none.
 	Shared func(account string) string

@@ -23,7 +23,7 @@ func (c *conn) replace(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := s.Err(); err != nil {
 		return reply{}, bad(err)
 	}
-	a := arrivals{c: c, s: s}
+	a := arrivals{c: c, s: s, replaces: true}
 	defer a.discard()
 	var uid store.UID
 	find := func() (err error) {

@@ -99,6 +99,7 @@ func (c *conn) refusalOf(err error) refusal {
 		{store.ErrHasChildren, "HASCHILDREN", "there are mailboxes below it"},
 		{store.ErrInbox, "CANNOT", "INBOX cannot be deleted"},
 		{store.ErrSpecialUse, "USEATTR", "the special use is not known, or another mailbox has it"},
+		{store.ErrQuota, "OVERQUOTA", "the quota is full"}, // RFC 9208 section 4.3.1
 		{store.ErrLimit, "LIMIT", "there are too many mailboxes"},
 		{store.ErrTooManyKeywords, "LIMIT", "the mailbox has too many keywords"},
 		{store.ErrBadIdentifier, "CANNOT", "not an identifier that rights can be given to"},

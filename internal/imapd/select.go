@@ -87,6 +87,7 @@ func (c *conn) describe(ctx context.Context, name, supplied string) {
 	c.out.text("* OK [UIDVALIDITY ", number(uint64(v.seq.UIDValidity())), "] UIDs are valid")
 	c.out.text("* OK [UIDNEXT ", number(uint64(v.seq.UIDNext())), "] the next UID, at least")
 	c.out.text("* OK [HIGHESTMODSEQ ", number(uint64(v.seq.HighestModSeq())), "] of all changes")
+	c.out.text("* OK [MAILBOXID (", v.mb.Info().ObjectID, ")] stays with the mailbox")
 	if c.rev2 {
 		info := v.mb.Info()
 		info.Name = name

@@ -38,6 +38,18 @@ func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.Sta
 			return err
 		}
 	}
+	var deleted int64
+	if slices.Contains(items, imap.StatusDeletedStorage) && info.Deleted > 0 {
+		mb, err := c.mailbox(ctx, info.Name, store.MayRead)
+		if err != nil {
+			return err
+		}
+		snap, err := mb.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		deleted = snap.DeletedBytes()
+	}
 	b := append(c.out.line(), "* STATUS "...)
 	b = imap.AppendMailbox(b, info.Name, c.utf8Names())
 	b = append(b, " ("...)
@@ -47,11 +59,18 @@ func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.Sta
 		}
 		b = append(b, item.String()...)
 		b = append(b, ' ')
-		if item == imap.StatusRecent {
+		switch item {
+		case imap.StatusRecent:
 			b = strconv.AppendInt(b, int64(recent), 10)
-			continue
+		case imap.StatusDeletedStorage:
+			b = strconv.AppendInt(b, deleted, 10)
+		case imap.StatusMailboxID:
+			b = append(append(append(b, '('), info.ObjectID...), ')')
+		case imap.StatusAppendLimit:
+			b = strconv.AppendInt(b, c.server.o.MaxMessage, 10)
+		default:
+			b = strconv.AppendUint(b, statusValue(info, item), 10)
 		}
-		b = strconv.AppendUint(b, statusValue(info, item), 10)
 	}
 	c.out.end(append(b, ")\r\n"...))
 	if slices.Contains(items, imap.StatusHighestModSeq) {

@@ -43,6 +43,7 @@ func play(t *testing.T, lines []string) {
 		o.MaxMessage = 1 << 20
 		o.PerUserIP = 5
 		o.Shared = func(string) string { return "team" }
+		o.Admin = func(account string) bool { return account == "team" }
 	})
 	clients := map[string]*client{}
 	for i, line := range lines {

@@ -72,6 +72,9 @@ func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Mess
 		if err == nil && len(found) > 1 && !found[0].List {
 			to = pl.expand(to, len(found))
 		}
+		if err == nil && !env.From.IsNull() {
+			err = p.fits(ctx, msg.Root.End, found)
+		}
 		if err == nil {
 			err = pl.add(to, found, seen, passed)
 		}

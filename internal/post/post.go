@@ -84,7 +84,7 @@ func (p *Office) mayUse(ctx context.Context, account string, from mail.Address) 
 }
 
 // Recipient says whether the transaction may go to one more recipient: ours
-// must exist, and only an account of ours may send to others.
+// must exist and have room, and only an account of ours may send to others.
 func (p *Office) Recipient(ctx context.Context, env *mail.Envelope, to mail.Recipient) error {
 	class, err := p.o.Router.Class(ctx, to.Address.Domain)
 	if err != nil {
@@ -94,8 +94,11 @@ func (p *Office) Recipient(ctx context.Context, env *mail.Envelope, to mail.Reci
 		return &mail.Failure{Op: "relay to " + to.Address.String(),
 			Status: mail.Reply(550, "5.7.1", "this host does not relay to other domains without authentication")}
 	}
-	_, err = p.o.Router.Route(ctx, env.From, to.Address)
-	return err
+	found, err := p.o.Router.Route(ctx, env.From, to.Address)
+	if err != nil {
+		return err
+	}
+	return p.fits(ctx, env.Size, found)
 }
 
 // mayRelay says who may send mail on to other hosts through us: an account,
@@ -116,7 +119,9 @@ func (p *Office) room(size int64) error {
 // storage gives an error of the store the status that a client sees.
 func storage(op string, err error) error {
 	status := mail.Reply(451, "4.3.0", "the mail store is out of service, try again later")
-	if errors.Is(err, engine.ErrFull) {
+	if full, ok := overQuota(err); ok {
+		status = full
+	} else if errors.Is(err, engine.ErrFull) {
 		status = mail.Reply(452, "4.3.1", "no room for mail here now, try again later")
 	}
 	return &mail.Failure{Op: op, Status: status, Err: err}

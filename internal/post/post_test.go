@@ -416,3 +416,47 @@ func TestSettle(t *testing.T) {
 		t.Errorf("the queue holds %+v, want the report for there.test", left)
 	}
 }
+
+// TestQuota refuses at RCPT what is known by then not to fit, and at the end of
+// data what is not.
+func TestQuota(t *testing.T) {
+	o := newOffice(t)
+	ann, err := o.store.Account(t.Context(), "ann@here.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := func(bytes int64) {
+		t.Helper()
+		if err := ann.SetLimits(t.Context(), store.Usage{Bytes: bytes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rcpt := func(size int64) string {
+		t.Helper()
+		env := envelope("x@there.test")
+		env.Size = size
+		return text(o.Recipient(t.Context(), env, mail.Recipient{Address: mail.MustAddress("ann@here.test")}))
+	}
+	limit(1000)
+	if got := rcpt(1001); !strings.HasPrefix(got, "552 5.2.3") {
+		t.Errorf("RCPT of what never fits: %q", got)
+	}
+	if got := rcpt(900); got != text(nil) {
+		t.Errorf("RCPT of what fits: %q", got)
+	}
+	if _, err := o.post(envelope("x@there.test", "ann@here.test"), letter+strings.Repeat("x", 700)); err != nil {
+		t.Fatal(err)
+	}
+	if got := rcpt(900); !strings.HasPrefix(got, "452 4.2.2") {
+		t.Errorf("RCPT of a full mailbox: %q", got)
+	}
+	if _, err := o.post(envelope("x@there.test", "ann@here.test", "bob@here.test"), letter+strings.Repeat("x", 700)); !strings.HasPrefix(text(err), "452 4.2.2") {
+		t.Errorf("the end of data: %v", err)
+	}
+	lmtp := envelope("x@there.test", "ann@here.test", "bob@here.test")
+	lmtp.Origin.Service = "lmtp"
+	outcomes, err := o.post(lmtp, letter+strings.Repeat("x", 700))
+	if err != nil || outcomes[0].Status.Code != 452 || outcomes[1].Status.Code != 250 {
+		t.Errorf("over LMTP: %v, %v", outcomes, err)
+	}
+}

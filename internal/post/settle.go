@@ -42,6 +42,7 @@ func (p *Office) OpenBody(ctx context.Context, item *mail.Item) (mail.Body, erro
 // follow from it, in one commit: a failure is never lost between the two.
 func (p *Office) Settle(ctx context.Context, s queue.Settlement) error {
 	tx := p.o.Store.Begin()
+	tx.BeyondQuota() // only reports go to accounts here
 	for _, item := range s.Put {
 		tx.PutItem(item)
 	}

@@ -35,7 +35,15 @@ type closer func() error
 func (c closer) Close() error { return c() }
 
 func (s *site) operations() control.Operations {
-	return control.Operations{Directory: people{s.directory, s.store}, Queue: waiting{s}, Journal: s.journal, TLS: security{s}, Route: ways{s}, Index: indexes{s}}
+	return control.Operations{
+		Directory: people{s.directory, s.store},
+		Index:     indexes{s},
+		Journal:   s.journal,
+		Queue:     waiting{s},
+		Quotas:    quotas{s.directory, s.store},
+		Route:     ways{s},
+		TLS:       security{s},
+	}
 }
 
 // people is control.Directory over the directory and the mail of its accounts.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,8 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	all.imap = imapd.New(imapd.Options{
 		Store: s.store, Index: s.index, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
-		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Shared: sharedAccount(c.IMAP.SharedAccount), Grace: orNone(c.StopGrace),
+		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Shared: sharedAccount(c.IMAP.SharedAccount),
+		Admin: func(account string) bool { return slices.Contains(c.Quota.Administrators, account) }, Grace: orNone(c.StopGrace),
 	})
 	all.pop3 = pop3d.New(pop3d.Options{
 		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),

@@ -76,7 +76,8 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 		return s, err
 	}
 	s.index = search.New(search.Options{Log: log})
-	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed})
+	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed,
+		Quota: quotaDefaults(c)})
 	if s.journal, err = journal.Open(journal.Options{FS: fs, Dir: s.path("journal"), Now: now, Keep: c.Journal.Keep, Log: log}); err != nil {
 		return s, err
 	}

@@ -186,7 +186,7 @@ func (a *Account) Mailboxes() []Info {
 
 func (t *tree) info(i int) Info {
 	n := &t.nodes[i]
-	info := n.box.visible.Load().info()
+	info := n.box.visible.Load().info(n.box.objectID)
 	info.Name = n.name
 	info.HasChildren = t.hasChildren(i)
 	info.NonExistent = info.NoSelect && !info.HasChildren

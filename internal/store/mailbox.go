@@ -13,11 +13,12 @@ import (
 // Mailbox is one mailbox of an account, shared by all that use it. It follows
 // the mailbox through renames; after its removal methods return ErrGone.
 type Mailbox struct {
-	account *Account
-	self    weak.Pointer[Mailbox]
-	visible atomic.Pointer[state] // what is on stable storage
-	used    atomic.Uint64         // when the index was last asked for, see indexes
-	watch   hub
+	account  *Account
+	objectID string
+	self     weak.Pointer[Mailbox]
+	visible  atomic.Pointer[state] // what is on stable storage
+	used     atomic.Uint64         // when the index was last asked for, see indexes
+	watch    hub
 
 	head *state // with all that was applied; under the account's lock
 }
@@ -33,6 +34,7 @@ type state struct {
 
 func newMailbox(a *Account, rec engine.Mailbox) *Mailbox {
 	m := &Mailbox{account: a, head: &state{rec: rec}}
+	m.objectID = fmt.Sprintf("%x-%x", uint64(a.id), uint32(rec.ID))
 	m.self = weak.Make(m)
 	m.visible.Store(m.head)
 	return m
@@ -62,14 +64,17 @@ func (m *Mailbox) Gone() bool { return m.visible.Load().gone }
 
 // Info is what is known without the index. HasChildren and NonExistent are only
 // in what Account.Mailboxes and Account.Info give.
-func (m *Mailbox) Info() Info { return m.visible.Load().info() }
+func (m *Mailbox) Info() Info { return m.visible.Load().info(m.objectID) }
 
-func (st *state) info() Info {
+func (st *state) info(id string) Info {
 	r := &st.rec
+	if r.NoSelect {
+		id = ""
+	}
 	return Info{
 		Name: r.Name, SpecialUse: r.SpecialUse, Subscribed: r.Subscribed, NoSelect: r.NoSelect,
 		Messages: r.Messages, Unseen: r.Unseen, Deleted: r.Deleted, Bytes: r.Bytes,
-		ACL: st.acl, UIDNext: r.UIDNext, UIDValidity: r.UIDValidity, HighestModSeq: r.HighestModSeq,
+		ACL: st.acl, ObjectID: id, UIDNext: r.UIDNext, UIDValidity: r.UIDValidity, HighestModSeq: r.HighestModSeq,
 	}
 }
 

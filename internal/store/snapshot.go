@@ -356,3 +356,18 @@ func (b *builder) snapshot(rec *engine.Mailbox) *Snapshot {
 	}
 	return s
 }
+
+// DeletedBytes is the size of the messages that are \Deleted together.
+func (s *Snapshot) DeletedBytes() (n int64) {
+	for _, c := range s.chunks {
+		if c.deleted == 0 {
+			continue
+		}
+		for i, f := range c.flags {
+			if f&Deleted != 0 {
+				n += c.rest[i].size
+			}
+		}
+	}
+	return n
+}

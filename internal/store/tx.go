@@ -20,6 +20,7 @@ type Tx struct {
 	put     []mail.Item
 	drop    []mail.ID
 	notes   []placedNote
+	exempt  bool
 }
 
 type delivery struct {
@@ -46,6 +47,9 @@ type replaced struct {
 	in  *Mailbox
 	uid UID
 }
+
+// BeyondQuota lets the Tx come to pass whatever quotas say.
+func (t *Tx) BeyondQuota() { t.exempt = true }
 
 // PutItem adds or changes a queue item. Its Body may be the ID of a Draft.
 func (t *Tx) PutItem(item mail.Item) { t.put = append(t.put, item) }
@@ -87,6 +91,7 @@ func (t *Tx) commit(ctx context.Context) ([]Placed, error) {
 		return nil, err
 	}
 	defer c.unlock()
+	c.exempt = t.exempt
 	placed, drafts, err := t.fill(ctx, c)
 	if err != nil || c.empty() {
 		return placed, err

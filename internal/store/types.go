@@ -85,6 +85,7 @@ type Info struct {
 	NonExistent bool // NoSelect and no children either: only a subscription is left
 	HasChildren bool
 	ACL         ACL
+	ObjectID    string // the mailbox's own under any name, RFC 8474; "" for none
 
 	Messages      uint32
 	Unseen        uint32

@@ -24,6 +24,7 @@ type Site struct {
 	passwords map[string]string
 	accounts  []string
 	purged    []string
+	quotas    map[string]control.Usage
 	aliases   []control.Alias
 	Items     []mail.Item
 	Messages  map[mail.ID]string
@@ -38,7 +39,15 @@ type Site struct {
 
 // Operations are those of the site.
 func (s *Site) Operations() control.Operations {
-	return control.Operations{Directory: s, Queue: queue{s}, Journal: s, TLS: security{s}, Route: s, Index: indexes{s}}
+	return control.Operations{
+		Directory: s,
+		Index:     indexes{s},
+		Journal:   s,
+		Queue:     queue{s},
+		Quotas:    s,
+		Route:     s,
+		TLS:       security{s},
+	}
 }
 
 // Password is what an account's password was last set to.

@@ -17,6 +17,7 @@ func (s *site) dump() string {
 		a := s.account(name)
 		fmt.Fprintf(&b, "account %s\n", name)
 		for _, i := range a.Mailboxes() {
+			i.ObjectID = "" // of chance
 			fmt.Fprintf(&b, "%+v\n", i)
 			if !i.NoSelect {
 				s.dumpMailbox(&b, s.mailbox(name, i.Name))
