@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"plic/internal/mail"
 	"plic/internal/message"
@@ -115,8 +118,30 @@ func (s *Store) took(drafts []*Draft) {
 	}
 }
 
+// analyse analyses many drafts at the same time; what fails is tried again, and
+// told of, by prepare.
+func (t *Tx) analyse() {
+	const many = 8
+	if len(t.deliver) < many {
+		return
+	}
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(t.deliver)); i = next.Add(1) - 1 {
+				if d := t.deliver[i].in.Draft; d != nil {
+					d.Message()
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
 // prepare analyses what is to be delivered; nothing is locked.
 func (t *Tx) prepare(ctx context.Context) error {
+	t.analyse()
 	var msg *message.Message
 	var sum []byte // of the message without any prefix
 	for i := range t.deliver {

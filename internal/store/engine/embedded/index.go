@@ -113,36 +113,53 @@ func (f *fields) marks(list []engine.Entry) {
 	}
 }
 
-func (f *fields) int() int64 {
-	n, width := binary.Varint(f.rest)
-	if width <= 0 {
+// entries reads n entries, UIDs, marks and the rest, into a list that is used
+// again.
+func (f *fields) entries(list []engine.Entry, n uint64) []engine.Entry {
+	if f.bad || n > uint64(len(f.rest)) {
 		f.bad = true
-		return 0
-	}
-	f.rest = f.rest[width:]
-	return n
-}
-
-// entries reads n entries: UIDs, marks and the rest.
-func (f *fields) entries(n uint64) []engine.Entry {
-	uids := f.uids(n)
-	if f.bad {
 		return nil
 	}
-	list := make([]engine.Entry, len(uids))
+	if uint64(cap(list)) < n {
+		list = make([]engine.Entry, n)
+	}
+	list = list[:n]
+	before := uint64(0)
+	for i := range list {
+		step := f.uint()
+		if before += step; before > math.MaxUint32 || step == 0 && i > 0 {
+			f.bad = true
+			return nil
+		}
+		list[i].UID = engine.UID(before)
+	}
 	f.marks(list)
+	rest := f.rest
 	var internal, saved int64
 	for i := range list {
 		e := &list[i]
-		e.UID = uids[i]
-		e.Size = f.int()
-		internal += f.int()
-		saved += f.int()
-		e.Internal, e.Saved = internal, saved
-		if id := f.take(len(e.Body)); id != nil {
-			e.Body = mail.ID(id)
+		size, a := binary.Varint(rest)
+		if a <= 0 {
+			f.bad = true
+			return nil
 		}
+		after, b := binary.Varint(rest[a:])
+		if b <= 0 {
+			f.bad = true
+			return nil
+		}
+		later, c := binary.Varint(rest[a+b:])
+		if c <= 0 || len(rest) < a+b+c+len(e.Body) {
+			f.bad = true
+			return nil
+		}
+		internal += after
+		saved += later
+		e.Size, e.Internal, e.Saved = size, internal, saved
+		e.Body = mail.ID(rest[a+b+c:])
+		rest = rest[a+b+c+len(e.Body):]
 	}
+	f.rest = rest
 	return list
 }
 
@@ -155,13 +172,16 @@ func encodePage(key []byte, list []engine.Entry) []byte {
 	return seal(key, appendRest(appendMarks(b, len(list), at), len(list), at))
 }
 
-func decodePage(key, record []byte) ([]engine.Entry, error) {
+func decodePage(key, record []byte) ([]engine.Entry, error) { return decodePageInto(nil, key, record) }
+
+// decodePageInto decodes into a list that is used again.
+func decodePageInto(list []engine.Entry, key, record []byte) ([]engine.Entry, error) {
 	raw, err := unseal(key, record)
 	if err != nil {
 		return nil, err
 	}
 	f := fields{rest: raw}
-	list := f.entries(f.uint())
+	list = f.entries(list, f.uint())
 	return list, f.end()
 }
 
@@ -199,7 +219,7 @@ func decodeChange(key, record []byte) (indexChange, error) {
 	}
 	f := fields{rest: raw}
 	c := indexChange{seq: logSeq(key)}
-	c.add = f.entries(f.uint())
+	c.add = f.entries(nil, f.uint())
 	uids := f.uids(f.uint())
 	c.update = make([]engine.Entry, len(uids))
 	f.marks(c.update)

@@ -256,6 +256,9 @@ func (e *Engine) alive(a engine.AccountID, m engine.MailboxID) (bool, error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil
 	}
+	if pebble.IsCorruptionError(err) {
+		return true, nil // what is under it may be well
+	}
 	if err != nil {
 		return false, e.readError(err)
 	}

@@ -69,7 +69,13 @@ func (w *walker) run() (err error) {
 	_, w.uids = before(w.o.order, w.from)
 	r := w.pages(first)
 	more := true
-	scanAt(w.ctx, w.e, w.at, r, decodePage, func(page []engine.Entry, perr error) bool {
+	var list []engine.Entry
+	decode := func(key, value []byte) (page []engine.Entry, err error) {
+		page, err = decodePageInto(list, key, value)
+		list = page[:0]
+		return page, err
+	}
+	scanAt(w.ctx, w.e, w.at, r, decode, func(page []engine.Entry, perr error) bool {
 		if err = perr; err != nil || len(page) == 0 {
 			return err == nil
 		}
@@ -109,6 +115,9 @@ func (w *walker) give(page []engine.Entry, limit engine.UID) (more bool) {
 	var mine []engine.UID
 	mine, w.uids = before(w.uids, limit)
 	w.next = limit
+	if len(mine) == 0 {
+		return w.giveAll(page)
+	}
 	return w.o.merge(page, mine, func(entry engine.Entry) bool {
 		if w.count++; w.count%1024 == 0 && w.ctx.Err() != nil {
 			w.yield(engine.Entry{}, w.ctx.Err())
@@ -116,6 +125,20 @@ func (w *walker) give(page []engine.Entry, limit engine.UID) (more bool) {
 		}
 		return entry.UID < w.from || w.yield(entry, nil)
 	})
+}
+
+// giveAll yields a page that the log says nothing of.
+func (w *walker) giveAll(page []engine.Entry) bool {
+	if w.ctx.Err() != nil {
+		w.yield(engine.Entry{}, w.ctx.Err())
+		return false
+	}
+	for i := range page {
+		if page[i].UID >= w.from && !w.yield(page[i], nil) {
+			return false
+		}
+	}
+	return true
 }
 
 // gap yields what was in the pages that could not be read.
