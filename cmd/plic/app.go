@@ -91,7 +91,7 @@ directory itself when none runs. They find it by --dir, by the data_dir of
 	root.AddCommand(
 		a.quickstartCommand(), a.serveCommand(), a.configCommand(),
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(),
-		a.queueCommand(), a.routeCommand(), a.journalCommand(), a.indexCommand(), a.tlsCommand(), a.tlsrptCommand(), a.checkCommand(), a.versionCommand(),
+		a.queueCommand(), a.holdCommand(), a.suppressionCommand(), a.routeCommand(), a.journalCommand(), a.indexCommand(), a.tlsCommand(), a.tlsrptCommand(), a.checkCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	root.InitDefaultCompletionCmd()

@@ -168,7 +168,11 @@ func queued(now time.Time) []mail.Item {
 			Hop:      mail.Hop{Kind: mail.HopRemote, Host: a.Domain.String()},
 			To: []mail.ItemRcpt{{
 				Recipient: mail.Recipient{Address: a}, Last: mail.Reply(451, "4.7.1", "greylisted \x1b[31m, come back"),
-				Host: "mx." + a.Domain.String(), At: now.Add(-10 * time.Minute),
+				Host: "mx." + a.Domain.String(), At: now.Add(-10 * time.Minute), Fault: mail.FaultGreylist,
+			}},
+			Tries: []mail.Try{{
+				At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local), Took: 2 * time.Second, Number: 2, To: 3, Host: "mx." + a.Domain.String(),
+				Remote: "192.0.2.1:25", TLS: "TLS 1.3", Status: mail.Reply(451, "4.7.1", "no"), Fault: mail.FaultGreylist,
 			}},
 		}
 	}
@@ -186,35 +190,79 @@ func TestQueueCommands(t *testing.T) {
 	site.Messages = map[mail.ID]string{site.Items[0].ID: message}
 	dir := serve(t, site)
 	for _, s := range []step{
-		{"queue list", "", 0, "ID                          AGE  SIZE     FROM               TO                      NEXT TRY  TRIES  LAST ANSWER\n" +
-			a + "  26h  2.0 KiB  <ann@example.org>  x@a.example             in 5m     3      451 4.7.1 greylisted \\u001b[31m, come back\n" +
-			b + "  26h  2.0 KiB  <bob@example.org>  y@b.example             in 5m     3      451 4.7.1 greylisted \\u001b[31m, come back\n" +
-			c + "  26h  2.0 KiB  <ann@example.org>  z@b.example and 1 more  held      3      451 4.7.1 greylisted \\u001b[31m, come back\n", ""},
+		{"queue list", "", 0, "ID                          AGE  SIZE     FROM               TO                      NEXT TRY  TRIES  REASON    LAST ANSWER\n" +
+			a + "  26h  2.0 KiB  <ann@example.org>  x@a.example             in 5m     3      greylist  451 4.7.1 greylisted \\u001b[31m, come back\n" +
+			b + "  26h  2.0 KiB  <bob@example.org>  y@b.example             in 5m     3      greylist  451 4.7.1 greylisted \\u001b[31m, come back\n" +
+			c + "  26h  2.0 KiB  <ann@example.org>  z@b.example and 1 more  held      3      greylist  451 4.7.1 greylisted \\u001b[31m, come back\n", ""},
 		{"queue list --to @c.example", "", 0, "", "The queue is empty."},
+		{"queue list --older 27h", "", 0, "", "The queue is empty."},
+		{"queue list --reason full", "", 0, "", "The queue is empty."},
+		{"queue list --reason bad", "", 2, "", "--reason bad is none of mailbox, full"},
+		{"queue list --older soon", "", 2, "", `--older: "soon" is no length of time`},
+		{"queue list --newer 2d --held", "", 0, c, ""},
+		{"queue summary --by reason --from ann@example.org", "", 0, "REASON  TOTAL  HELD  5  10  20  40  80  160  320  640  1280  MORE  SIZE\nfault   3      0     0  0   0   3   0", ""},
+		{"queue summary --by colour", "", 2, "", "--by colour is none of"},
 		{"queue show " + a, "", 0, "mx.a.example said 451 4.7.1", ""},
+		{"queue show " + a, "", 0, "try 2      2026-01-02 03:04:05, took 2s: mx.a.example said 451 4.7.1 no (for 3 recipients, greylist, at 192.0.2.1:25, TLS 1.3)", ""},
 		{"queue show " + site.Items[0].Envelope.ID.String(), "", 0, "item       " + a, ""},
 		{"queue show " + a + " --message", "", 0, message, ""},
 		{"queue show nonsense", "", 2, "", `"nonsense" is not an id`},
 		{"queue show " + mail.ID{9}.String(), "", 1, "", "no such item in the queue"},
 		{"queue retry", "", 2, "", "which items?"},
-		{"queue retry " + a + " " + b, "", 0, "", a + " will be tried now\n" + b + " will be tried now\n"},
-		{"queue hold --to @B.example --from bob@example.org", "", 0, "", b + " is held\n"},
-		{"queue release --host b.example", "", 0, "", b + " is not held\n" + c + " is released\n"},
-		{"queue retry " + c, "", 1, "", c + " is held: release it instead\nplic: nothing was changed\n"},
-		{"queue hold " + c, "", 1, "", c + " is held already\nplic: nothing was changed\n"},
-		{"queue remove --all", "", 0, "", c + " is removed\n"},
+		{"queue retry " + a + " " + b, "", 0, "", "2 items will be tried now\n"},
+		{"queue hold --to @B.example --from bob@example.org --why because", "", 0, "", "1 item is held\n"},
+		{"queue release --host b.example --json", "", 0, `{"found":2,"changed":1}`, ""},
+		{"queue retry " + c, "", 1, "", "plic: nothing was changed: held items are not: release them\n"},
+		{"queue hold " + c, "", 1, "", "plic: nothing was changed: held already\n"},
+		{"queue bounce " + mail.ID{9}.String(), "", 1, "", "no such item in the queue"},
+		{"queue bounce " + a, "", 0, "", "1 item is given back\n"},
+		{"queue reroute --all", "", 2, "", "--via is missing"},
+		{"queue reroute --all --via relay.test:0", "", 2, "", `"0" is no port`},
+		{"queue reroute --all --via bad..name", "", 2, "", "--via"},
+		{"queue reroute --all --via Relay.test:2525", "", 0, "", "2 items are rerouted\n"},
+		{"queue remove --all", "", 0, "", "3 items are removed\n"},
 	} {
 		s.check(t, plic(t, dir, s.stdin, strings.Fields(s.args)...))
 	}
-	want := []string{"retry " + a, "retry " + b, "hold " + b, "release " + c, "remove " + a, "remove " + b, "remove " + c}
+	want := []string{"retry 2 of 2", "hold 1 of 1 because", "release 1 of 2", "retry 0 of 1", "hold 0 of 1", "bounce 0 of 0", "bounce 1 of 1", "reroute 2 of 3  relay.test", "remove 3 of 3"}
 	if got := site.Called(); !slices.Equal(got, want) {
-		t.Errorf("called %v\nwant %v", got, want)
+		t.Errorf("called %q\nwant %q", got, want)
 	}
 	for _, args := range [][]string{{"queue", "list", "--json", "--from", "bob@example.org"}, {"queue", "show", b, "--json"}} {
 		var item mail.Item
 		if r := plic(t, dir, "", args...); json.Unmarshal([]byte(r.out), &item) != nil || item.ID != site.Items[1].ID {
 			t.Errorf("plic %v: %q", args, r.out)
 		}
+	}
+}
+
+func TestEmbargoCommands(t *testing.T) {
+	t.Parallel()
+	site := &controltest.Site{}
+	dir := serve(t, site)
+	rule := mail.ID{1}.String()
+	for _, s := range []step{
+		{"hold list", "", 0, "", "There are no hold rules."},
+		{"hold add", "", 2, "", "what is to be held?"},
+		{"hold add --to @a.example --account ann --why because", "", 0, "", "hold rule " + rule + ": to @a.example, account ann\n"},
+		{"hold list", "", 0, "to @a.example, account ann  because\n", ""},
+		{"hold list --json", "", 0, `"filter":{"to":"@a.example","account":"ann"},"why":"because"`, ""},
+		{"hold remove nonsense", "", 2, "", "is not an id"},
+		{"hold remove " + rule + " --release", "", 0, "", "ended the hold rule " + rule},
+		{"hold remove " + rule, "", 1, "", "not found"},
+		{"suppression list", "", 0, "", "No address is suppressed."},
+		{"suppression add x@a.example y@a.example --for 30d --why because", "", 0, "", "suppressed x@a.example\nsuppressed y@a.example\n"},
+		{"suppression add x@a.example --for ever", "", 2, "", "--for"},
+		{"suppression add nonsense", "", 1, "", "nonsense"},
+		{"suppression list", "", 0, "because\n", ""},
+		{"suppression list --json", "", 0, `"address":"y@a.example","byhand":true`, ""},
+		{"suppression remove x@a.example", "", 0, "", "removed from the list x@a.example"},
+		{"suppression remove x@a.example", "", 1, "", "not found"},
+	} {
+		s.check(t, plic(t, dir, s.stdin, strings.Fields(s.args)...))
+	}
+	if got := site.Called(); !slices.Equal(got, []string{"unhold " + rule + " true"}) {
+		t.Errorf("called %q", got)
 	}
 }
 
@@ -365,7 +413,8 @@ func TestEveryCommandHasHelpAndExamples(t *testing.T) {
 	for _, name := range []string{
 		"serve", "quickstart", "config check", "config show", "config reference", "domain add", "domain list", "domain remove",
 		"account add", "account list", "account passwd", "account quota", "account remove", "domain quota", "alias add", "alias list", "alias remove",
-		"queue list", "queue show", "queue retry", "queue hold", "queue release", "queue remove", "journal", "version",
+		"queue list", "queue summary", "queue show", "queue retry", "queue hold", "queue release", "queue remove", "queue bounce", "queue reroute",
+		"hold add", "hold list", "hold remove", "suppression add", "suppression list", "suppression remove", "journal", "version",
 	} {
 		if !slices.Contains(names, "plic "+name) {
 			t.Errorf("there is no plic %s", name)

@@ -75,10 +75,11 @@ func rules() map[string]rule {
 		"deliver/pipe":   {out, "journal mail vfs"},
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
 
-		"queue":  {custody, "journal mail"},
-		"route":  {custody, "directory mail srs table vfs"},
-		"bounce": {custody, "dsn mail message"},
-		"post":   {custody, "directory journal mail message queue route store store/engine table"},
+		"queue":   {custody, "journal mail"},
+		"route":   {custody, "directory mail srs table vfs"},
+		"bounce":  {custody, "dsn mail message"},
+		"embargo": {custody, "mail queue store store/engine"},
+		"post":    {custody, "directory journal mail message queue route store store/engine table"},
 
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
@@ -87,8 +88,8 @@ func rules() map[string]rule {
 
 		"pop3d": {read, "auth journal lang mail message sasl serve store store/engine"},
 
-		"control": {assembly, "journal mail"},
-		"server": {assembly, "acme auth bounce config control dane deliver/pipe deliver/remote directory directory/native dns imapd journal " +
+		"control": {assembly, "embargo journal mail queue"},
+		"server": {assembly, "acme auth bounce config control dane deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
 			"mail managesieved message mtasts pki pop3d post queue route sasl scripts serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}

@@ -205,6 +205,8 @@ type Queue struct {
 	Active           int
 	ConcurrencyStart int
 	ConcurrencyMax   int
+	SuppressAfter    int
+	SuppressFor      time.Duration
 }
 
 // Remote is how mail goes out to other servers.
@@ -363,6 +365,7 @@ func Default() *Config {
 		Queue: Queue{
 			BackoffMin: 5 * time.Minute, BackoffMax: time.Hour, WarnAfter: 4 * time.Hour, ExpireAfter: 5 * day,
 			Active: 500, ConcurrencyStart: 5, ConcurrencyMax: 20,
+			SuppressAfter: 3, SuppressFor: 30 * 24 * time.Hour,
 		},
 		Remote: Remote{
 			TLS: TLSOpportunistic, TLSMemory: 90 * day, TLSHold: 2 * day, Port: 25, Family: AnyFamily, Recipients: 50,

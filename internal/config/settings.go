@@ -182,6 +182,8 @@ func (c *Config) custody() []Section {
 			{"active", "Deliveries at the same time.", restart, number{&c.Queue.Active, 1, 100000}},
 			{"concurrency_start", "Connections to a destination that has not shown yet what it bears.", restart, number{&c.Queue.ConcurrencyStart, 1, 1000}},
 			{"concurrency_max", "The most connections to one destination.", restart, number{&c.Queue.ConcurrencyMax, 1, 1000}},
+			{"suppress_after", "Messages that must come back because there is no such mailbox, before nothing more is sent to an address: what is submitted for it is refused. See `plic suppression`; 0 is never.", restart, number{&c.Queue.SuppressAfter, 0, 1000}},
+			{"suppress_for", "How long nothing is sent to such an address.", restart, duration{&c.Queue.SuppressFor, time.Hour, 3650 * day}},
 		}},
 		{"remote", "Delivery to other servers.", []Setting{
 			{"smart_host", "`host` or `host:port` that takes all outgoing mail. Empty: mail goes to the MX of each domain.", restart, free{&c.Remote.SmartHost, "host or host:port", smartHost}},

@@ -11,9 +11,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
+	"plic/internal/embargo"
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/queue"
 )
 
 // Client asks a running server. Its parts have the methods of Operations.
@@ -41,11 +44,13 @@ func (c *Client) Close() error {
 func (c *Client) Operations() Operations {
 	return Operations{
 		Directory: directoryClient{c},
+		Holds:     queueClient{c},
 		Index:     indexClient{c},
 		Journal:   journalClient{c},
 		Queue:     queueClient{c},
 		Quotas:    quotaClient{c},
 		Route:     routeClient{c},
+		Suppress:  queueClient{c},
 		TLS:       tlsClient{c},
 	}
 }
@@ -105,6 +110,15 @@ func (c *Client) post(ctx context.Context, operation string, in any) (io.ReadClo
 	return answer.Body, nil
 }
 
+// first asks for an operation that gives one value.
+func first[Out any](ctx context.Context, c *Client, operation string, in any) (Out, error) {
+	for out, err := range ask[Out](ctx, c, operation, in) {
+		return out, err
+	}
+	var none Out
+	return none, fmt.Errorf("the server's answer to %s is empty: is it of this version?", operation)
+}
+
 // do asks for an operation that gives nothing back.
 func (c *Client) do(ctx context.Context, operation string, in any) error {
 	for _, err := range ask[nothing](ctx, c, operation, in) {
@@ -148,14 +162,11 @@ func (c directoryClient) RemoveAlias(ctx context.Context, a Alias) error {
 
 type queueClient struct{ *Client }
 
-func (c queueClient) List(ctx context.Context) iter.Seq2[mail.Item, error] {
-	return ask[mail.Item](ctx, c.Client, "queue/list", nothing{})
+func (c queueClient) List(ctx context.Context, f queue.Filter) iter.Seq2[queue.Listed, error] {
+	return ask[queue.Listed](ctx, c.Client, "queue/list", f)
 }
-func (c queueClient) Show(ctx context.Context, id mail.ID) (mail.Item, error) {
-	for item, err := range ask[mail.Item](ctx, c.Client, "queue/show", id) {
-		return item, err
-	}
-	return mail.Item{}, ErrNotFound
+func (c queueClient) Shapes(ctx context.Context, f queue.Filter, by queue.By) iter.Seq2[queue.Shape, error] {
+	return ask[queue.Shape](ctx, c.Client, "queue/shapes", shaping{f, by})
 }
 func (c queueClient) Message(ctx context.Context, id mail.ID) (io.ReadCloser, error) {
 	next, stop := iter.Pull2(ask[fragment](ctx, c.Client, "queue/message", id))
@@ -166,15 +177,26 @@ func (c queueClient) Message(ctx context.Context, id mail.ID) (io.ReadCloser, er
 	}
 	return r, nil
 }
-func (c queueClient) Retry(ctx context.Context, id mail.ID) error {
-	return c.do(ctx, "queue/retry", id)
+func (c queueClient) Change(ctx context.Context, change Change) (queue.Result, error) {
+	return first[queue.Result](ctx, c.Client, "queue/change", change)
 }
-func (c queueClient) Hold(ctx context.Context, id mail.ID) error { return c.do(ctx, "queue/hold", id) }
-func (c queueClient) Release(ctx context.Context, id mail.ID) error {
-	return c.do(ctx, "queue/release", id)
+func (c queueClient) Rules(ctx context.Context) iter.Seq2[embargo.Rule, error] {
+	return ask[embargo.Rule](ctx, c.Client, "hold/list", nothing{})
 }
-func (c queueClient) Remove(ctx context.Context, id mail.ID) error {
-	return c.do(ctx, "queue/remove", id)
+func (c queueClient) AddRule(ctx context.Context, f queue.Filter, why string) (embargo.Rule, error) {
+	return first[embargo.Rule](ctx, c.Client, "hold/add", holding{f, why})
+}
+func (c queueClient) RemoveRule(ctx context.Context, id mail.ID, release bool) error {
+	return c.do(ctx, "hold/remove", ending{id, release})
+}
+func (c queueClient) Suppressed(ctx context.Context) iter.Seq2[embargo.Suppressed, error] {
+	return ask[embargo.Suppressed](ctx, c.Client, "suppression/list", nothing{})
+}
+func (c queueClient) Suppress(ctx context.Context, address string, d time.Duration, why string) error {
+	return c.do(ctx, "suppression/add", suppressing{address, d, why})
+}
+func (c queueClient) Unsuppress(ctx context.Context, address string) error {
+	return c.do(ctx, "suppression/remove", name{address})
 }
 
 type journalClient struct{ *Client }
@@ -195,10 +217,7 @@ func (c tlsClient) Forget(ctx context.Context, domain string) error {
 type routeClient struct{ *Client }
 
 func (c routeClient) Explain(ctx context.Context, q RouteQuery) (Way, error) {
-	for way, err := range ask[Way](ctx, c.Client, "route/explain", q) {
-		return way, err
-	}
-	return Way{}, ErrNotFound
+	return first[Way](ctx, c.Client, "route/explain", q)
 }
 
 func (c tlsClient) Records(ctx context.Context) iter.Seq2[Record, error] {

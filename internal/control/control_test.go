@@ -21,6 +21,7 @@ import (
 	"plic/internal/control/controltest"
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/queue"
 )
 
 // start serves operations in dir and gives a client of them.
@@ -129,7 +130,10 @@ func TestErrorsKeepTheirWords(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "x@a.example: remove it first") || errors.Is(err, control.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := o.Queue.Show(ctx, mail.ID{1}); !errors.Is(err, control.ErrNotFound) {
+	if err := o.Holds.RemoveRule(ctx, mail.ID{1}, false); !errors.Is(err, control.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	if err := o.Suppress.Unsuppress(ctx, "x@a.example"); !errors.Is(err, control.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := o.Queue.Message(ctx, mail.ID{1}); !errors.Is(err, control.ErrNotFound) {
@@ -145,14 +149,23 @@ func TestQueueOverTheSocket(t *testing.T) {
 	message := strings.Repeat("Subject: x\r\n\r\nlong\r\n", 20000) // many fragments
 	site.Messages = map[mail.ID]string{id: message}
 	q := start(t, t.TempDir(), site.Operations()).Operations().Queue
-	if got := all(t, q.List(ctx)); !reflect.DeepEqual(got, site.Items) {
-		t.Errorf("%d items came through differently", len(got))
+	got := all(t, q.List(ctx, queue.Filter{}))
+	for i := range got {
+		if !reflect.DeepEqual(got[i], queue.Listed{Item: site.Items[i], State: "waiting"}) {
+			t.Fatalf("an item came through as %+v", got[i])
+		}
 	}
-	for range q.List(ctx) {
+	if len(got) != len(site.Items) {
+		t.Errorf("%d items came through", len(got))
+	}
+	for range q.List(ctx, queue.Filter{}) {
 		break // leaving early must not harm what follows
 	}
-	if got, err := q.Show(ctx, id); err != nil || !reflect.DeepEqual(got, site.Items[7]) {
-		t.Errorf("got %+v, %v", got, err)
+	if got := all(t, q.List(ctx, queue.Filter{IDs: []mail.ID{id}})); len(got) != 1 || !reflect.DeepEqual(got[0].Item, site.Items[7]) {
+		t.Errorf("got %+v", got)
+	}
+	if got := all(t, q.Shapes(ctx, queue.Filter{}, queue.ByDomain)); len(got) != 1 || got[0].Name != "domain" || got[0].Recipients != 2000 || got[0].Ages[3] != 2000 {
+		t.Errorf("shapes %+v", got)
 	}
 	r, err := q.Message(ctx, id)
 	if err != nil {
@@ -174,14 +187,36 @@ func TestQueueOverTheSocket(t *testing.T) {
 		t.Errorf("an empty message is %q, %v", text, err)
 	}
 	r.Close()
-	for _, do := range []func(context.Context, mail.ID) error{q.Retry, q.Hold, q.Release, q.Remove} {
-		if err := do(ctx, id); err != nil {
-			t.Error(err)
-		}
+	change := control.Change{Action: control.Reroute, Filter: queue.Filter{IDs: []mail.ID{id}, Older: time.Hour}, Why: "because", Hop: mail.Hop{Host: "relay.test"}}
+	if r, err := q.Change(ctx, change); err != nil || r != (queue.Result{Found: 1, Changed: 1}) {
+		t.Errorf("changed %+v, %v", r, err)
 	}
-	s := id.String()
-	if got, want := site.Called(), []string{"retry " + s, "hold " + s, "release " + s, "remove " + s}; !reflect.DeepEqual(got, want) {
+	if got, want := site.Called(), []string{"reroute 1 of 1 because relay.test"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("called %v, want %v", got, want)
+	}
+}
+
+func TestEmbargoOverTheSocket(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	site := &controltest.Site{}
+	o := start(t, t.TempDir(), site.Operations()).Operations()
+	rule, err := o.Holds.AddRule(ctx, queue.Filter{To: "@a.example", Account: "b"}, "because")
+	if got := all(t, o.Holds.Rules(ctx)); err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], rule) || !reflect.DeepEqual(rule.Filter, queue.Filter{To: "@a.example", Account: "b"}) {
+		t.Errorf("rules %+v, %v", got, err)
+	}
+	if err := o.Holds.RemoveRule(ctx, rule.ID, true); err != nil || !reflect.DeepEqual(site.Called(), []string{"unhold " + rule.ID.String() + " true"}) {
+		t.Errorf("called %v, %v", site.Called(), err)
+	}
+	if err := errors.Join(o.Suppress.Suppress(ctx, "a@b.example", time.Hour, "because"), o.Suppress.Suppress(ctx, "c@b.example", 0, "")); err != nil {
+		t.Fatal(err)
+	}
+	got := all(t, o.Suppress.Suppressed(ctx))
+	if len(got) != 2 || got[0].Why != "because" || got[0].Until.IsZero() || !got[1].Until.IsZero() {
+		t.Errorf("suppressed %+v", got)
+	}
+	if err := o.Suppress.Unsuppress(ctx, "a@b.example"); err != nil || len(all(t, o.Suppress.Suppressed(ctx))) != 1 {
+		t.Error(err)
 	}
 }
 

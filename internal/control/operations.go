@@ -5,15 +5,20 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 
+	"plic/internal/embargo"
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/queue"
 )
 
 // Operations are the parts of a site that the command line works on.
 type Operations struct {
 	Directory Directory
 	Queue     Queue
+	Holds     Holds
+	Suppress  Suppression
 	Journal   Journal
 	Quotas    Quotas
 	TLS       TLS
@@ -42,14 +47,51 @@ type Directory interface {
 
 // Queue is the mail on its way to other servers. An ID is an item's.
 type Queue interface {
-	List(ctx context.Context) iter.Seq2[mail.Item, error]
-	Show(ctx context.Context, id mail.ID) (mail.Item, error)
+	List(ctx context.Context, f queue.Filter) iter.Seq2[queue.Listed, error]
+	// Shapes sums the queue up, by age.
+	Shapes(ctx context.Context, f queue.Filter, by queue.By) iter.Seq2[queue.Shape, error]
 	// Message reads an item's message, as it would go out.
 	Message(ctx context.Context, id mail.ID) (io.ReadCloser, error)
-	Retry(ctx context.Context, id mail.ID) error // now, whatever its schedule
-	Hold(ctx context.Context, id mail.ID) error
-	Release(ctx context.Context, id mail.ID) error
-	Remove(ctx context.Context, id mail.ID) error // without a report to the sender
+	// Change does the same with every item that a filter chooses.
+	Change(ctx context.Context, c Change) (queue.Result, error)
+}
+
+// Change is what is to be done with items of the queue.
+type Change struct {
+	Action Action       `json:"action"`
+	Filter queue.Filter `json:"filter"`
+	Why    string       `json:"why,omitempty"` // of Hold
+	Hop    mail.Hop     `json:"hop,omitzero"`  // of Reroute
+}
+
+// Action is a word for a Change.
+type Action string
+
+// The actions.
+const (
+	Retry   Action = "retry"   // now, whatever its schedule
+	Hold    Action = "hold"    // keep it without trying
+	Release Action = "release" // end of Hold
+	Remove  Action = "remove"  // without a report to the sender
+	Bounce  Action = "bounce"  // with one
+	Reroute Action = "reroute" // to another host
+)
+
+// Holds are the rules by which new mail is held in the queue.
+type Holds interface {
+	Rules(ctx context.Context) iter.Seq2[embargo.Rule, error]
+	// AddRule makes a rule, and holds what is in the queue already and fits.
+	AddRule(ctx context.Context, f queue.Filter, why string) (embargo.Rule, error)
+	// RemoveRule ends a rule; with release, what it fits is let go.
+	RemoveRule(ctx context.Context, id mail.ID, release bool) error
+}
+
+// Suppression is the list of addresses to which nothing is sent.
+type Suppression interface {
+	Suppressed(ctx context.Context) iter.Seq2[embargo.Suppressed, error]
+	// Suppress adds an address, for a time or, if that is 0, for ever.
+	Suppress(ctx context.Context, address string, d time.Duration, why string) error
+	Unsuppress(ctx context.Context, address string) error
 }
 
 // Journal is the record of what happened.
@@ -208,6 +250,23 @@ type (
 	account struct {
 		Name  string
 		Purge bool
+	}
+	shaping struct {
+		Filter queue.Filter
+		By     queue.By
+	}
+	holding struct {
+		Filter queue.Filter
+		Why    string
+	}
+	ending struct {
+		ID      mail.ID
+		Release bool
+	}
+	suppressing struct {
+		Address string
+		For     time.Duration
+		Why     string
 	}
 	nothing  struct{}
 	fragment struct{ Bytes []byte }

@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"time"
 
+	"plic/internal/embargo"
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/queue"
 )
 
 const (
@@ -69,13 +71,24 @@ func Handler(o Operations) http.Handler {
 	list(m, "alias/list", func(ctx context.Context, _ nothing) iter.Seq2[Alias, error] { return d.Aliases(ctx) })
 	act(m, "alias/add", d.AddAlias)
 	act(m, "alias/remove", d.RemoveAlias)
-	list(m, "queue/list", func(ctx context.Context, _ nothing) iter.Seq2[mail.Item, error] { return q.List(ctx) })
-	list(m, "queue/show", func(ctx context.Context, id mail.ID) iter.Seq2[mail.Item, error] { return one(q.Show(ctx, id)) })
+	list(m, "queue/list", func(ctx context.Context, f queue.Filter) iter.Seq2[queue.Listed, error] { return q.List(ctx, f) })
+	list(m, "queue/shapes", func(ctx context.Context, x shaping) iter.Seq2[queue.Shape, error] {
+		return q.Shapes(ctx, x.Filter, x.By)
+	})
 	list(m, "queue/message", func(ctx context.Context, id mail.ID) iter.Seq2[fragment, error] { return fragments(q.Message(ctx, id)) })
-	act(m, "queue/retry", q.Retry)
-	act(m, "queue/hold", q.Hold)
-	act(m, "queue/release", q.Release)
-	act(m, "queue/remove", q.Remove)
+	list(m, "queue/change", func(ctx context.Context, c Change) iter.Seq2[queue.Result, error] { return one(q.Change(ctx, c)) })
+	list(m, "hold/list", func(ctx context.Context, _ nothing) iter.Seq2[embargo.Rule, error] { return o.Holds.Rules(ctx) })
+	list(m, "hold/add", func(ctx context.Context, x holding) iter.Seq2[embargo.Rule, error] {
+		return one(o.Holds.AddRule(ctx, x.Filter, x.Why))
+	})
+	act(m, "hold/remove", func(ctx context.Context, x ending) error { return o.Holds.RemoveRule(ctx, x.ID, x.Release) })
+	list(m, "suppression/list", func(ctx context.Context, _ nothing) iter.Seq2[embargo.Suppressed, error] {
+		return o.Suppress.Suppressed(ctx)
+	})
+	act(m, "suppression/add", func(ctx context.Context, x suppressing) error {
+		return o.Suppress.Suppress(ctx, x.Address, x.For, x.Why)
+	})
+	act(m, "suppression/remove", func(ctx context.Context, x name) error { return o.Suppress.Unsuppress(ctx, x.Name) })
 	list(m, "quota/show", func(ctx context.Context, x name) iter.Seq2[Quota, error] { return one(o.Quotas.Quota(ctx, x.Name)) })
 	act(m, "quota/set", func(ctx context.Context, x limits) error { return o.Quotas.SetQuota(ctx, x.Name, x.Own) })
 	list(m, "journal/find", func(ctx context.Context, x journal.Query) iter.Seq2[journal.Event, error] {

@@ -214,7 +214,7 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 		}
 		items = append(items, item)
 	}
-	return items
+	return p.held(items)
 }
 
 // item is a message on its way to a hop.

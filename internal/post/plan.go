@@ -69,6 +69,13 @@ func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Mess
 	passed := deliveredTo(msg)
 	for _, to := range env.To {
 		found, err := p.o.Router.Route(ctx, env.From, to.Address)
+		if err == nil {
+			var refused []mail.ItemRcpt
+			found, refused, err = p.allowed(ctx, to, found)
+			for _, rcpt := range refused {
+				pl.fates = append(pl.fates, mail.Fate{Kind: mail.NotifyFailure, ItemRcpt: rcpt})
+			}
+		}
 		if err == nil && len(found) > 1 && !found[0].List {
 			to = pl.expand(to, len(found))
 		}

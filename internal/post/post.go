@@ -27,7 +27,8 @@ type Scheduler interface {
 	Added(items ...mail.Item)
 }
 
-// Options are what an Office works with. All but Journal must be set.
+// Options are what an Office works with. All but Journal and Embargo must be
+// set.
 type Options struct {
 	Store     *store.Store
 	Router    *route.Router
@@ -40,6 +41,7 @@ type Options struct {
 	// HeaderRules say what becomes of messages by fields of their headers: the key
 	// is a whole field on one line, the value an action.
 	HeaderRules table.List
+	Embargo     Embargo // nil lets all go
 }
 
 // Office takes messages into custody. It serves any number of sessions.
@@ -95,6 +97,9 @@ func (p *Office) Recipient(ctx context.Context, env *mail.Envelope, to mail.Reci
 			Status: mail.Reply(550, "5.7.1", "this host does not relay to other domains without authentication")}
 	}
 	found, err := p.o.Router.Route(ctx, env.From, to.Address)
+	if err == nil {
+		_, _, err = p.allowed(ctx, to, found)
+	}
 	if err != nil {
 		return err
 	}

@@ -61,9 +61,15 @@ func (q *Queue) listed(item mail.Item) Listed {
 
 var stateNames = [...]string{waiting: "waiting", ready: "ready", lapsed: "ready", active: "active", held: "held", apart: "waiting"}
 
-// Retry makes the chosen items due now and gives their number; held ones stay
-// held.
-func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
+// Result is how many items a change has found, and how many of them were other
+// than was wished for.
+type Result struct {
+	Found   int `json:"found"`
+	Changed int `json:"changed"`
+}
+
+// Retry makes the chosen items due now; held ones stay held.
+func (q *Queue) Retry(ctx context.Context, f Filter) (Result, error) {
 	return q.change(ctx, f, wish{}, func(item *mail.Item) *Settlement {
 		if item.Hold {
 			return nil
@@ -75,7 +81,7 @@ func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 
 // Hold keeps the chosen items from being tried until Release. The reason is
 // for people.
-func (q *Queue) Hold(ctx context.Context, f Filter, why string) (int, error) {
+func (q *Queue) Hold(ctx context.Context, f Filter, why string) (Result, error) {
 	return q.change(ctx, f, wish{kind: wishHold, why: why}, func(item *mail.Item) *Settlement {
 		if item.Hold || len(item.To) == 0 {
 			return nil
@@ -87,7 +93,7 @@ func (q *Queue) Hold(ctx context.Context, f Filter, why string) (int, error) {
 }
 
 // Release ends Hold; the items are tried now.
-func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
+func (q *Queue) Release(ctx context.Context, f Filter) (Result, error) {
 	return q.change(ctx, f, wish{}, func(item *mail.Item) *Settlement {
 		if !item.Hold {
 			return nil
@@ -98,7 +104,7 @@ func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
 }
 
 // Reroute gives the chosen items another hop, for good, and tries them now.
-func (q *Queue) Reroute(ctx context.Context, f Filter, hop mail.Hop) (int, error) {
+func (q *Queue) Reroute(ctx context.Context, f Filter, hop mail.Hop) (Result, error) {
 	return q.change(ctx, f, wish{kind: wishReroute, hop: hop}, func(item *mail.Item) *Settlement {
 		if item.Hop == hop || len(item.To) == 0 {
 			return nil
@@ -116,7 +122,7 @@ func (q *Queue) reroute(item *mail.Item, hop mail.Hop) {
 // Remove takes the chosen items out of the queue; with bounce the senders are
 // told. Of an item that is just being tried, the recipients that it reaches
 // are still reached.
-func (q *Queue) Remove(ctx context.Context, f Filter, bounce bool) (int, error) {
+func (q *Queue) Remove(ctx context.Context, f Filter, bounce bool) (Result, error) {
 	wished := wish{kind: wishRemove}
 	if bounce {
 		wished.kind = wishBounce
@@ -140,11 +146,11 @@ const changers = 64
 
 // change settles each chosen item as do says; nil leaves it. Items that are
 // being tried get the wish instead.
-func (q *Queue) change(ctx context.Context, f Filter, w wish, do func(*mail.Item) *Settlement) (int, error) {
+func (q *Queue) change(ctx context.Context, f Filter, w wish, do func(*mail.Item) *Settlement) (Result, error) {
 	var (
 		workers sync.WaitGroup
 		mu      sync.Mutex
-		changed int
+		result  Result
 		first   error
 		places  = make(chan struct{}, changers)
 	)
@@ -163,6 +169,7 @@ func (q *Queue) change(ctx context.Context, f Filter, w wish, do func(*mail.Item
 		if !f.Match(&item, q.o.Now()) {
 			continue
 		}
+		result.Found++
 		places <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-places }()
@@ -170,13 +177,13 @@ func (q *Queue) change(ctx context.Context, f Filter, w wish, do func(*mail.Item
 			failed(err)
 			if ok {
 				mu.Lock()
-				changed++
+				result.Changed++
 				mu.Unlock()
 			}
 		})
 	}
 	workers.Wait()
-	return changed, first
+	return result, first
 }
 
 func (q *Queue) changeOne(ctx context.Context, id mail.ID, w wish, do func(*mail.Item) *Settlement) (bool, error) {

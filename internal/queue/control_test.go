@@ -79,10 +79,10 @@ func TestControl(t *testing.T) {
 				return 0
 			}
 			ctx := t.Context()
-			expect := func(what string, n int, err error, want, tried int) {
+			expect := func(what string, r Result, err error, want, tried int) {
 				t.Helper()
-				if err != nil || n != want || tries() != when(tried) {
-					t.Fatalf("%s: %d changed, want %d; %d tries, want %d; %v", what, n, want, tries(), when(tried), err)
+				if n := r.Changed; err != nil || n != want || tries() != when(tried) {
+					t.Fatalf("%s: %d changed, want %d; %d tries, want %d; %v", what, r.Changed, want, tries(), when(tried), err)
 				}
 			}
 			tries()
@@ -137,19 +137,19 @@ func TestControlOfActiveItems(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		do     func(q *Queue) (int, error)
+		do     func(q *Queue) (Result, error)
 		told   []string
 		items  int
 		hold   bool
 		result []int
 		stop   bool
 	}{
-		{"hold", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 1, true, []int{250, 450}, false},
-		{"hold, but it is done", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 0, false, []int{250}, false},
-		{"remove", func(q *Queue) (int, error) { return q.Remove(context.Background(), Filter{}, false) }, nil, 0, false, []int{250, 450}, false},
-		{"bounce", func(q *Queue) (int, error) { return q.Remove(context.Background(), Filter{}, true) }, []string{"failure y 554"}, 0, false, []int{250, 450}, false},
-		{"bounce, and one failed", func(q *Queue) (int, error) { return q.Remove(context.Background(), Filter{}, true) }, []string{"failure x,y 554"}, 0, false, []int{550, 450}, false},
-		{"hold at the stop", func(q *Queue) (int, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 1, true, []int{450}, true},
+		{"hold", func(q *Queue) (Result, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 1, true, []int{250, 450}, false},
+		{"hold, but it is done", func(q *Queue) (Result, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 0, false, []int{250}, false},
+		{"remove", func(q *Queue) (Result, error) { return q.Remove(context.Background(), Filter{}, false) }, nil, 0, false, []int{250, 450}, false},
+		{"bounce", func(q *Queue) (Result, error) { return q.Remove(context.Background(), Filter{}, true) }, []string{"failure y 554"}, 0, false, []int{250, 450}, false},
+		{"bounce, and one failed", func(q *Queue) (Result, error) { return q.Remove(context.Background(), Filter{}, true) }, []string{"failure x,y 554"}, 0, false, []int{550, 450}, false},
+		{"hold at the stop", func(q *Queue) (Result, error) { return q.Hold(context.Background(), Filter{}, "because") }, nil, 1, true, []int{450}, true},
 	} {
 		bubble(t, test.name, func(t *testing.T) {
 			m := newMemory(itemTo("a.test", "x", "y"))
@@ -164,8 +164,8 @@ func TestControlOfActiveItems(t *testing.T) {
 			if got := collect(t, q.Queue, Filter{}); got[0].State != "active" {
 				t.Errorf("listed as %v", got[0].State)
 			}
-			if n, err := test.do(q.Queue); n != 1 || err != nil {
-				t.Errorf("%d changed, %v", n, err)
+			if n, err := test.do(q.Queue); n != (Result{1, 1}) || err != nil {
+				t.Errorf("%+v, %v", n, err)
 			}
 			if test.stop {
 				q.stop()
@@ -190,7 +190,7 @@ func TestControlWhileSettling(t *testing.T) {
 		m.block = make(chan struct{})
 		q := run(t, m, outcomes(450), nil)
 		synctest.Wait()
-		done := make(chan int)
+		done := make(chan Result)
 		go func() {
 			n, err := q.Remove(context.Background(), Filter{}, false)
 			if err != nil {
@@ -205,8 +205,8 @@ func TestControlWhileSettling(t *testing.T) {
 			t.Errorf("hold while the disk is slow: %v", err)
 		}
 		close(m.block)
-		if n := <-done; n != 1 || m.left() != 0 {
-			t.Errorf("%d removed, %d left", n, m.left())
+		if n := <-done; n != (Result{1, 1}) || m.left() != 0 {
+			t.Errorf("%+v removed, %d left", n, m.left())
 		}
 		q.stop()
 	})

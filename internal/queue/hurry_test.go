@@ -395,8 +395,8 @@ func TestReroute(t *testing.T) {
 		synctest.Wait()
 		// One of them is being tried.
 		n, err := q.Reroute(t.Context(), Filter{Host: "dead.test"}, mail.Hop{Kind: mail.HopRemote, Host: "relay.test", Port: 2525, Exact: true})
-		if n != 2 || err != nil {
-			t.Errorf("%d rerouted, %v", n, err)
+		if n != (Result{2, 2}) || err != nil {
+			t.Errorf("%+v rerouted, %v", n, err)
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()

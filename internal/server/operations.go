@@ -12,6 +12,7 @@ import (
 	"plic/internal/control"
 	"plic/internal/directory"
 	"plic/internal/directory/native"
+	"plic/internal/embargo"
 	"plic/internal/mail"
 	"plic/internal/queue"
 	"plic/internal/store"
@@ -37,11 +38,13 @@ func (c closer) Close() error { return c() }
 func (s *site) operations() control.Operations {
 	return control.Operations{
 		Directory: people{s.directory, s.store},
+		Holds:     holds{s},
 		Index:     indexes{s},
 		Journal:   s.journal,
 		Queue:     waiting{s},
 		Quotas:    quotas{s.directory, s.store},
 		Route:     ways{s},
+		Suppress:  suppression{s.embargo},
 		TLS:       security{s},
 	}
 }
@@ -54,7 +57,7 @@ type people struct {
 
 // told turns what the directory says into the words of control.
 func told(err error) error {
-	if errors.Is(err, directory.ErrNotFound) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, store.ErrNoAccount) {
+	if errors.Is(err, directory.ErrNotFound) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, embargo.ErrNotFound) || errors.Is(err, store.ErrNoAccount) {
 		return &control.Error{Text: err.Error(), Missing: true}
 	}
 	return err
@@ -177,72 +180,4 @@ func parseAll(texts []string) ([]mail.Address, error) {
 		list = append(list, a)
 	}
 	return list, nil
-}
-
-// waiting is control.Queue over the queue, which need not run.
-type waiting struct{ s *site }
-
-// List gives every item.
-func (w waiting) List(ctx context.Context) iter.Seq2[mail.Item, error] {
-	return func(yield func(mail.Item, error) bool) {
-		for l, err := range w.s.queue.List(ctx, queue.Filter{}) {
-			if !yield(l.Item, err) {
-				return
-			}
-		}
-	}
-}
-
-// Show gives one item.
-func (w waiting) Show(ctx context.Context, id mail.ID) (mail.Item, error) {
-	l, err := w.s.queue.Show(ctx, id)
-	return l.Item, told(err)
-}
-
-// Message reads an item's message.
-func (w waiting) Message(ctx context.Context, id mail.ID) (io.ReadCloser, error) {
-	item, err := w.s.office.Item(ctx, id)
-	if err != nil {
-		return nil, told(err)
-	}
-	body, err := w.s.office.OpenBody(ctx, &item)
-	if err != nil {
-		return nil, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{mail.Reader(body), body}, nil
-}
-
-// Retry tries an item now.
-func (w waiting) Retry(ctx context.Context, id mail.ID) error {
-	return w.one(id)(w.s.queue.Retry(ctx, only(id)))
-}
-
-// Hold keeps an item from being tried.
-func (w waiting) Hold(ctx context.Context, id mail.ID) error {
-	return w.one(id)(w.s.queue.Hold(ctx, only(id), ""))
-}
-
-// Release ends Hold.
-func (w waiting) Release(ctx context.Context, id mail.ID) error {
-	return w.one(id)(w.s.queue.Release(ctx, only(id)))
-}
-
-// Remove takes an item out, without a word to its sender.
-func (w waiting) Remove(ctx context.Context, id mail.ID) error {
-	return w.one(id)(w.s.queue.Remove(ctx, only(id), false))
-}
-
-func only(id mail.ID) queue.Filter { return queue.Filter{IDs: []mail.ID{id}} }
-
-// one makes an error of an item that was not there.
-func (waiting) one(id mail.ID) func(int, error) error {
-	return func(n int, err error) error {
-		if err == nil && n == 0 {
-			return fmt.Errorf("item %s: %w", id, control.ErrNotFound)
-		}
-		return told(err)
-	}
 }

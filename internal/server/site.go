@@ -19,6 +19,7 @@ import (
 	"plic/internal/directory"
 	"plic/internal/directory/native"
 	"plic/internal/dns"
+	"plic/internal/embargo"
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/post"
@@ -43,6 +44,7 @@ type site struct {
 	resolver  *dns.Client
 	policies  *tlspolicy.Policies
 	routing   *routing
+	embargo   *embargo.Book
 	office    *post.Office
 	transport *remote.Transport
 	queue     *queue.Queue
@@ -87,6 +89,11 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 	}); err != nil {
 		return s, err
 	}
+	if s.embargo, err = embargo.Open(ctx, embargo.Options{
+		Notes: s.store.Notes(), Now: now, Log: log, After: c.Queue.SuppressAfter, For: c.Queue.SuppressFor,
+	}); err != nil {
+		return s, err
+	}
 	if err := s.openRoutes(now); err != nil {
 		return s, err
 	}
@@ -120,7 +127,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	})
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
-		Router: s.routing.router, HeaderRules: s.routing.rules,
+		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender,
 	})
 	s.transport = remote.New(remote.Options{
@@ -138,6 +145,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 		Transports: map[mail.HopKind]queue.Transport{mail.HopRemote: s.transport, mail.HopLMTP: s.transport, mail.HopPost: s.office, mail.HopPipe: s.pipes()},
 		Active:     c.Queue.Active, StartWindow: c.Queue.ConcurrencyStart, MaxWindow: c.Queue.ConcurrencyMax,
 		MinBackoff: c.Queue.BackoffMin, MaxBackoff: c.Queue.BackoffMax,
+		Gone:      func(_ *mail.Item, to mail.ItemRcpt) { s.embargo.Gone(context.Background(), to) },
 		WarnAfter: c.Queue.WarnAfter, Lifetime: c.Queue.ExpireAfter, Grace: orNone(c.StopGrace),
 	})
 	s.office.Schedule(s.queue)

@@ -11,10 +11,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"plic/internal/control"
+	"plic/internal/embargo"
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/queue"
 )
 
 // Site keeps what it is told. Fill the fields before use, or by operations.
@@ -35,17 +38,22 @@ type Site struct {
 	Ways      map[string]control.Way // by recipient
 	Records   []control.Record
 	Indexes   []control.IndexStatus
+
+	Rules      []embargo.Rule
+	Suppressed []embargo.Suppressed
 }
 
 // Operations are those of the site.
 func (s *Site) Operations() control.Operations {
 	return control.Operations{
 		Directory: s,
+		Holds:     waiting{s},
 		Index:     indexes{s},
 		Journal:   s,
-		Queue:     queue{s},
+		Queue:     waiting{s},
 		Quotas:    s,
 		Route:     s,
+		Suppress:  waiting{s},
 		TLS:       security{s},
 	}
 }
@@ -238,42 +246,115 @@ func (s *Site) Called() []string {
 	return slices.Clone(s.Calls)
 }
 
-type queue struct{ s *Site }
+type waiting struct{ s *Site }
 
-func (q queue) List(context.Context) iter.Seq2[mail.Item, error] { return each(&q.s.mu, &q.s.Items) }
-
-func (q queue) Show(_ context.Context, id mail.ID) (mail.Item, error) {
-	q.s.mu.Lock()
-	defer q.s.mu.Unlock()
-	for _, item := range q.s.Items {
-		if item.ID == id {
-			return item, nil
+func (w waiting) List(_ context.Context, f queue.Filter) iter.Seq2[queue.Listed, error] {
+	return func(yield func(queue.Listed, error) bool) {
+		for item := range each(&w.s.mu, &w.s.Items) {
+			if !f.Match(&item, time.Now()) {
+				continue
+			}
+			state := "waiting"
+			if item.Hold {
+				state = "held"
+			}
+			if !yield(queue.Listed{Item: item, State: state}, nil) {
+				return
+			}
 		}
 	}
-	return mail.Item{}, q.s.missing("queue item", id.String())
 }
 
-func (q queue) Message(ctx context.Context, id mail.ID) (io.ReadCloser, error) {
-	if _, err := q.Show(ctx, id); err != nil {
-		return nil, err
+func (w waiting) Shapes(ctx context.Context, f queue.Filter, by queue.By) iter.Seq2[queue.Shape, error] {
+	return func(yield func(queue.Shape, error) bool) {
+		all := queue.Shape{Name: string(by)}
+		for item := range w.List(ctx, f) {
+			all.Items++
+			all.Recipients += len(item.To)
+			all.Ages[3] += len(item.To)
+			all.Oldest = item.Envelope.Received
+		}
+		yield(all, nil)
 	}
-	return io.NopCloser(bytes.NewReader([]byte(q.s.Messages[id]))), nil
 }
 
-func (q queue) call(ctx context.Context, what string, id mail.ID) error {
-	if _, err := q.Show(ctx, id); err != nil {
-		return err
+func (w waiting) Message(_ context.Context, id mail.ID) (io.ReadCloser, error) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if !slices.ContainsFunc(w.s.Items, func(i mail.Item) bool { return i.ID == id }) {
+		return nil, w.s.missing("queue item", id.String())
 	}
-	q.s.mu.Lock()
-	defer q.s.mu.Unlock()
-	q.s.Calls = append(q.s.Calls, what+" "+id.String())
+	return io.NopCloser(bytes.NewReader([]byte(w.s.Messages[id]))), nil
+}
+
+// Change notes "retry 2 of 3": how many were found and changed, as far as
+// holding goes.
+func (w waiting) Change(ctx context.Context, c control.Change) (r queue.Result, err error) {
+	for item := range w.List(ctx, c.Filter) {
+		r.Found++
+		if c.Action == control.Release == item.Hold || c.Action == control.Remove || c.Action == control.Bounce {
+			r.Changed++
+		}
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.Calls = append(w.s.Calls, strings.TrimSpace(fmt.Sprintf("%s %d of %d %s %s", c.Action, r.Changed, r.Found, c.Why, c.Hop.Host)))
+	return r, nil
+}
+
+func (w waiting) Rules(context.Context) iter.Seq2[embargo.Rule, error] {
+	return each(&w.s.mu, &w.s.Rules)
+}
+
+func (w waiting) AddRule(_ context.Context, f queue.Filter, why string) (embargo.Rule, error) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	r := embargo.Rule{ID: mail.ID{byte(len(w.s.Rules) + 1)}, Filter: f, Why: why}
+	w.s.Rules = append(w.s.Rules, r)
+	return r, nil
+}
+
+func (w waiting) RemoveRule(_ context.Context, id mail.ID, release bool) error {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	i := slices.IndexFunc(w.s.Rules, func(r embargo.Rule) bool { return r.ID == id })
+	if i < 0 {
+		return w.s.missing("hold rule", id.String())
+	}
+	w.s.Rules = slices.Delete(w.s.Rules, i, i+1)
+	w.s.Calls = append(w.s.Calls, fmt.Sprintf("unhold %s %v", id, release))
 	return nil
 }
 
-func (q queue) Retry(ctx context.Context, id mail.ID) error   { return q.call(ctx, "retry", id) }
-func (q queue) Hold(ctx context.Context, id mail.ID) error    { return q.call(ctx, "hold", id) }
-func (q queue) Release(ctx context.Context, id mail.ID) error { return q.call(ctx, "release", id) }
-func (q queue) Remove(ctx context.Context, id mail.ID) error  { return q.call(ctx, "remove", id) }
+func (w waiting) Suppressed(context.Context) iter.Seq2[embargo.Suppressed, error] {
+	return each(&w.s.mu, &w.s.Suppressed)
+}
+
+func (w waiting) Suppress(_ context.Context, address string, d time.Duration, why string) error {
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	s := embargo.Suppressed{Address: a, ByHand: true, Why: why}
+	if d > 0 {
+		s.Until = time.Now().Add(d).UTC().Truncate(time.Second)
+	}
+	w.s.Suppressed = append(w.s.Suppressed, s)
+	return nil
+}
+
+func (w waiting) Unsuppress(_ context.Context, address string) error {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	i := slices.IndexFunc(w.s.Suppressed, func(s embargo.Suppressed) bool { return s.Address.String() == address })
+	if i < 0 {
+		return w.s.missing("suppressed address", address)
+	}
+	w.s.Suppressed = slices.Delete(w.s.Suppressed, i, i+1)
+	return nil
+}
 
 // security is control.TLS.
 type security struct{ s *Site }
