@@ -358,8 +358,8 @@ func TestBadRequests(t *testing.T) {
 	}{
 		{"GET", "/v1/domain/list", "{}", http.StatusMethodNotAllowed},
 		{"POST", "/v1/domain/frob", "{}", http.StatusNotFound},
-		{"POST", "/v1/queue/show", "{", http.StatusBadRequest},
-		{"POST", "/v1/queue/show", `"nonsense"`, http.StatusBadRequest},
+		{"POST", "/v1/queue/change", "{", http.StatusBadRequest},
+		{"POST", "/v1/queue/change", `"nonsense"`, http.StatusBadRequest},
 		{"POST", "/v1/domain/add", `{"Name":"` + strings.Repeat("x", 2<<20) + `"}`, http.StatusBadRequest},
 	} {
 		w := httptest.NewRecorder()
