@@ -64,6 +64,12 @@ func anyCommand(name string) command {
 		return command{notAuthenticated, false, (*conn).authenticate}
 	case "LOGIN":
 		return command{notAuthenticated, false, (*conn).logIn}
+	case "GENURLAUTH":
+		return command{loggedIn, true, (*conn).genURLAuth}
+	case "RESETKEY":
+		return command{loggedIn, true, (*conn).resetKey}
+	case "URLFETCH":
+		return command{loggedIn, true, (*conn).urlFetch}
 	case "COMPRESS":
 		return command{loggedIn, true, (*conn).compress}
 	case "UNAUTHENTICATE":

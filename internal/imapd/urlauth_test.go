@@ -1,0 +1,117 @@
+package imapd
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"plic/internal/store"
+)
+
+// genURLAuth gives the proven form of a URL of alice's.
+func genURLAuth(t *testing.T, c *client, rump string) string {
+	t.Helper()
+	lines := c.ok(`GENURLAUTH "` + rump + `" INTERNAL`)
+	url := strings.Trim(strings.TrimPrefix(lines[0], "* GENURLAUTH "), `"`)
+	if !strings.HasPrefix(url, rump+":internal:") || len(url) < len(rump)+10+32 {
+		t.Fatalf("got %q", lines)
+	}
+	return url
+}
+
+// RFC 4467: who may read by a URL, what, until when, and no more than that.
+func TestURLAuth(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := newHouse(t, func(o *Options) {
+		o.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	})
+	h.deliver("INBOX", store.Flags{}, "Subject: one\r\n\r\n0123456789")
+	alice, bob := h.open("alice"), h.open("bob")
+	const base = "imap://alice@mail.example/INBOX/;UID=1"
+	fetch := func(c *client, url string) string {
+		t.Helper()
+		return strings.TrimPrefix(strings.Join(c.ok(`URLFETCH "`+url+`"`), "|"), `* URLFETCH "`+url+`" `)
+	}
+	check := func(c *client, url, want string) {
+		t.Helper()
+		if got := fetch(c, url); got != want {
+			t.Errorf("%s\ngot  %q\nwant %q", url, got, want)
+		}
+	}
+	any := genURLAuth(t, alice, base+";URLAUTH=authuser")
+	check(bob, any, "{26}|Subject: one||0123456789")
+	check(bob, genURLAuth(t, alice, base+"/;SECTION=TEXT/;PARTIAL=2.3;URLAUTH=anonymous"), "{3}|234")
+	check(bob, genURLAuth(t, alice, base+"/;SECTION=TEXT/;PARTIAL=8;URLAUTH=user+bob"), "{2}|89")
+	check(bob, genURLAuth(t, alice, base+";URLAUTH=user+alice"), "NIL")
+	check(bob, genURLAuth(t, alice, base+";URLAUTH=submit+bob"), "NIL")
+	check(bob, genURLAuth(t, alice, base+"/;SECTION=7;URLAUTH=authuser"), "NIL")
+	check(bob, genURLAuth(t, alice, strings.Replace(base, "UID=1", "UID=9", 1)+";URLAUTH=authuser"), "NIL")
+
+	// what was not proven, or for something else
+	token := any[strings.LastIndexByte(any, ':'):]
+	for _, url := range []string{
+		base, base + ";URLAUTH=authuser", base + ";URLAUTH=anonymous:internal" + token, base + "/;SECTION=TEXT;URLAUTH=authuser:internal" + token,
+		any[:len(any)-1] + "0", any[:len(any)-1], strings.Replace(any, ":internal:", ":other:", 1), "imap://nobody" + any[len("imap://alice"):],
+		strings.Replace(any, "INBOX", "Nothere", 1), "nonsense",
+	} {
+		if url != any {
+			check(bob, url, "NIL")
+		}
+	}
+	if names, err := h.store.Accounts(t.Context()); err != nil || len(names) != 2 {
+		t.Errorf("accounts were made by asking: %v %v", names, err)
+	}
+
+	short := genURLAuth(t, alice, base+";EXPIRE=2026-01-01T00:01:00Z;URLAUTH=authuser")
+	check(bob, short, "{26}|Subject: one||0123456789")
+	mu.Lock()
+	now = now.Add(time.Minute)
+	mu.Unlock()
+	check(bob, short, "NIL")
+
+	// keys are of mailboxes, last, and can be taken back
+	alice.ok("CREATE Other")
+	alice.ok("RESETKEY Other INTERNAL")
+	check(bob, any, "{26}|Subject: one||0123456789")
+	if _, answer := alice.do("RESETKEY INBOX"); !strings.HasPrefix(answer, "OK [URLMECH INTERNAL]") {
+		t.Errorf("RESETKEY: %s", answer)
+	}
+	check(bob, any, "NIL")
+	again := genURLAuth(t, alice, base+";URLAUTH=authuser")
+	check(bob, again, "{26}|Subject: one||0123456789")
+	alice.ok("RESETKEY")
+	check(bob, again, "NIL")
+}
+
+func TestURLAuthRefused(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.open("alice")
+	const rump = `"imap://alice@mail.example/INBOX/;UID=1;URLAUTH=authuser"`
+	for command, want := range map[string]string{
+		"GENURLAUTH":                                                                              "BAD",
+		"GENURLAUTH " + rump:                                                                      "BAD",
+		"GENURLAUTH " + rump + " OTHER":                                                           "BAD",
+		"GENURLAUTH " + rump + " INTERNAL ":                                                       "BAD",
+		`GENURLAUTH "/INBOX/;UID=1;URLAUTH=authuser" INTERNAL`:                                    "BAD",
+		`GENURLAUTH "imap://alice@mail.example/INBOX/;UID=1" INTERNAL`:                            "BAD",
+		`GENURLAUTH "imap://alice@mail.example/INBOX;URLAUTH=authuser" INTERNAL`:                  "BAD",
+		`GENURLAUTH "imap://alice@mail.example/INBOX/;UID=1;URLAUTH=root" INTERNAL`:               "BAD",
+		`GENURLAUTH "imap://bob@mail.example/INBOX/;UID=1;URLAUTH=authuser" INTERNAL`:             "NO [BADURL ",
+		`GENURLAUTH "imap://alice@mail.example/Nothere/;UID=1;URLAUTH=authuser" INTERNAL`:         "NO [NONEXISTENT]",
+		`GENURLAUTH "imap://alice@mail.example/INBOX/;UID=1;URLAUTH=user+x:internal:ff" INTERNAL`: "BAD",
+		"URLFETCH":                "BAD",
+		"URLFETCH (a)":            "BAD",
+		"RESETKEY Nothere":        "NO [NONEXISTENT]",
+		"RESETKEY INBOX OTHER":    "BAD",
+		"RESETKEY INBOX INTERNAL": "OK [URLMECH INTERNAL]",
+	} {
+		if _, answer := c.do(command); !strings.HasPrefix(answer, want) {
+			t.Errorf("%s: %s", command, answer)
+		}
+		c.ok("NOOP")
+	}
+}
