@@ -53,7 +53,8 @@ type List struct {
 	ReturnSubscribed                bool
 	ReturnChildren                  bool
 	ReturnSpecialUse                bool
-	ReturnMyRights                  bool // RFC 8440
+	ReturnMyRights                  bool     // RFC 8440
+	Metadata                        []string // entries, RFC 9590
 	Status                          []StatusItem
 }
 
@@ -122,6 +123,9 @@ func (s *Scanner) listReturn(l *List) {
 			l.ReturnChildren = true
 		case "SPECIAL-USE":
 			l.ReturnSpecialUse = true
+		case "METADATA":
+			s.SP()
+			l.Metadata = s.Entries()
 		case "MYRIGHTS":
 			l.ReturnMyRights = true
 		case "STATUS":

@@ -162,6 +162,10 @@ func ownerCommand(name string) command {
 		return command{loggedIn, true, (*conn).listRights}
 	case "MYRIGHTS":
 		return command{loggedIn, true, (*conn).myRights}
+	case "GETMETADATA":
+		return command{loggedIn, true, (*conn).getMetadata}
+	case "SETMETADATA":
+		return command{loggedIn, true, (*conn).setMetadata}
 	case "GETQUOTA":
 		return command{loggedIn, true, (*conn).getQuota}
 	case "GETQUOTAROOT":

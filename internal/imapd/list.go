@@ -94,6 +94,11 @@ func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, ch
 		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
 	}
 	c.out.end(append(b, '\r', '\n'))
+	if len(l.Metadata) > 0 && !info.NoSelect {
+		if err := c.tellMetadataOf(ctx, info.Name, l.Metadata); err != nil {
+			return err
+		}
+	}
 	if l.ReturnMyRights && !info.NoSelect {
 		if err := c.tellRightsTo(ctx, info.Name); err != nil {
 			return err
