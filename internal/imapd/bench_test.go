@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"plic/internal/store"
+	"plic/internal/store/search"
 )
 
 // sink takes what a server sends and counts it.
@@ -87,7 +88,33 @@ func BenchmarkFetchFlagsUID(b *testing.B) { benchmarkCommand(b, "a UID FETCH 1:*
 func BenchmarkFetchEnvelope(b *testing.B) { benchmarkCommand(b, "a FETCH 1:* (UID ENVELOPE)\r\n") }
 func BenchmarkSearchUnseen(b *testing.B)  { benchmarkCommand(b, "a UID SEARCH UNSEEN\r\n") }
 func BenchmarkSearchFrom(b *testing.B)    { benchmarkCommand(b, "a UID SEARCH FROM \"user 999\"\r\n") }
-func BenchmarkSelect(b *testing.B)        { benchmarkCommand(b, "a EXAMINE INBOX\r\n") }
+func BenchmarkSortSubject(b *testing.B) {
+	benchmarkCommand(b, "a UID SORT (SUBJECT REVERSE DATE) UTF-8 ALL\r\n")
+}
+func BenchmarkThread(b *testing.B) { benchmarkCommand(b, "a UID THREAD REFERENCES UTF-8 ALL\r\n") }
+
+// The same by an index of 100,000 messages: nothing is opened.
+func BenchmarkIndexedFrom(b *testing.B) { benchmarkIndexed(b, "a UID SEARCH FROM u999@\r\n") }
+func BenchmarkIndexedText(b *testing.B) { benchmarkIndexed(b, "a UID SEARCH TEXT essag\r\n") }
+
+func benchmarkIndexed(b *testing.B, text string) {
+	c, _ := benchConn(b, 100000)
+	index := search.New(search.Options{Wait: -1})
+	mb, err := c.account.Mailbox("INBOX")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := index.Update(context.Background(), mb, true); err != nil {
+		b.Fatal(err)
+	}
+	c.server.o.Index = index
+	c.benchCommand(b, "a EXAMINE INBOX\r\n")
+	for b.Loop() {
+		c.benchCommand(b, text)
+	}
+}
+
+func BenchmarkSelect(b *testing.B) { benchmarkCommand(b, "a EXAMINE INBOX\r\n") }
 func BenchmarkFetchHeaders(b *testing.B) {
 	benchmarkCommand(b, "a FETCH 1:10000 (BODY.PEEK[HEADER.FIELDS (Subject From)])\r\n")
 }

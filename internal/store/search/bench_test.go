@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -13,20 +14,25 @@ import (
 	"plic/internal/store/engine/embedded"
 )
 
-// letter writes a message as people get them: some 2.5 KB of words that are as
-// common as those of a language, and headers with much that is in no other.
+// letter writes a message as people get them: some 4 KB, words that are as common
+// as those of a language, and headers full of what is in no other.
 func letter(r *rand.Rand, z *rand.Zipf, vocabulary []string, n int) string {
 	var b strings.Builder
 	who := r.IntN(500)
-	for range 2 {
+	for range 3 {
 		fmt.Fprintf(&b, "Received: from mx%d.example.net (mx%d.example.net [192.0.2.%d])\r\n\tby mx.example.org with ESMTPS id %016x\r\n\tfor <me@example.org>; Fri, 1 Mar 2024 10:%02d:%02d +0000\r\n",
 			r.IntN(9), r.IntN(9), r.IntN(250), r.Uint64(), r.IntN(60), r.IntN(60))
 	}
+	sum := make([]byte, 256)
+	for i := range sum {
+		sum[i] = byte(r.Uint32())
+	}
+	fmt.Fprintf(&b, "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=mail;\r\n\th=From:To:Subject:Date;\r\n\tb=%s\r\n", base64.StdEncoding.EncodeToString(sum))
 	fmt.Fprintf(&b, "From: %s %s <u%d@example.org>\r\nTo: me@example.org\r\nMessage-ID: <%016x.%d@mail.example.org>\r\nDate: Fri, 1 Mar 2024 10:%02d:%02d +0000\r\n",
 		vocabulary[who], vocabulary[who+1000], who, r.Uint64(), n, r.IntN(60), r.IntN(60))
 	fmt.Fprintf(&b, "Subject: %s %s %s\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
 		vocabulary[z.Uint64()], vocabulary[z.Uint64()], vocabulary[z.Uint64()])
-	for i := range 250 {
+	for i := range 80 + r.IntN(500) {
 		b.WriteString(vocabulary[z.Uint64()])
 		if i%12 == 11 {
 			b.WriteString("\r\n")
@@ -57,7 +63,7 @@ func benchMailbox(b *testing.B, n int) (*store.Mailbox, *Index) {
 	}
 	h := &house{b, s, mb}
 	r := rand.New(rand.NewPCG(1, 2))
-	vocabulary := make([]string, 60000)
+	vocabulary := make([]string, 20000)
 	for i := range vocabulary {
 		w := make([]byte, 2+r.IntN(9))
 		for k := range w {
@@ -65,7 +71,7 @@ func benchMailbox(b *testing.B, n int) (*store.Mailbox, *Index) {
 		}
 		vocabulary[i] = string(w)
 	}
-	z := rand.NewZipf(r, 1.1, 4, uint64(len(vocabulary)-1))
+	z := rand.NewZipf(r, 1.2, 8, uint64(len(vocabulary)-1))
 	texts := make([]string, 1000)
 	for at := 0; at < n; at += len(texts) {
 		for i := range texts {

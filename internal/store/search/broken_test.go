@@ -44,11 +44,11 @@ func TestBrokenIndexIsMadeAnew(t *testing.T) {
 		"garbage": func(_ string, v []byte) []byte { return bytes.Repeat([]byte{0xff}, len(v)) },
 		"longer":  func(_ string, v []byte) []byte { return append(slices.Clone(v), 1, 2, 3) },
 		"manifest": func(string, []byte) []byte {
-			return []byte(`{"version":1,"segments":[{"id":"x","low":9,"high":3,"docs":-1}]}`)
+			return []byte(`{"version":2,"segments":[{"id":"x","low":9,"high":3,"docs":-1}]}`)
 		},
 	}
 	for name, change := range breaks {
-		for _, part := range []string{"/d", "/l", "/u", "index"} {
+		for _, part := range []string{"/d1", "/l1", "/head", "index"} {
 			if name == "manifest" && part != "index" {
 				continue
 			}
@@ -226,37 +226,38 @@ func TestPostings(t *testing.T) {
 // FuzzSegment reads whatever comes as the parts of a segment.
 func FuzzSegment(f *testing.F) {
 	var w segmentWriter
-	parts := map[string][]byte{}
-	w.put = func(key string, value []byte) error { parts[key[len(key)-7:len(key)-6]] = value; return nil }
+	kept := map[string][]byte{}
+	w.put = func(key string, value []byte) (int, error) { kept[key] = bytes.Clone(value); return len(value), nil }
 	for i := range 50 {
-		list := appendPostings(nil, []posting{{0, Body}, {uint32(i % 3), Header}, {uint32(i), Body | Header}}[i%2:], 50)
-		if err := w.add(fmt.Appendf(nil, "WORD%03d", i), list); err != nil {
+		list := []posting{{0, Body}, {uint32(1 + i%3), Body}, {uint32(5 + i/2), Body | Header}}[i%2:]
+		if err := w.add(fmt.Appendf(nil, "WORD%03d", i), Body|Header, appendPostings(nil, list, 50)); err != nil {
 			f.Fatal(err)
 		}
 	}
-	if err := w.endDict(); err != nil {
+	seg, err := w.end(make([]store.UID, 0, 50))
+	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(parts["d"], w.lists, 50, []byte("ORD"))
-	f.Add([]byte{1, 0, 1, 'X', '\n'}, []byte{0x81, 2, 0}, 9, []byte("X"))
-	f.Add([]byte{}, []byte{0x80, 1, 0xff}, 8, []byte("\n"))
-	f.Fuzz(func(t *testing.T, text, lists []byte, docs int, sought []byte) {
+	f.Add(kept[seg.dictKey(1, 0)], kept[seg.listKey(1, 0)], kept[seg.headKey()], 50, []byte("ORD"))
+	f.Add([]byte{1, 0, 1, 'X', '\n'}, []byte{0x81, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"))
+	f.Add([]byte{}, []byte{0x80, 1, 0xff}, []byte{}, 8, []byte("\n"))
+	f.Fuzz(func(t *testing.T, text, lists, head []byte, docs int, sought []byte) {
 		docs = 1 + (docs&0x7fffffff)%5000
-		if _, err := readUIDs(lists, docs); err != nil && !errors.Is(err, errBroken) {
+		s := segment{Segment: Segment{Docs: docs, Parts: [parts]volume{{Words: 1, Dicts: 1, Lists: int64(len(lists))}}}}
+		if err := s.readHead(head); err != nil && !errors.Is(err, errBroken) {
 			t.Fatal(err)
 		}
 		d, err := readDict(text)
 		if err != nil {
 			return
 		}
-		s := segment{Segment: Segment{Lists: int64(len(lists))}, uids: make([]store.UID, docs), dicts: []*dict{d}}
-		s.lists = func(_ context.Context, n int) ([]byte, error) {
-			return lists[min(n*listBlock, len(lists)):], nil
-		}
+		s.uids, s.heads[0] = make([]store.UID, docs), [][]byte{{}}
+		s.dict = func(context.Context, int, int) (*dict, error) { return d, nil }
+		s.lists = func(_ context.Context, _, n int) ([]byte, error) { return lists[min(n*listBlock, len(lists)):], nil }
 		for _, how := range []match{anywhere, atHead, atTail, whole} {
 			parts, _ := pieces(sought)
 			for _, p := range parts {
-				docs, err := s.with(context.Background(), piece{how, p.text}, Body)
+				docs, err := s.with(context.Background(), piece{how, p.text}, From|Body)
 				if err != nil && !errors.Is(err, errBroken) {
 					t.Fatal(err)
 				}
@@ -265,9 +266,9 @@ func FuzzSegment(f *testing.F) {
 				}
 			}
 		}
-		src := s.source(context.Background(), func(int) (*dict, error) { return d, nil })
+		next := s.all(context.Background(), 0)
 		for range 100 {
-			if word, _, err := src.next(); word == nil || err != nil {
+			if word, _, err := next(); word == nil || err != nil {
 				break
 			}
 		}

@@ -180,7 +180,7 @@ func (b *builder) source() *source {
 	}
 	slices.SortFunc(order, func(x, y uint32) int { return strings.Compare(b.words[x], b.words[y]) })
 	i := 0
-	return &source{uids: b.uids, next: func() (word []byte, list []posting, err error) {
+	return &source{b.uids, []stream{func() (word []byte, list []posting, err error) {
 		for ; i < len(order); i++ {
 			if list := b.lists[order[i]]; len(list) > 0 {
 				word = []byte(b.words[order[i]])
@@ -189,5 +189,5 @@ func (b *builder) source() *source {
 			}
 		}
 		return nil, nil, nil
-	}}
+	}}}
 }

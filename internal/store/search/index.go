@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"plic/internal/store"
 	"plic/internal/store/engine"
 )
@@ -24,7 +26,7 @@ const (
 
 // version is that of what words are and how they are kept; an index of another
 // is made anew.
-const version = 1
+const version = 2
 
 // manifest says what the index of a mailbox is.
 type manifest struct {
@@ -55,6 +57,7 @@ type Options struct {
 type Index struct {
 	o     Options
 	cache cache
+	zstd  *zstd.Decoder
 
 	mu      sync.Mutex
 	changed map[*store.Mailbox]job
@@ -85,7 +88,7 @@ func New(o Options) *Index {
 		o.Least = 100
 	}
 	return &Index{
-		o: o, cache: cache{limit: o.Memory, all: map[string]*list.Element{}},
+		o: o, zstd: newDecoder(), cache: cache{limit: o.Memory, all: map[string]*list.Element{}},
 		changed: map[*store.Mailbox]job{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -175,8 +178,13 @@ func (m *manifest) sound() bool {
 	next := store.UID(1)
 	for i := range m.Segments {
 		s := &m.Segments[i]
-		if s.Low < next || s.High < s.Low || s.Docs < 0 || s.Docs > maxDocs || s.Dicts < 0 || s.Lists < 0 {
+		if s.Low < next || s.High < s.Low || s.Docs < 0 || s.Docs > maxDocs {
 			return false
+		}
+		for _, v := range s.Parts {
+			if v.Words < 0 || v.Dicts < 0 || v.Dicts > v.Words || v.Lists < 0 {
+				return false
+			}
 		}
 		next = s.High + 1
 	}
@@ -239,7 +247,7 @@ func (x *Index) Status(ctx context.Context, mb *store.Mailbox) (Status, error) {
 	}
 	for i := range m.Segments {
 		g := &m.Segments[i]
-		s.Words += g.Words
+		s.Words += g.words()
 		s.Bytes += g.Bytes
 		s.Indexed += min(g.Docs, snap.Search(g.High+1)-snap.Search(g.Low))
 	}
@@ -252,65 +260,97 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// load reads a segment's dictionary, or finds it in memory.
-func (x *Index) load(ctx context.Context, mb *store.Mailbox, info Segment) (*segment, error) {
+// open reads a segment, or finds it in memory. Its blocks are read when they are
+// needed, and kept in memory while there is room: all of a large mailbox's need
+// not be there at once.
+func (x *Index) open(ctx context.Context, mb *store.Mailbox, info Segment) (*segment, error) {
 	if s, ok := x.cache.get(info.ID).(*segment); ok {
 		return s, nil
 	}
-	s, err := x.open(ctx, mb, info)
-	if err != nil {
-		return nil, err
-	}
-	for n := range info.Dicts {
-		d, err := x.dict(ctx, mb, &info, n)
-		if err != nil {
-			return nil, err
-		}
-		s.dicts = append(s.dicts, d)
-	}
-	x.cache.put(info.ID, s, s.bytes())
-	return s, nil
-}
-
-// open reads a segment without its dictionary.
-func (x *Index) open(ctx context.Context, mb *store.Mailbox, info Segment) (*segment, error) {
-	b, err := x.block(ctx, mb, info.uidsKey())
+	b, err := x.block(ctx, mb, info.headKey())
 	if err != nil {
 		return nil, err
 	}
 	s := &segment{Segment: info}
-	if s.uids, err = readUIDs(b, info.Docs); err != nil {
+	if err := s.readHead(b); err != nil {
 		return nil, err
 	}
-	s.lists = func(ctx context.Context, n int) ([]byte, error) {
-		key := info.listKey(n)
-		if b, ok := x.cache.get(key).([]byte); ok {
-			return b, nil
-		}
-		b, err := x.block(ctx, mb, key)
-		if err == nil {
-			x.cache.put(key, b, int64(len(b)+len(key)+128))
-		}
-		return b, err
+	s.dict = func(ctx context.Context, part, n int) (*dict, error) {
+		return recall(&x.cache, info.dictKey(part, n), func(key string) (*dict, int64, error) {
+			b, err := x.block(ctx, mb, key)
+			if err != nil {
+				return nil, 0, err
+			}
+			d, err := readDict(b)
+			if err != nil {
+				return nil, 0, err
+			}
+			return d, d.bytes(), nil
+		})
 	}
+	s.lists = func(ctx context.Context, part, n int) ([]byte, error) {
+		return recall(&x.cache, info.listKey(part, n), func(key string) ([]byte, int64, error) {
+			b, err := x.block(ctx, mb, key)
+			return b, int64(len(b) + 128), err
+		})
+	}
+	x.cache.put(info.ID, s, int64(512+4*len(s.uids)+len(b)))
 	return s, nil
 }
 
-func (x *Index) dict(ctx context.Context, mb *store.Mailbox, info *Segment, n int) (*dict, error) {
-	b, err := x.block(ctx, mb, info.dictKey(n))
-	if err != nil {
-		return nil, err
+// recall finds something in memory, or makes it and keeps it there.
+func recall[T any](c *cache, key string, make func(key string) (T, int64, error)) (T, error) {
+	if v, ok := c.get(key).(T); ok {
+		return v, nil
 	}
-	return readDict(b)
+	v, bytes, err := make(key)
+	if err == nil {
+		c.put(key, v, bytes+int64(len(key)))
+	}
+	return v, err
 }
 
 // block reads a note that must be there.
 func (x *Index) block(ctx context.Context, mb *store.Mailbox, key string) ([]byte, error) {
 	b, err := mb.Notes().Get(ctx, key)
+	if err == nil {
+		b, err = x.unpack(b)
+	}
 	if errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrDamaged) {
 		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return b, err
+}
+
+// maxBlock bounds what a block unpacks to: the head of the largest segment.
+const maxBlock = 8 << 20
+
+// unpack undoes pack.
+func (x *Index) unpack(b []byte) ([]byte, error) {
+	out, err := x.zstd.DecodeAll(b, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", engine.ErrDamaged, err)
+	}
+	return out, nil
+}
+
+func newDecoder() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxBlock), zstd.WithDecoderLowmem(true))
+	must(err)
+	return d
+}
+
+func newEncoder() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(dictBlock), zstd.WithLowerEncoderMem(true))
+	must(err)
+	return e
+}
+
+// must is for options that are written here.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 // cache keeps what was used last.

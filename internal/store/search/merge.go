@@ -11,15 +11,17 @@ import (
 // source is an index that a new one is made of.
 type source struct {
 	uids []store.UID
-	// next gives the words in order, each with its list; nil at the end. Both
-	// are good until it is called again.
-	next func() (word []byte, list []posting, err error)
+	next []stream // no word is in two of them
 }
 
-// merged is a source on its way through a merge.
+// stream gives words in order, each with its list; nil at the end. Both are good
+// until it is called again.
+type stream func() (word []byte, list []posting, err error)
+
+// merged are words on their way through a merge.
 type merged struct {
-	*source
-	docs []uint32 // the new numbers of its messages
+	next stream
+	docs []uint32 // the new numbers of the messages
 	word []byte   // the next; nil at the end
 	list []posting
 }
@@ -30,20 +32,23 @@ const dropped = 1<<32 - 1
 // merge writes a segment out of others, which are of rising UIDs, with the
 // messages that are to be kept.
 func merge(ctx context.Context, w *segmentWriter, sources []*source, keep func(store.UID) bool) (Segment, error) {
-	all := make([]*merged, len(sources))
+	var all []*merged
 	var uids []store.UID
-	for i, s := range sources {
-		m := &merged{source: s, docs: make([]uint32, len(s.uids))}
+	for _, s := range sources {
+		docs := make([]uint32, len(s.uids))
 		for k, uid := range s.uids {
-			m.docs[k] = dropped
+			docs[k] = dropped
 			if keep(uid) {
-				m.docs[k] = uint32(len(uids))
+				docs[k] = uint32(len(uids))
 				uids = append(uids, uid)
 			}
 		}
-		all[i] = m
-		if err := m.advance(); err != nil {
-			return Segment{}, err
+		for _, next := range s.next {
+			m := &merged{next: next, docs: docs}
+			if err := m.advance(); err != nil {
+				return Segment{}, err
+			}
+			all = append(all, m)
 		}
 	}
 	var list []posting
@@ -74,8 +79,12 @@ func merge(ctx context.Context, w *segmentWriter, sources []*source, keep func(s
 		if len(list) == 0 {
 			continue
 		}
+		var all Class
+		for _, p := range list {
+			all |= p.class
+		}
 		packed = appendPostings(packed[:0], list, len(uids))
-		if err := w.add(word, packed); err != nil {
+		if err := w.add(word, all, packed); err != nil {
 			return Segment{}, err
 		}
 	}
@@ -97,7 +106,16 @@ func least(all []*merged) (word []byte) {
 }
 
 // source reads a segment from its beginning to its end, a block at a time.
-func (s *segment) source(ctx context.Context, read func(n int) (*dict, error)) *source {
+func (s *segment) source(ctx context.Context) *source {
+	out := &source{uids: s.uids}
+	for part := range s.Parts {
+		out.next = append(out.next, s.all(ctx, part))
+	}
+	return out
+}
+
+// all gives the words of one dictionary.
+func (s *segment) all(ctx context.Context, part int) stream {
 	type item struct {
 		word   []byte
 		off, n int64
@@ -106,12 +124,12 @@ func (s *segment) source(ctx context.Context, read func(n int) (*dict, error)) *
 	block, at := 0, 0
 	var list []posting
 	var room []byte
-	next := func() ([]byte, []posting, error) {
+	return func() ([]byte, []posting, error) {
 		if at == len(items) {
-			if block == s.Dicts {
+			if block == s.Parts[part].Dicts {
 				return nil, nil, nil
 			}
-			d, err := read(block)
+			d, err := s.dict(ctx, part, block)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -126,7 +144,7 @@ func (s *segment) source(ctx context.Context, read func(n int) (*dict, error)) *
 		}
 		it := items[at]
 		at++
-		raw, err := s.list(ctx, it.off, it.n, room)
+		raw, err := s.list(ctx, part, it.off, it.n, room)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -137,5 +155,4 @@ func (s *segment) source(ctx context.Context, read func(n int) (*dict, error)) *
 		slices.SortFunc(list, func(a, b posting) int { return int(int64(a.doc) - int64(b.doc)) })
 		return it.word, list, err
 	}
-	return &source{uids: s.uids, next: next}
 }

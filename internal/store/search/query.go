@@ -26,7 +26,7 @@ func (x *Index) Open(ctx context.Context, mb *store.Mailbox) (*Reader, error) {
 		err = nil
 		for _, info := range m.Segments {
 			var s *segment
-			if s, err = x.load(ctx, mb, info); err != nil {
+			if s, err = x.open(ctx, mb, info); err != nil {
 				break
 			}
 			r.segments = append(r.segments, s)

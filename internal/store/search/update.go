@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"plic/internal/store"
 )
 
@@ -51,7 +53,8 @@ func (x *Index) update(ctx context.Context, mb *store.Mailbox, all bool) error {
 	if err != nil {
 		return err
 	}
-	u := &updater{x: x, mb: mb, m: m, snap: snap, all: all}
+	u := &updater{x: x, mb: mb, m: m, snap: snap, all: all, pack: newEncoder()}
+	defer u.pack.Close()
 	if err := u.empty(ctx); err != nil {
 		return err
 	}
@@ -79,6 +82,7 @@ type updater struct {
 	snap *store.Snapshot
 	all  bool
 
+	pack *zstd.Encoder
 	out  []store.Note // not written yet
 	size int
 }
@@ -117,15 +121,16 @@ func (u *updater) save(ctx context.Context) error {
 }
 
 // put keeps a block to be written with others.
-func (u *updater) put(ctx context.Context) func(key string, value []byte) error {
-	return func(key string, value []byte) error {
-		u.out = append(u.out, store.Note{Key: key, Value: value})
-		if u.size += len(value); u.size < maxWrite {
-			return nil
+func (u *updater) put(ctx context.Context) func(key string, value []byte) (int, error) {
+	return func(key string, value []byte) (int, error) {
+		packed := u.pack.EncodeAll(value, nil)
+		u.out = append(u.out, store.Note{Key: key, Value: packed})
+		if u.size += len(packed); u.size < maxWrite {
+			return len(packed), nil
 		}
 		out := u.out
 		u.out, u.size = nil, 0
-		return u.mb.Notes().PutAll(ctx, out...)
+		return len(packed), u.mb.Notes().PutAll(ctx, out...)
 	}
 }
 
@@ -238,7 +243,7 @@ func (u *updater) replace(ctx context.Context, from, to int, b *builder) error {
 		if err != nil {
 			return err
 		}
-		sources = append(sources, open.source(ctx, func(n int) (*dict, error) { return u.x.dict(ctx, u.mb, &s, n) }))
+		sources = append(sources, open.source(ctx))
 	}
 	segments := u.m.Segments
 	if b != nil {

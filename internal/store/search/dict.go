@@ -1,0 +1,83 @@
+package search
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// dict is a block of a dictionary.
+type dict struct {
+	words int
+	first int64  // where the list of the first word begins
+	lens  []byte // of the words' lists
+	text  []byte // "\nword\nword\n"
+}
+
+func readDict(b []byte) (*dict, error) {
+	r := reader{b: b}
+	words, first := r.uvarint(), r.uvarint()
+	if r.bad || words == 0 || words > uint64(len(b)) {
+		return nil, errBroken
+	}
+	lens := r.b
+	for range words {
+		r.uvarint()
+	}
+	text := r.b
+	if r.bad || len(text) == 0 || bytes.Count(text, []byte{'\n'}) != int(words) || text[len(text)-1] != '\n' {
+		return nil, errBroken
+	}
+	return &dict{int(words), int64(first), bytes.Clone(lens[:len(lens)-len(text)]), append([]byte{'\n'}, text...)}, nil
+}
+
+func (d *dict) bytes() int64 { return 128 + int64(cap(d.text)+cap(d.lens)) }
+
+// find visits the words that hold what is sought, by where their lists are.
+// pattern holds the line ends that the way of matching asks for.
+func (d *dict) find(pattern []byte, visit func(off, n int64) error) error {
+	at, word := 0, 0 // word is the index of the word that begins behind the line end at "at"
+	lens, off := d.lens, d.first
+	for word < d.words {
+		i := bytes.Index(d.text[at:], pattern)
+		if i < 0 {
+			return nil
+		}
+		start := at + i
+		if pattern[0] == '\n' {
+			start++ // the first octet of the word
+		}
+		skip := bytes.Count(d.text[at+1:start], []byte{'\n'})
+		if word += skip; word >= d.words {
+			return errBroken
+		}
+		for range skip {
+			n, size := binary.Uvarint(lens)
+			lens, off = lens[size:], off+int64(n)
+		}
+		n, size := binary.Uvarint(lens)
+		if err := visit(off, int64(n)); err != nil {
+			return err
+		}
+		end := bytes.IndexByte(d.text[start:], '\n')
+		if end < 0 {
+			return errBroken
+		}
+		at, word = start+end, word+1
+		lens, off = lens[size:], off+int64(n)
+	}
+	return nil
+}
+
+// each visits all words in order.
+func (d *dict) each(visit func(word []byte, off, n int64) error) error {
+	lens, off := d.lens, d.first
+	for text := d.text[1:]; len(text) > 0; {
+		end := bytes.IndexByte(text, '\n')
+		n, size := binary.Uvarint(lens)
+		if err := visit(text[:end], off, int64(n)); err != nil {
+			return err
+		}
+		text, lens, off = text[end+1:], lens[size:], off+int64(n)
+	}
+	return nil
+}
