@@ -93,6 +93,9 @@ func (t *trouble) outcome(s *session) mail.Outcome {
 
 // fault is what the trouble is about.
 func (t *trouble) fault() mail.Fault {
+	if t.status.Enhanced == (mail.Enhanced{4, 5, 0}) { // ours, whatever was said
+		return mail.FaultProtocol
+	}
 	if t.said {
 		return smtp.FaultOf(t.status, t.rcpt)
 	}
