@@ -11,7 +11,7 @@ import (
 
 // gather is how long a sender waits at most to be told what became of some
 // recipients, while others of the message are being tried: one report is
-// better than a hundred.
+// better than a hundred. It is never longer than the time to the second try.
 const gather = time.Minute
 
 // hopReport is where items wait that have nothing left but fates to tell, so
@@ -29,7 +29,7 @@ func (q *Queue) settle(ctx context.Context, item *mail.Item, v *verdict) *mail.I
 	next, fates := q.outcome(item, v, wished)
 	s, kin := Settlement{}, []mail.Item(nil)
 	if later, others := q.tellLater(item, len(fates) > len(item.Fates)); later {
-		next = keep(item, next, fates, q.o.Now())
+		next = keep(item, next, fates, q.o.Now().Add(min(gather, q.o.MinBackoff)))
 	} else {
 		kin = q.claimKin(ctx, others)
 		next = told(next)
@@ -111,11 +111,11 @@ func (q *Queue) tellLater(item *mail.Item, news bool) (later bool, others []mail
 }
 
 // keep is an item that remembers fates until they are told, even if nothing
-// else is to be done with it.
-func keep(item, next *mail.Item, fates []mail.Fate, now time.Time) *mail.Item {
+// else is to be done with it, until an instant.
+func keep(item, next *mail.Item, fates []mail.Fate, until time.Time) *mail.Item {
 	if next == nil {
 		done := *item
-		done.To, done.Due, done.Hop = nil, now.Add(gather), mail.Hop{Kind: hopReport}
+		done.To, done.Due, done.Hop = nil, until, mail.Hop{Kind: hopReport}
 		next = &done
 	}
 	next.Fates = fates

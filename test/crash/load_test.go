@@ -178,7 +178,7 @@ func (x *trial) submitter(who string, rng *rand.Rand) error {
 			to, facts = locals(rng, token, ann, carl)
 		}
 		for i := range 1 + rng.IntN(3) {
-			address := fmt.Sprintf("%s.%d@sink.test", token, i)
+			address := fmt.Sprintf("%s.%d@%s", token, i, sinks[rng.IntN(len(sinks))])
 			if rng.IntN(30) == 0 {
 				address = refused + address
 			}

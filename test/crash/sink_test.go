@@ -16,6 +16,10 @@ import (
 // refused is how addresses begin that the sink refuses for good.
 const refused = "no-"
 
+// sinks are the domains of the sink, each a way of its own in the queue: what
+// becomes of one message there comes together again in its report.
+var sinks = []string{"sink.test", "b.sink.test", "c.sink.test"}
+
 // sink is a host elsewhere, and not a good one: now and then it puts off a
 // recipient or a message, and now and then it hangs up before it has answered.
 type sink struct {

@@ -63,6 +63,7 @@ pop3 = ["%[2]s:28110"]
 submissions = []
 imaps = []
 pop3s = []
+sieve = []
 http = []
 
 [dns]
@@ -79,6 +80,9 @@ backoff_max = "1s"
 [remote]
 smart_host = "%[4]s"
 tls = "off"
+
+[route]
+transports = 'inline:{b.sink.test="smtp:[mx.b.sink.test]:28025", c.sink.test="smtp:[mx.c.sink.test]:28025"}'
 
 [store]
 reserve = "%[5]s"
@@ -119,6 +123,11 @@ func newSite(t *testing.T, n int, reserve string, mount func(data string)) *site
 		t.Fatal(err)
 	}
 	t.Cleanup(resolver.Close)
+	for _, host := range sinks[1:] {
+		if err := resolver.Add(fmt.Sprintf("mx.%s. 60 IN A 127.81.%d.2", host, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s := &site{dir: dir, address: fmt.Sprintf("127.81.%d.1", n), config: dir + "/plic.toml"}
 	text := fmt.Sprintf(config, dir, s.address, resolver.Addr(), s.sinkAddress(), reserve)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
@@ -162,7 +171,8 @@ func (s *site) plic(t *testing.T, args ...string) []byte {
 	return out.Bytes()
 }
 
-// queued are the addresses that mail is waiting for.
+// queued are the addresses that mail is waiting for, or whose sender is still to
+// be told of them.
 func (s *site) queued(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
@@ -173,6 +183,9 @@ func (s *site) queued(t *testing.T) map[string]bool {
 		}
 		for _, to := range item.To {
 			all[to.Address.String()] = true
+		}
+		for _, f := range item.Fates {
+			all[f.Address.String()] = true
 		}
 	}
 	return all
