@@ -20,6 +20,9 @@ import (
 //	N< pattern                    client N gets a line; "..." is any text
 //	                              <uidvalidity> is that which client N was told last
 //	N!                            client N's connection has ended
+//
+// TestJudge plays them to Dovecot, so that the transcripts are judged too; see
+// there for the comments that say where it differs.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.imap")
@@ -57,7 +60,14 @@ func play(t *testing.T, lines []string) {
 	}
 }
 
-func step(t *testing.T, h *house, clients map[string]*client, n int, line string) {
+// stage is the server that a transcript is played to.
+type stage interface {
+	deliver(mailbox string, flags store.Flags, texts ...string)
+	dial(from string) *client
+	open(user string) *client
+}
+
+func step(t *testing.T, h stage, clients map[string]*client, n int, line string) {
 	t.Helper()
 	defer func() {
 		if t.Failed() {
