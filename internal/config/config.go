@@ -215,6 +215,7 @@ type Remote struct {
 	SmartHostUser         string
 	SmartHostPasswordFile string
 	TLS                   RemoteTLS
+	TLSPolicies           []string
 	TLSMemory             time.Duration
 	TLSHold               time.Duration
 	Port                  int

@@ -190,6 +190,7 @@ func (c *Config) custody() []Section {
 			{"smart_host_user", "The user that we authenticate as at the smart host, only over TLS. Empty: no AUTH.", restart, free{&c.Remote.SmartHostUser, "text", nil}},
 			{"smart_host_password_file", "File whose first line is that user's password.", restart, free{&c.Remote.SmartHostPasswordFile, "path", nil}},
 			{"tls", "TLS to other servers: as well as each domain can (DANE where `dns.trusted` allows, MTA-STS, what it had before, else whenever it is offered), always with a proven certificate, or never.", restart, choice[RemoteTLS]{&c.Remote.TLS, []RemoteTLS{TLSOpportunistic, TLSRequire, TLSOff}}},
+			{"tls_policies", "Domains, `.parent.domains` and `*` to what holds there instead of `tls`: `auto` as above, `none`, `may` (TLS if it can be had, whatever the domain asks for), `encrypt`, `verify`, `dane` (where there is DANE, else as `may`), `dane-only`, or `fingerprint` and `sha256:` digests of certificates or their public keys. `plic tls policy` shows what holds and why.", restart, tables{&c.Remote.TLSPolicies}},
 			{"tls_memory", "How long it is remembered that a domain had TLS. 0s: not at all.", restart, duration{&c.Remote.TLSMemory, 0, 3650 * day}},
 			{"tls_hold", "How long mail waits for a host that had TLS and has none, before it goes in clear. Keep it shorter than `queue.expire_after`, or mail bounces instead.", restart, duration{&c.Remote.TLSHold, 0, 30 * day}},
 			{"port", "The port of other servers.", restart, number{&c.Remote.Port, 1, 65535}},

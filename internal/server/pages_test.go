@@ -165,18 +165,31 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// A policy that is none is found at the start.
+func TestBadPolicies(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Remote.TLSPolicies = []string{"inline:{a.test=verify, b.test=strict}"}
+	s, err := New(t.Context(), Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), `remote.tls_policies: b.test: "strict" is no TLS policy`) {
+		t.Errorf("%v %v", s, err)
+	}
+}
+
 // The decision about a domain can be asked for, with its evidence.
 func TestPolicyIsTold(t *testing.T) {
 	t.Parallel()
 	server := dnstest.New(t, "signed.test 60 IN MX 10 mx.signed.test.", "mx.signed.test 60 IN A 192.0.2.1",
-		"_25._tcp.mx.signed.test 60 IN TLSA 3 1 1 "+strings.Repeat("ab", 32), "plain.test 60 IN MX 10 mx.plain.test.", "mx.plain.test 60 IN A 192.0.2.2")
+		"_25._tcp.mx.signed.test 60 IN TLSA 3 1 1 "+strings.Repeat("ab", 32), "plain.test 60 IN MX 10 mx.plain.test.", "mx.plain.test 60 IN A 192.0.2.2", "sub.bank.test 60 IN MX 10 mx.sub.bank.test.", "mx.sub.bank.test 60 IN A 192.0.2.3")
 	server.Authentic("*", true)
 	c := testConfig(t)
 	c.DNS.Servers, c.DNS.Trusted = []string{server.Addr()}, true
+	c.Remote.TLSPolicies = []string{`inline:{.bank.test=verify, bank.test=none, other.test="fingerprint sha256:` + strings.Repeat("00", 32) + `"}`}
 	s, _, _ := start(t, c)
 	for domain, want := range map[string][]string{
-		"signed.test": {"dane: 1 TLSA of mx.signed.test", "TLS with the right certificate", "TLSA of _25._tcp.mx.signed.test, validated: 3 1 1 abab"},
-		"plain.test":  {"may: the domain asks for nothing", "nothing: TLS is used if it is offered", "TLSA of _25._tcp.mx.plain.test: none"},
+		"signed.test":   {"dane: 1 TLSA of mx.signed.test", "TLS with the right certificate", "TLSA of _25._tcp.mx.signed.test, validated: 3 1 1 abab"},
+		"sub.bank.test": {"verify: by this site's table", "TLS with a good certificate for mx.sub.bank.test", "this site's table has verify for sub.bank.test"},
+		"plain.test":    {"may: the domain asks for nothing", "nothing: TLS is used if it is offered", "TLSA of _25._tcp.mx.plain.test: none"},
 	} {
 		n := 0
 		for p, err := range s.Operations().TLS.Policy(t.Context(), domain) {

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,13 +17,20 @@ import (
 	"plic/internal/mail"
 	"plic/internal/store"
 	"plic/internal/store/engine"
+	"plic/internal/table"
 	"plic/internal/tlspolicy"
+	"plic/internal/vfs"
 )
 
 // newPolicies makes what decides on TLS with other servers.
-func (s *site) newPolicies(c *config.Config, trusted bool, now func() time.Time) *tlspolicy.Policies {
+func (s *site) newPolicies(c *config.Config, trusted bool, now func() time.Time) (*tlspolicy.Policies, error) {
+	rules, err := s.rules(c)
+	if err != nil {
+		return nil, err
+	}
 	o := tlspolicy.Options{
 		Resolver: s.resolver, TrustAD: trusted, Notes: siteNotes{s.store}, Hostname: c.Hostname.String(),
+		Table:   rules,
 		Default: map[config.RemoteTLS]tlspolicy.Kind{config.TLSRequire: tlspolicy.Verify, config.TLSOff: tlspolicy.None}[c.Remote.TLS],
 		Dial:    dialer(c.Remote.Family), Memory: orNone(c.Remote.TLSMemory), Hold: orNone(c.Remote.TLSHold), Now: now, Log: s.log,
 	}
@@ -34,7 +44,56 @@ func (s *site) newPolicies(c *config.Config, trusted bool, now func() time.Time)
 			Organization: c.Hostname.String(),
 		}
 	}
-	return tlspolicy.New(o)
+	return tlspolicy.New(o), nil
+}
+
+// rules are the site's own table of policies. What stands in the settings
+// themselves is looked at now.
+func (s *site) rules(c *config.Config) (func(context.Context, string) (tlspolicy.Rule, bool, error), error) {
+	const setting = "remote.tls_policies"
+	op := opener{o: table.Options{FS: vfs.Disk(), Log: s.log}}
+	list := op.open(setting, c.Remote.TLSPolicies)
+	for _, spec := range c.Remote.TLSPolicies {
+		text, inline := strings.CutPrefix(spec, "inline:")
+		if pairs, err := table.ParseInline(text); inline && err == nil {
+			for _, key := range slices.Sorted(maps.Keys(pairs)) {
+				if _, err := tlspolicy.ParseRule(pairs[key]); err != nil {
+					op.errs = append(op.errs, fmt.Errorf("%s: %s: %w", setting, key, err))
+				}
+			}
+		}
+	}
+	return func(ctx context.Context, domain string) (tlspolicy.Rule, bool, error) {
+		for _, key := range parents(domain) {
+			value, found, err := list.Lookup(ctx, key)
+			if !found || err != nil {
+				if err != nil {
+					return tlspolicy.Rule{}, false, err
+				}
+				continue
+			}
+			rule, err := tlspolicy.ParseRule(value)
+			if err != nil {
+				err = fmt.Errorf("%s: %s: %w", setting, key, err)
+			}
+			return rule, err == nil, err
+		}
+		return tlspolicy.Rule{}, false, nil
+	}, errors.Join(op.errs...)
+}
+
+// parents are the keys of a domain: itself, those above it behind a dot, and
+// "*".
+func parents(domain string) []string {
+	keys := []string{domain}
+	for rest := domain; ; {
+		_, above, ok := strings.Cut(rest, ".")
+		if !ok {
+			return append(keys, "*")
+		}
+		keys = append(keys, "."+above)
+		rest = above
+	}
 }
 
 // require asks the policies what a host must prove, in the words of the
@@ -101,7 +160,7 @@ type security struct{ s *site }
 // Policy tells what each host of a domain must prove.
 func (x security) Policy(ctx context.Context, domain string) iter.Seq2[control.TLSPolicy, error] {
 	return func(yield func(control.TLSPolicy, error) bool) {
-		hop, err := x.hop(domain)
+		hop, err := x.hop(ctx, domain)
 		if err != nil {
 			yield(control.TLSPolicy{}, err)
 			return
@@ -119,20 +178,22 @@ func (x security) Policy(ctx context.Context, domain string) iter.Seq2[control.T
 	}
 }
 
-// hop is where mail for a domain goes by the settings.
-func (x security) hop(domain string) (mail.Hop, error) {
+// hop is where mail for a domain goes.
+func (x security) hop(ctx context.Context, domain string) (mail.Hop, error) {
 	d, err := mail.ParseDomain(domain)
 	if err != nil {
 		return mail.Hop{}, err
 	}
-	relay, err := smartHost(x.s.config)
+	e, err := x.s.routing.router.Explain(ctx, mail.Address{}, mail.Address{Local: "postmaster", Domain: d})
 	if err != nil {
 		return mail.Hop{}, err
 	}
-	if relay != nil {
-		return *relay, nil
+	for _, to := range e.Destinations {
+		if to.Hop.Kind == mail.HopRemote || to.Hop.Kind == mail.HopLMTP {
+			return to.Hop, nil
+		}
 	}
-	return mail.Hop{Kind: mail.HopRemote, Host: d.String()}, nil
+	return mail.Hop{}, fmt.Errorf("mail for %s goes to no other server: see `plic route postmaster@%s`", d, d)
 }
 
 func explained(domain string, h remote.Explained) control.TLSPolicy {

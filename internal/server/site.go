@@ -113,7 +113,10 @@ func (s *site) openRoutes(now func() time.Time) error {
 	s.resolver = dns.New(dns.Options{
 		Servers: system.Servers, Timeout: c.DNS.Timeout, TrustAD: c.DNS.Trusted || system.TrustAD, Now: now,
 	})
-	s.policies = s.newPolicies(c, system.TrustAD || c.DNS.Trusted, now)
+	var err error
+	if s.policies, err = s.newPolicies(c, system.TrustAD || c.DNS.Trusted, now); err != nil {
+		return err
+	}
 	relay, err := smartHost(c)
 	if err != nil {
 		return err
