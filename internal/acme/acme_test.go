@@ -4,21 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"plic/internal/acme/acmetest"
 	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
 	"plic/internal/pki"
@@ -45,15 +40,6 @@ func listen(t *testing.T) net.Listener {
 
 func start(t *testing.T) *authority {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("the short run has no authority")
-	}
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "pebble")
-	build := exec.Command("go", "build", "-modfile=../../tools/go.mod", "-o", binary, "github.com/letsencrypt/pebble/v2/cmd/pebble")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the authority: %v\n%s", err, out)
-	}
 	ca, err := pki.Open(vfs.NewMemory(), "ca", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -62,52 +48,13 @@ func start(t *testing.T) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	a := &authority{roots: ca.Pool(), page: listen(t), cert: listen(t), dns: dnstest.New(t, "mx.example.test 60 IN A 127.0.0.1", "mta-sts.example.test 60 IN A 127.0.0.1")}
 	free := listen(t)
-	address := free.Addr().String()
 	free.Close()
-	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": address, "certificate": dir + "/cert.pem", "privateKey": dir + "/key.pem",
-		"httpPort": a.page.Addr().(*net.TCPAddr).Port, "tlsPort": a.cert.Addr().(*net.TCPAddr).Port,
-		"retryAfter": map[string]int{"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa",
-		"profiles": map[string]any{"default": map[string]any{"description": "x", "validityPeriod": 7776000}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string][]byte{
-		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]}),
-		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "config.json": config,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run := exec.Command(binary, "-config", dir+"/config.json", "-dnsserver", a.dns.Addr())
-	run.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1")
-	run.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- run.Wait() }()
-	t.Cleanup(func() { run.Process.Kill() })
-	for up := false; !up; {
-		select {
-		case err := <-ended:
-			t.Fatalf("the authority does not run: %v", err)
-		case <-time.After(20 * time.Millisecond):
-		}
-		if conn, err := net.Dial("tcp", address); err == nil {
-			conn.Close()
-			up = true
-		}
-	}
-	a.url = "https://" + address + "/dir"
+	a.url = acmetest.Start(t, acmetest.Options{
+		Address: free.Addr().String(), Cert: own, DNS: a.dns.Addr(),
+		PagePort: a.page.Addr().(*net.TCPAddr).Port, CertPort: a.cert.Addr().(*net.TCPAddr).Port,
+	})
 	return a
 }
 

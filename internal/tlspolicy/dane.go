@@ -62,12 +62,14 @@ func (d *decider) tlsa() (base string, records []dane.Record, err error) {
 		switch {
 		case dns.IsNotFound(err):
 			d.say("TLSA of %s: none", name)
+			d.unsigned = d.unsigned || !a.Authentic
 			continue
 		case err != nil && !(dns.KindOf(err) == dns.Malformed && a.Authentic):
 			d.say("TLSA of %s: %v", name, err)
 			return "", nil, err
 		case !a.Authentic:
 			d.say("TLSA of %s: %d, which DNSSEC does not vouch for, so they do not count", name, len(found))
+			d.unsigned = true
 			continue
 		}
 		records := []dane.Record{} // perhaps none that can be read: still DANE
@@ -90,6 +92,7 @@ func (d *decider) bases() []string {
 		d.say("no DANE: the name servers are not trusted to validate DNSSEC (see the setting dns.trusted)")
 		return nil
 	case !peer.Secure:
+		d.unsigned = true
 		d.say("no DANE: DNSSEC does not vouch for the MX records of %s", peer.Domain)
 		return nil
 	case peer.Canonical == "":
@@ -107,6 +110,7 @@ func (d *decider) bases() []string {
 			return []string{peer.Host}
 		}
 	}
+	d.unsigned = true
 	d.say("no DANE: DNSSEC does not vouch for the addresses of %s", peer.Host)
 	return nil
 }

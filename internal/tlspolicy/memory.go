@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"plic/internal/mail"
 )
 
 const (
@@ -17,10 +19,12 @@ const (
 
 // memory is what a domain could do before.
 type memory struct {
-	Since    time.Time            `json:"since"`            // TLS was seen first
-	Last     time.Time            `json:"last"`             // and last
-	Verified bool                 `json:"verified"`         // with a certificate that was good
-	Broken   map[string]time.Time `json:"broken,omitempty"` // hosts without TLS since then
+	Since    time.Time            `json:"since"`             // TLS was seen first
+	Last     time.Time            `json:"last"`              // and last
+	Verified bool                 `json:"verified"`          // with a certificate that was good
+	Broken   map[string]time.Time `json:"broken,omitempty"`  // hosts without TLS since then
+	Signed   time.Time            `json:"signed,omitzero"`   // DANE proved a host last
+	Unsigned time.Time            `json:"unsigned,omitzero"` // DNSSEC is gone since then
 }
 
 // remembered holds a domain that has no policy to what it could do before, so
@@ -39,6 +43,9 @@ func (d *decider) remembered() {
 		d.p.o.Log.Error("cannot read what is remembered of TLS", "domain", d.peer.Domain, "error", err)
 	}
 	d.memory = &m
+	if d.unsigned && now.Sub(m.Signed) <= d.p.o.Memory && d.lostDNSSEC(&m) {
+		return
+	}
 	broken, since := m.Broken[d.peer.Host]
 	switch {
 	case !found || now.Sub(m.Last) > d.p.o.Memory:
@@ -57,6 +64,28 @@ func (d *decider) remembered() {
 			d.say("the host has no TLS since %s", at(broken))
 		}
 	}
+}
+
+// lostDNSSEC holds a domain that DANE proved before, and for which there are no
+// signatures now rather than a signed word that it has no TLSA records: a
+// resolver that stopped to validate, or somebody between, must not end DANE.
+func (d *decider) lostDNSSEC(m *memory) bool {
+	now := d.p.o.Now()
+	if m.Unsigned.IsZero() {
+		m.Unsigned = now
+		if err := put(d.ctx, d.p.o.Notes, seenPrefix+d.peer.Domain, m); err != nil {
+			d.p.o.Log.Error("cannot remember TLS", "domain", d.peer.Domain, "error", err)
+		}
+		d.p.o.Log.Warn("a domain that had DANE has no DNSSEC: its mail waits", "domain", d.peer.Domain, "signed", m.Signed, "hold", d.p.o.Hold)
+	}
+	if now.Sub(m.Unsigned) > d.p.o.Hold {
+		d.say("the domain had DANE on %s, but has no DNSSEC since %s", at(m.Signed), at(m.Unsigned))
+		return false
+	}
+	d.Kind = Remembered
+	d.Why = fmt.Sprintf("DANE was there on %s, and now there is no DNSSEC", at(m.Signed))
+	d.refuse(mail.Reply(451, "4.7.5", "the domain "+d.peer.Domain+" was signed on "+at(m.Signed)+", and is not now"), failed(dnssecInvalid, nil))
+	return true
 }
 
 // learn remembers what came of a session.
@@ -88,10 +117,14 @@ func (d *decider) learn(o Outcome) {
 		if marked {
 			d.p.o.Log.Info("a domain has TLS again", "domain", d.peer.Domain, "host", d.peer.Host, "gone", broken)
 		}
-		if found && !marked && m.Verified == good && now.Sub(m.Last).Abs() < memoryStep {
+		proved := d.Kind == DANE && d.Verify != nil
+		if found && !marked && m.Verified == good && now.Sub(m.Last).Abs() < memoryStep && proved == (now.Sub(m.Signed) < memoryStep) && m.Unsigned.IsZero() {
 			return
 		}
 		delete(m.Broken, d.peer.Host)
+		if proved {
+			m.Signed, m.Unsigned = now, time.Time{}
+		}
 		if m.Last, m.Verified = now, good; m.Since.IsZero() {
 			m.Since = now
 		}

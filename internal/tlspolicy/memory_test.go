@@ -4,6 +4,9 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"plic/internal/dane"
+	"plic/internal/mail"
 )
 
 // A domain that had TLS does not lose it unnoticed: mail waits for it, for two
@@ -64,4 +67,37 @@ func TestMemory(t *testing.T) {
 	decide().Done(good)
 	off := w.policies(func(o *Options) { o.Memory = -1 })
 	is(t, "no memory", off.Decide(t.Context(), plain, Demand{}), May, Opportunistic, false)
+}
+
+// Threat N1: a domain that DANE proved is not delivered to without DNSSEC, as
+// long as no signed answer says that it gave DANE up, or for two days.
+func TestDNSSECIsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cert := w.certificate(t, "mx.example.test")
+	host := Peer{Domain: "example.test", Host: "mx.example.test", Port: 25, Secure: true, Validated: true, Canonical: "mx.example.test"}
+	if err := w.dns.Add("_25._tcp.mx.example.test 60 IN TLSA " + dane.New(cert.Leaf, dane.EE, dane.PublicKey, dane.SHA256).String()); err != nil {
+		t.Fatal(err)
+	}
+	w.dns.Authentic("*", true)
+	decide := func(p Peer) Decision { return w.policies(nil).Decide(t.Context(), p, Demand{}) }
+	d := decide(host)
+	is(t, "signed", d, DANE, Encrypted, false)
+	d.Done(Outcome{Offered: true, TLS: state(cert)})
+	w.dns.Remove("_25._tcp.mx.example.test")
+	is(t, "a signed word that there is no record", decide(host), Remembered, Encrypted, false)
+
+	lost := host
+	lost.Secure, lost.Validated = false, false
+	w.dns.Authentic("*", false)
+	is(t, "no signatures", decide(lost), Remembered, Opportunistic, true)
+	if s := mail.StatusOf(decide(lost).Refuse); !s.Temporary() {
+		t.Errorf("refused for good: %v", s)
+	}
+	w.now = w.now.Add(47 * time.Hour)
+	is(t, "for two days", decide(lost), Remembered, Opportunistic, true)
+	w.now = w.now.Add(2 * time.Hour)
+	is(t, "not for longer", decide(lost), Remembered, Encrypted, false)
+	off := w.policies(func(o *Options) { o.TrustAD = false })
+	is(t, "a site that trusts no resolver any more", off.Decide(t.Context(), lost, Demand{}), Remembered, Encrypted, false)
 }

@@ -162,6 +162,8 @@ type decider struct {
 	found  policy // that counts in reports
 	soft   error  // what a policy in testing did not like
 	memory *memory
+
+	unsigned bool // DNSSEC says nothing, where it may have to
 }
 
 // say adds a step.
