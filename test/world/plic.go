@@ -90,7 +90,7 @@ func (p *Plic) Configure(tb testing.TB, change map[string]string) {
 	}
 	for service, port := range map[string]int{
 		"smtp": 25, "submission": 587, "submissions": 465, "lmtp": 24,
-		"imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "http": 80, "https": 443,
+		"imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "http": 80, "https": 443, "sieve": 4190,
 	} {
 		all["listen."+service] = fmt.Sprintf("[\"%s:%d\"]", p.Address, port)
 	}
