@@ -89,6 +89,9 @@ func (x *indexes) victims() []*Mailbox {
 func (m *Mailbox) unload() {
 	m.account.mu.Lock()
 	defer m.account.mu.Unlock()
+	if m.head.snap != nil {
+		m.head.snap.complete()
+	}
 	m.head = m.head.bare()
 	for {
 		cur := m.visible.Load()

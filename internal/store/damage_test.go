@@ -50,6 +50,16 @@ func (d *damaged) Entries(ctx context.Context, a engine.AccountID, m engine.Mail
 	}
 }
 
+func (d *damaged) Marks(ctx context.Context, a engine.AccountID, m engine.MailboxID) iter.Seq2[[]engine.Entry, error] {
+	return func(yield func([]engine.Entry, error) bool) {
+		for e, err := range d.Entries(ctx, a, m, 0) {
+			if !yield([]engine.Entry{{UID: e.UID, ModSeq: e.ModSeq, Flags: e.Flags}}, err) {
+				return
+			}
+		}
+	}
+}
+
 func (d *damaged) Apply(b *engine.Batch) (engine.Ticket, error) {
 	if d.refuse--; d.refuse == 0 {
 		return nil, engine.ErrFull

@@ -131,8 +131,9 @@ func (m *Mailbox) loaded(ctx context.Context) (*state, error) {
 		return nil, err
 	}
 	next := *head
-	b := builder{expect: int(head.rec.Messages)}
-	for e, err := range m.account.store.engine.Entries(ctx, m.account.id, head.rec.ID, 0) {
+	var b builder
+	g := &loading{m: m}
+	for list, err := range m.account.store.engine.Marks(ctx, m.account.id, head.rec.ID) {
 		if errors.Is(err, engine.ErrDamaged) {
 			m.account.store.o.Log.Error("damaged index record", "account", m.account.name, "mailbox", head.rec.Name, "error", err)
 			continue
@@ -140,7 +141,7 @@ func (m *Mailbox) loaded(ctx context.Context) (*state, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the index of %s: %w", head.rec.Name, err)
 		}
-		b.add(&e)
+		b.marks(list, g)
 	}
 	next.snap = b.snapshot(&head.rec)
 	m.recount(&next)

@@ -22,6 +22,7 @@ type chunk struct {
 	flags   []engine.Flags
 	modseqs []ModSeq
 	rest    []rest
+	late    *late  // reads rest when it is first asked for; nil if it is there
 	highest ModSeq // of modseqs, or more
 	unseen  int
 	deleted int
@@ -35,8 +36,16 @@ type rest struct {
 
 func (c *chunk) last() UID { return c.uids[len(c.uids)-1] }
 
+// tail is the rest of the entries.
+func (c *chunk) tail() []rest {
+	if c.late == nil {
+		return c.rest
+	}
+	return c.late.read()
+}
+
 func (c *chunk) entry(i int) Entry {
-	r := &c.rest[i]
+	r := &c.tail()[i]
 	return Entry{
 		UID: c.uids[i], ModSeq: c.modseqs[i], Flags: c.flags[i],
 		Size: r.size, Internal: r.internal, Saved: r.saved, Body: r.body,
@@ -228,7 +237,6 @@ type builder struct {
 	chunks []*chunk
 	owned  bool // chunks is not shared
 	open   bool // the last chunk is the builder's own
-	expect int  // how many messages are about to be added, if that is known
 }
 
 func (b *builder) own() {
@@ -242,10 +250,8 @@ func (b *builder) add(e *Entry) {
 	b.own()
 	last := len(b.chunks) - 1
 	switch {
-	case last < 0 || len(b.chunks[last].uids) >= chunkSize:
-		n := min(max(b.expect, 1), chunkSize)
-		b.expect -= n
-		b.chunks = append(b.chunks, newChunk(n))
+	case last < 0 || len(b.chunks[last].uids) >= chunkSize || b.chunks[last].late != nil:
+		b.chunks = append(b.chunks, newChunk(1))
 		last++
 	case !b.open:
 		c := *b.chunks[last] // shares the arrays: see chunk
@@ -334,7 +340,7 @@ func join(a, b *chunk) *chunk {
 		out.uids = append(out.uids, c.uids...)
 		out.flags = append(out.flags, c.flags...)
 		out.modseqs = append(out.modseqs, c.modseqs...)
-		out.rest = append(out.rest, c.rest...)
+		out.rest = append(out.rest, c.tail()...)
 		out.highest = max(out.highest, c.highest)
 		out.unseen += c.unseen
 		out.deleted += c.deleted
@@ -363,9 +369,10 @@ func (s *Snapshot) DeletedBytes() (n int64) {
 		if c.deleted == 0 {
 			continue
 		}
+		rest := c.tail()
 		for i, f := range c.flags {
 			if f&Deleted != 0 {
-				n += c.rest[i].size
+				n += rest[i].size
 			}
 		}
 	}

@@ -196,6 +196,10 @@ type Records interface {
 type Index interface {
 	// Entries gives a mailbox's index by rising UID, starting at from.
 	Entries(ctx context.Context, a AccountID, m MailboxID, from UID) iter.Seq2[Entry, error]
+	// Marks gives of the entries only UID, MODSEQ and flags for sure, which may
+	// be quicker: by rising UID, some at a time, in lists that hold until the
+	// next.
+	Marks(ctx context.Context, a AccountID, m MailboxID) iter.Seq2[[]Entry, error]
 	// Details gives the details of the messages asked for, which rise; those
 	// that do not exist are left out.
 	Details(ctx context.Context, a AccountID, m MailboxID, uids []UID) iter.Seq2[Detailed, error]

@@ -180,6 +180,23 @@ func (e *Engine) Entries(ctx context.Context, a engine.AccountID, m engine.Mailb
 	})
 }
 
+// Marks gives the entries, all at once.
+func (e *Engine) Marks(ctx context.Context, a engine.AccountID, m engine.MailboxID) iter.Seq2[[]engine.Entry, error] {
+	return func(yield func([]engine.Entry, error) bool) {
+		var list []engine.Entry
+		for entry, err := range e.Entries(ctx, a, m, 0) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			list = append(list, entry)
+		}
+		if len(list) > 0 {
+			yield(list, nil)
+		}
+	}
+}
+
 // Details gives the details of messages.
 func (e *Engine) Details(ctx context.Context, a engine.AccountID, m engine.MailboxID, uids []engine.UID) iter.Seq2[engine.Detailed, error] {
 	return each(ctx, e, func() (out []engine.Detailed, err error) {

@@ -227,12 +227,33 @@ func (c *checker) account(key, value []byte) error {
 		_, err := decodeChange(key, value)
 		return err
 	case partPage:
-		_, err := decodePage(key, value)
-		return err
+		return c.page(key, value)
+	case partRest:
+		return c.need("page", messageTwin(key, partPage))
 	case partDetail:
 		return c.detail(id, key, value)
 	}
 	return fmt.Errorf("unknown part %q", key[9])
+}
+
+// messageTwin is the key of another part of the same message or page.
+func messageTwin(key []byte, part byte) []byte {
+	twin := bytes.Clone(key)
+	twin[9] = part
+	return twin
+}
+
+func (c *checker) page(key, value []byte) error {
+	list, err := decodePage(key, value)
+	if err != nil {
+		return err
+	}
+	twin := messageTwin(key, partRest)
+	rest, err := c.get(twin)
+	if err != nil {
+		return fmt.Errorf("the rest of a page: %w", err)
+	}
+	return decodeRest(list, twin, rest)
 }
 
 // entriesOf are the messages of a mailbox, read once.

@@ -42,6 +42,12 @@ func samples() map[string]sample {
 			func(k []byte, e engine.Entry) []byte { return encodeEntry(nil, k, &e) }),
 		"page": decodes(pageKey(1, 2, 8), encodePage(pageKey(1, 2, 8), []engine.Entry{entry, second}), decodePage,
 			func(k []byte, list []engine.Entry) []byte { return encodePage(k, list) }),
+		"rest": decodes(restKey(1, 2, 8), encodeRest(restKey(1, 2, 8), []engine.Entry{entry, second}),
+			func(k, record []byte) ([]engine.Entry, error) {
+				list := make([]engine.Entry, 2)
+				return list, decodeRest(list, k, record)
+			},
+			func(k []byte, list []engine.Entry) []byte { return encodeRest(k, list) }),
 		"log": decodes(logKey(1, 2, 3), encodeChange(logKey(1, 2, 3), &change), decodeChange,
 			func(k []byte, c indexChange) []byte { return encodeChange(k, mailboxChange(c)) }),
 		"gone": decodes(goneKey(1, 2, 3, 4), encodeGone(goneKey(1, 2, 3, 4), []engine.UID{4, 5, 900}), decodeGone,

@@ -147,15 +147,14 @@ func (e *Engine) fold(ctx context.Context, m mailboxRef) error {
 	if o.hurt {
 		return nil // who reads the index next mends it first
 	}
-	all := mailboxKey(m.account, partPage, m.mailbox)
-	it, err := at.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: after(all)})
+	p, err := openPages(at, m)
 	if err != nil {
 		return e.readError(err)
 	}
-	defer it.Close()
+	defer p.close()
 	b := e.db.NewBatch()
 	for uids := o.order; len(uids) > 0; {
-		page, limit, err := pageAt(it, m.account, m.mailbox, uids[0])
+		page, limit, err := p.at(uids[0])
 		if err != nil {
 			b.Close()
 			return err // the log stays: nothing of it is lost
@@ -169,6 +168,7 @@ func (e *Engine) fold(ctx context.Context, m mailboxRef) error {
 		})
 		if len(page) > 0 && (len(next) == 0 || next[0].UID != page[0].UID) {
 			b.Delete(pageKey(m.account, m.mailbox, page[0].UID), nil)
+			b.Delete(restKey(m.account, m.mailbox, page[0].UID), nil)
 		}
 		writePages(b, m, next)
 	}
@@ -187,6 +187,8 @@ func writePages(b *pebble.Batch, m mailboxRef, list []engine.Entry) {
 		}
 		key := pageKey(m.account, m.mailbox, list[0].UID)
 		b.Set(key, encodePage(key, list[:n]), nil)
+		key = restKey(m.account, m.mailbox, list[0].UID)
+		b.Set(key, encodeRest(key, list[:n]), nil)
 		list = list[n:]
 	}
 }

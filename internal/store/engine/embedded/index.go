@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 // has changed since they were written: one record for each commit, however many
 // messages it changes. Who reads the index reads the log first and lays it over
 // the pages. Now and then the log is folded into them, see fold.go.
+//
+// A page is two records: UIDs, MODSEQs and flags, two octets a message, with
+// which a mailbox can be opened; and the rest, twenty.
 const (
 	pageSize  = 512               // messages of a full page
 	pageLimit = pageSize * 5 / 4  // a longer one is split
@@ -25,6 +29,10 @@ const (
 
 func pageKey(a engine.AccountID, m engine.MailboxID, first engine.UID) []byte {
 	return messageKey(a, partPage, m, first)
+}
+
+func restKey(a engine.AccountID, m engine.MailboxID, first engine.UID) []byte {
+	return messageKey(a, partRest, m, first)
 }
 
 func logKey(a engine.AccountID, m engine.MailboxID, seq uint64) []byte {
@@ -113,9 +121,9 @@ func (f *fields) marks(list []engine.Entry) {
 	}
 }
 
-// entries reads n entries, UIDs, marks and the rest, into a list that is used
+// heads reads UID, MODSEQ and flags of n entries into a list that is used
 // again.
-func (f *fields) entries(list []engine.Entry, n uint64) []engine.Entry {
+func (f *fields) heads(list []engine.Entry, n uint64) []engine.Entry {
 	if f.bad || n > uint64(len(f.rest)) {
 		f.bad = true
 		return nil
@@ -134,6 +142,11 @@ func (f *fields) entries(list []engine.Entry, n uint64) []engine.Entry {
 		list[i].UID = engine.UID(before)
 	}
 	f.marks(list)
+	return list
+}
+
+// tails reads the rest of entries.
+func (f *fields) tails(list []engine.Entry) {
 	rest := f.rest
 	var internal, saved int64
 	for i := range list {
@@ -141,17 +154,17 @@ func (f *fields) entries(list []engine.Entry, n uint64) []engine.Entry {
 		size, a := binary.Varint(rest)
 		if a <= 0 {
 			f.bad = true
-			return nil
+			return
 		}
 		after, b := binary.Varint(rest[a:])
 		if b <= 0 {
 			f.bad = true
-			return nil
+			return
 		}
 		later, c := binary.Varint(rest[a+b:])
 		if c <= 0 || len(rest) < a+b+c+len(e.Body) {
 			f.bad = true
-			return nil
+			return
 		}
 		internal += after
 		saved += later
@@ -160,29 +173,45 @@ func (f *fields) entries(list []engine.Entry, n uint64) []engine.Entry {
 		rest = rest[a+b+c+len(e.Body):]
 	}
 	f.rest = rest
-	return list
 }
 
-// encodePage writes a page. Its entries rise.
+// encodePage writes the first part of a page. Its entries rise.
 func encodePage(key []byte, list []engine.Entry) []byte {
-	b := append(make([]byte, 0, 16+pageCost*len(list)), recordVersion)
+	b := append(make([]byte, 0, 32+4*len(list)), recordVersion)
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	b = appendUIDs(b, list, entryUID)
-	at := func(i int) *engine.Entry { return &list[i] }
-	return seal(key, appendRest(appendMarks(b, len(list), at), len(list), at))
+	return seal(key, appendMarks(b, len(list), func(i int) *engine.Entry { return &list[i] }))
+}
+
+// encodeRest writes the second.
+func encodeRest(key []byte, list []engine.Entry) []byte {
+	b := append(make([]byte, 0, 16+pageCost*len(list)), recordVersion)
+	return seal(key, appendRest(b, len(list), func(i int) *engine.Entry { return &list[i] }))
 }
 
 func decodePage(key, record []byte) ([]engine.Entry, error) { return decodePageInto(nil, key, record) }
 
-// decodePageInto decodes into a list that is used again.
+// decodePageInto decodes the first part of a page into a list that is used
+// again.
 func decodePageInto(list []engine.Entry, key, record []byte) ([]engine.Entry, error) {
 	raw, err := unseal(key, record)
 	if err != nil {
 		return nil, err
 	}
 	f := fields{rest: raw}
-	list = f.entries(list, f.uint())
+	list = f.heads(list, f.uint())
 	return list, f.end()
+}
+
+// decodeRest decodes the second part of a page of which the first is known.
+func decodeRest(list []engine.Entry, key, record []byte) error {
+	raw, err := unseal(key, record)
+	if err != nil {
+		return err
+	}
+	f := fields{rest: raw}
+	f.tails(list)
+	return f.end()
 }
 
 // indexChange is a record of the log: what one commit did to an index.
@@ -219,7 +248,8 @@ func decodeChange(key, record []byte) (indexChange, error) {
 	}
 	f := fields{rest: raw}
 	c := indexChange{seq: logSeq(key)}
-	c.add = f.entries(nil, f.uint())
+	c.add = f.heads(nil, f.uint())
+	f.tails(c.add)
 	uids := f.uids(f.uint())
 	c.update = make([]engine.Entry, len(uids))
 	f.marks(c.update)
@@ -358,7 +388,10 @@ func (e *Engine) pageOf(at pebble.Reader, a engine.AccountID, m engine.MailboxID
 	if it.SeekLT(pageKey(a, m, uid)); it.Valid() {
 		return slices.Clone(it.Key()), nil
 	}
-	return all, it.Error()
+	if err := it.Error(); !pebble.IsCorruptionError(err) {
+		return all, err
+	}
+	return all, nil // whatever cannot be read is got over there
 }
 
 // find gives the entries of some UIDs, which rise.
@@ -368,14 +401,13 @@ func (e *Engine) find(ctx context.Context, at pebble.Reader, a engine.AccountID,
 	if err != nil {
 		return nil, err
 	}
-	all := mailboxKey(a, partPage, m)
-	it, err := at.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: after(all)})
+	p, err := openPages(at, mailboxRef{a, m})
 	if err != nil {
 		return nil, e.readError(err)
 	}
-	defer it.Close()
+	defer p.close()
 	for len(uids) > 0 {
-		page, limit, err := pageAt(it, a, m, uids[0])
+		page, limit, err := p.at(uids[0])
 		if err != nil {
 			e.o.Log.Error("a page of an index cannot be read", "account", a, "mailbox", m, "uid", uids[0], "error", err)
 		}
@@ -394,26 +426,63 @@ func (e *Engine) find(ctx context.Context, at pebble.Reader, a engine.AccountID,
 	return found, nil
 }
 
-// pageAt reads the page that a UID is in, if it is there, and gives the first
-// UID that another page may hold.
-func pageAt(it *pebble.Iterator, a engine.AccountID, m engine.MailboxID, uid engine.UID) (page []engine.Entry, limit engine.UID, err error) {
-	limit = math.MaxUint32
-	if it.SeekLT(messageAfter(a, m, uid)); it.Valid() {
-		var value []byte
-		if value, err = it.ValueAndErr(); err == nil {
-			page, err = decodePage(it.Key(), value)
+// pages reads both parts of the pages of an index.
+type pages struct {
+	m        mailboxRef
+	it, rest *pebble.Iterator
+}
+
+func openPages(at pebble.Reader, m mailboxRef) (p *pages, err error) {
+	p = &pages{m: m}
+	open := func(part byte) *pebble.Iterator {
+		if err != nil {
+			return nil
 		}
-		it.Next()
-	} else if err = it.Error(); err == nil {
-		it.First()
+		var it *pebble.Iterator
+		all := mailboxKey(m.account, part, m.mailbox)
+		it, err = at.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: after(all)})
+		return it
 	}
-	if it.Valid() {
-		limit = uidOf(it.Key())
+	if p.it, p.rest = open(partPage), open(partRest); err != nil && p.it != nil {
+		p.it.Close()
+	}
+	return p, err
+}
+
+func (p *pages) close() {
+	p.it.Close()
+	p.rest.Close()
+}
+
+// at reads the page that a UID is in, if it is there, and gives the first UID
+// that another page may hold.
+func (p *pages) at(uid engine.UID) (page []engine.Entry, limit engine.UID, err error) {
+	limit = math.MaxUint32
+	if p.it.SeekLT(append(pageKey(p.m.account, p.m.mailbox, uid), 0)); p.it.Valid() {
+		var value []byte
+		if value, err = p.it.ValueAndErr(); err == nil {
+			if page, err = decodePage(p.it.Key(), value); err == nil {
+				err = p.fill(p.it.Key(), page)
+			}
+		}
+		p.it.Next()
+	} else if err = p.it.Error(); err == nil {
+		p.it.First()
+	}
+	if p.it.Valid() {
+		limit = uidOf(p.it.Key())
 	}
 	return page, max(limit, uid+1), err
 }
 
-// messageAfter is the key behind that of a page which begins with the UID.
-func messageAfter(a engine.AccountID, m engine.MailboxID, uid engine.UID) []byte {
-	return append(pageKey(a, m, uid), 0)
+// fill reads the rest of a page.
+func (p *pages) fill(key []byte, list []engine.Entry) error {
+	rest := restKey(p.m.account, p.m.mailbox, uidOf(key))
+	if !nextOrSeek(p.rest, rest) || !bytes.Equal(p.rest.Key(), rest) {
+		if err := p.rest.Error(); err != nil {
+			return fmt.Errorf("%w: the rest of a page: %w", engine.ErrDamaged, err)
+		}
+		return fmt.Errorf("%w: a page without its rest", engine.ErrDamaged)
+	}
+	return decodeRest(list, rest, p.rest.Value())
 }

@@ -31,7 +31,8 @@ const (
 	partLog     = 'j' // mailbox 4, number 8: what one commit did to the index
 	partMailbox = 'm' // mailbox 4
 	partNote    = 'n' // mailbox 4, the note's key
-	partPage    = 'p' // mailbox 4, first uid 4: entries of the index
+	partRest    = 'o' // mailbox 4, first uid 4: the rest of a page
+	partPage    = 'p' // mailbox 4, first uid 4: UIDs, MODSEQs and flags of the index
 	partGone    = 'x' // mailbox 4, modseq 8, first uid 4
 )
 

@@ -169,7 +169,7 @@ func (e *Engine) bury(ctx context.Context, g grave) error {
 		}
 	} else {
 		ranges = nil
-		for _, part := range []byte{partPage, partLog, partDetail, partGone} {
+		for _, part := range []byte{partPage, partRest, partLog, partDetail, partGone} {
 			ranges = append(ranges, mailboxKey(g.account, part, g.mailbox))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"math"
 	"slices"
 
@@ -29,6 +30,7 @@ type walker struct {
 	next  engine.UID   // behind the last page
 	count int
 
+	rest  *pages         // to read the second part of pages
 	hurt  bool           // a page before the next one could not be read
 	bad   broken         // such pages
 	found []engine.Entry // what was in them, as far as it is known
@@ -46,6 +48,63 @@ func (e *Engine) walk(ctx context.Context, at pebble.Reader, m mailboxRef, from 
 	}
 	if err != nil {
 		yield(engine.Entry{}, e.readError(err))
+	}
+}
+
+// Marks gives UID, MODSEQ and flags of a mailbox's messages, some at a time.
+func (e *Engine) Marks(ctx context.Context, a engine.AccountID, m engine.MailboxID) iter.Seq2[[]engine.Entry, error] {
+	return ofMailbox(e, a, m, func(yield func([]engine.Entry, error) bool) {
+		at := e.db.NewSnapshot()
+		defer at.Close()
+		e.marks(ctx, at, mailboxRef{a, m}, yield)
+	})
+}
+
+func (e *Engine) marks(ctx context.Context, at pebble.Reader, m mailboxRef, yield func([]engine.Entry, error) bool) {
+	o, err := e.overlay(ctx, at, m.account, m.mailbox)
+	if err != nil {
+		yield(nil, e.readError(err))
+		return
+	}
+	w := &walker{e: e, ctx: ctx, at: at, m: m, o: o, hurt: o.hurt}
+	var list, merged []engine.Entry
+	uids, next, more := o.order, engine.UID(0), true
+	decode := func(key, value []byte) ([]engine.Entry, error) {
+		page, err := decodePageInto(list, key, value)
+		list = page[:0]
+		return page, err
+	}
+	give := func(page []engine.Entry, limit engine.UID) bool {
+		var mine []engine.UID
+		mine, uids = before(uids, limit)
+		next = limit
+		if len(mine) == 0 {
+			return len(page) == 0 || yield(page, nil)
+		}
+		merged = merged[:0]
+		o.merge(page, mine, func(entry engine.Entry) bool {
+			merged = append(merged, entry)
+			return true
+		})
+		return yield(merged, nil)
+	}
+	if !w.hurt {
+		scanAt(ctx, e, at, w.pages(mailboxKey(m.account, partPage, m.mailbox)), decode, func(page []engine.Entry, perr error) bool {
+			if err = perr; err != nil || w.hurt || len(page) == 0 {
+				return err == nil && !w.hurt
+			}
+			more = give(page, page[len(page)-1].UID+1)
+			return more
+		})
+	}
+	switch {
+	case err != nil:
+		yield(nil, e.readError(err))
+	case !more:
+	case w.hurt: // from here on with care
+		e.walk(ctx, at, m, next, true, func(entry engine.Entry, err error) bool { return yield([]engine.Entry{entry}, err) })
+	default:
+		give(nil, math.MaxUint32)
 	}
 }
 
@@ -69,11 +128,18 @@ func (w *walker) run() (err error) {
 	_, w.uids = before(w.o.order, w.from)
 	r := w.pages(first)
 	more := true
+	if w.rest, err = openPages(w.at, w.m); err != nil {
+		return err
+	}
+	defer w.rest.close()
 	var list []engine.Entry
-	decode := func(key, value []byte) (page []engine.Entry, err error) {
-		page, err = decodePageInto(list, key, value)
+	decode := func(key, value []byte) ([]engine.Entry, error) {
+		page, err := decodePageInto(list, key, value)
+		if err != nil {
+			return nil, err
+		}
 		list = page[:0]
-		return page, err
+		return page, w.rest.fill(key, page)
 	}
 	scanAt(w.ctx, w.e, w.at, r, decode, func(page []engine.Entry, perr error) bool {
 		if err = perr; err != nil || len(page) == 0 {
@@ -302,6 +368,9 @@ func (e *Engine) mend(w *walker) error {
 	}
 	b := e.db.NewBatch()
 	e.moveAside(b, &w.bad)
+	for _, key := range w.bad.keys {
+		b.Delete(messageTwin(key, partRest), nil)
+	}
 	if w.o != nil {
 		e.moveAside(b, &w.o.bad)
 	}

@@ -38,3 +38,26 @@ func at(lines []string, i int) string {
 	}
 	return "(end)"
 }
+
+// sameMarks says whether Marks agrees with the entries.
+func sameMarks(ctx context.Context, e engine.Engine, a engine.AccountID, m engine.MailboxID, entries []engine.Entry) error {
+	n := 0
+	for list, err := range e.Marks(ctx, a, m) {
+		if err != nil {
+			return err
+		}
+		for _, got := range list {
+			if n >= len(entries) {
+				return fmt.Errorf("mark of uid %d, which is no entry", got.UID)
+			}
+			if want := entries[n]; got.UID != want.UID || got.ModSeq != want.ModSeq || got.Flags != want.Flags {
+				return fmt.Errorf("mark %d: uid %d, %d, %x, want uid %d, %d, %x", n, got.UID, got.ModSeq, got.Flags, want.UID, want.ModSeq, want.Flags)
+			}
+			n++
+		}
+	}
+	if n < len(entries) {
+		return fmt.Errorf("%d marks, want %d", n, len(entries))
+	}
+	return nil
+}

@@ -239,6 +239,9 @@ func describeMessages(ctx context.Context, e engine.Engine, b *strings.Builder, 
 		entries = append(entries, entry)
 		uids = append(uids, entry.UID)
 	}
+	if err := sameMarks(ctx, e, a, m, entries); err != nil {
+		return err
+	}
 	details := map[engine.UID]engine.Detail{}
 	for d, err := range e.Details(ctx, a, m, uids) {
 		if err != nil {
