@@ -199,6 +199,10 @@ func (s *Scanner) searchValue(word string) SearchKey {
 		if word == "UNKEYWORD" {
 			return SearchKey{Op: SearchNot, Keys: []SearchKey{k}}
 		}
+	case SearchFilter: // RFC 5466 section 4: filter-name
+		if k.Text = s.Atom(); strings.Contains(k.Text, "/") {
+			s.Fail("no filter has a slash in its name")
+		}
 	case SearchHeader:
 		k.Field = s.fieldName()
 		s.SP()

@@ -2,7 +2,10 @@ package imapd
 
 import (
 	"context"
+	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // gate lets only a few of each kind be at work at a time; the others wait. The
@@ -49,3 +52,31 @@ func (g *gate) enter(ctx context.Context, name string) (leave func(), err error)
 		return nil, ctx.Err()
 	}
 }
+
+// bench has places for as many long commands as may be at work at a time, of all
+// accounts. They take turns, so that none waits for another to end.
+type bench struct {
+	places  chan struct{}
+	waiting atomic.Int32
+}
+
+// slice is how long a command stays on the bench while others wait.
+const slice = 50 * time.Millisecond
+
+// newBench leaves a processor to those who want little, if there are several.
+func newBench() *bench {
+	return &bench{places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+}
+
+func (b *bench) sit(ctx context.Context) error {
+	b.waiting.Add(1)
+	defer b.waiting.Add(-1)
+	select {
+	case b.places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *bench) rise() { <-b.places }

@@ -86,7 +86,7 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 	if c.uidOnly && keyNamesNumbers(&q.Key) {
 		return nil, errUIDRequired
 	}
-	p, err := c.compiler(v).compile(&q.Key)
+	p, err := c.compiler(ctx, v).compile(&q.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +119,11 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 	return f, err
 }
 
-func (c *conn) compiler(v *view) *compiler {
-	return &compiler{v: v, now: c.server.o.Now().Unix(), filter: c.filter}
+func (c *conn) compiler(ctx context.Context, v *view) *compiler {
+	return &compiler{
+		v: v, now: c.server.o.Now().Unix(),
+		filter: func(name string) (string, error) { return c.filter(ctx, name) },
+	}
 }
 
 // decodeKeys brings strings that are in another charset into UTF-8. With
@@ -243,9 +246,4 @@ func checkNeedle(text string) error {
 		return bad(errNotText)
 	}
 	return nil
-}
-
-// filter reads a search that is kept under a name, RFC 5466.
-func (c *conn) filter(name string) (string, error) {
-	return "", no("UNDEFINED-FILTER "+name, "there is no filter of that name")
 }

@@ -2,7 +2,9 @@ package imapd
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,5 +58,96 @@ func TestProgress(t *testing.T) {
 		if !match(want[i], lines[i]) {
 			t.Errorf("got %q, want %q", lines[i], want[i])
 		}
+	}
+}
+
+// A search whose client has gone ends before it is done, and leaves its places to
+// others.
+func TestSearchEndsWithClient(t *testing.T) {
+	t.Parallel()
+	const messages = 16000
+	var armed atomic.Bool
+	turns := make(chan struct{})
+	h := newHouse(t, func(o *Options) {
+		o.Now = func() time.Time {
+			if armed.Load() { // a search asks for the time now and then
+				turns <- struct{}{}
+			}
+			return time.Now()
+		}
+	})
+	texts := make([]string, 1000)
+	for i := range texts {
+		texts[i] = "Subject: x\r\n\r\n"
+	}
+	for range messages / len(texts) {
+		h.deliver("INBOX", store.Flags{}, texts...)
+	}
+	c := h.open("alice")
+	c.ok("SELECT INBOX")
+	armed.Store(true)
+	c.send("a SEARCH HEADER X-None none\r\n")
+	for range 5 {
+		<-turns
+	}
+	c.nc.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			h.server.searches.mu.Lock()
+			n := len(h.server.searches.doors)
+			h.server.searches.mu.Unlock()
+			if n == 0 {
+				return
+			}
+			runtime.Gosched()
+		}
+	}()
+	looked := 0
+	for {
+		select {
+		case <-turns:
+			looked++
+			continue
+		case <-ended:
+		}
+		break
+	}
+	armed.Store(false)
+	if looked >= messages/16 {
+		t.Errorf("the search looked %d times for its client and went on to the end", looked)
+	}
+	go func() { // what else of the session asks for the time
+		for range turns {
+		}
+	}()
+	other := h.open("alice")
+	other.ok("SELECT INBOX")
+	other.ok("SEARCH RETURN (COUNT) HEADER X-None none")
+}
+
+// Long searches of more sessions than there are places all come to their end.
+func TestSearchesTakeTurns(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	texts := make([]string, 500)
+	for i := range texts {
+		texts[i] = fmt.Sprintf("Subject: %d\r\n\r\nbody\r\n", i)
+	}
+	h.deliver("INBOX", store.Flags{}, texts...)
+	clients := make([]*client, 12)
+	for i := range clients {
+		clients[i] = h.open("alice")
+		clients[i].ok("SELECT INBOX")
+	}
+	for _, c := range clients {
+		c.send("a SEARCH RETURN (COUNT) BODY body\r\nb SORT RETURN (COUNT) (SUBJECT) UTF-8 TEXT 7\r\nc THREAD REFS UTF-8 SUBJECT 499\r\n")
+	}
+	for _, c := range clients {
+		c.expect(`* ESEARCH (TAG "a") COUNT 500`, "a OK ...", `* ESEARCH (TAG "b") COUNT ...`, "b OK ...", "* THREAD (500)", "c OK ...")
+	}
+	if n := len(h.server.atWork.places); n != 0 {
+		t.Errorf("%d places are still taken", n)
 	}
 }

@@ -19,6 +19,7 @@ type Server struct {
 	pages sync.Pool // *[]byte, output and commands, of pageSize
 
 	searches gate
+	atWork   *bench
 
 	mu       sync.Mutex
 	sessions map[login]int
@@ -37,6 +38,7 @@ func New(o Options) *Server {
 		lines:    sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
 		pages:    sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
 		sessions: map[login]int{},
+		atWork:   newBench(),
 	}
 }
 

@@ -162,16 +162,10 @@ func (c *conn) thread(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	t, err := c.takeTurn(ctx, cmd.Tag)
+	forest, err := c.threads(ctx, cmd, f, run)
 	if err != nil {
 		return reply{}, err
 	}
-	defer t.end()
-	messages, err := f.threadable(t.ctx, byUID(cmd))
-	if err != nil {
-		return reply{}, err
-	}
-	forest := run(messages)
 	c.out.end(append(c.out.line(), "* THREAD"...))
 	for i := range forest.Len() {
 		b := c.out.line()
@@ -182,6 +176,20 @@ func (c *conn) thread(ctx context.Context, cmd *imap.Command) (reply, error) {
 	}
 	c.out.end(append(c.out.line(), '\r', '\n'))
 	return reply{}, nil
+}
+
+// threads threads what was found, in a turn that ends before the client is told.
+func (c *conn) threads(ctx context.Context, cmd *imap.Command, f *found, run func([]thread.Message) *thread.Forest) (*thread.Forest, error) {
+	t, err := c.takeTurn(ctx, cmd.Tag)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+	messages, err := f.threadable(t.ctx, byUID(cmd))
+	if err != nil {
+		return nil, err
+	}
+	return run(messages), nil
 }
 
 // threadable gives what threads are made of.

@@ -17,6 +17,7 @@ type turn struct {
 	tag     string
 	release []func()
 	next    time.Time // when to tell
+	seated  time.Time // since when it is at work; zero while it is not
 }
 
 // takeTurn waits for a turn. It is to be ended.
@@ -39,8 +40,25 @@ func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
 		t.end()
 		return nil, err
 	}
-	t.release = append(t.release, leave)
+	t.release = append(t.release, leave, func() {
+		if !t.seated.IsZero() {
+			c.server.atWork.rise()
+		}
+	})
+	if err := t.sit(); err != nil {
+		t.end()
+		return nil, err
+	}
 	return t, nil
+}
+
+func (t *turn) sit() error {
+	t.seated = time.Time{}
+	if err := t.c.server.atWork.sit(t.ctx); err != nil {
+		return err
+	}
+	t.seated = time.Now()
+	return nil
 }
 
 func (t *turn) end() {
@@ -60,12 +78,20 @@ func (t *turn) step(done, total int) error {
 	if err := t.ctx.Err(); err != nil {
 		return err
 	}
-	now := t.c.server.o.Now()
-	if now.Before(t.next) {
+	now, work := t.c.server.o.Now(), t.c.server.atWork
+	tell := !now.Before(t.next)
+	if !tell && (work.waiting.Load() == 0 || time.Since(t.seated) < slice) {
 		return nil
 	}
-	t.next = now.Add(t.c.server.o.ProgressEvery)
-	return t.c.tellProgress(t.tag, done, total)
+	work.rise()
+	t.seated = time.Time{}
+	if tell { // the client may be slow to take it
+		t.next = now.Add(t.c.server.o.ProgressEvery)
+		if err := t.c.tellProgress(t.tag, done, total); err != nil {
+			return err
+		}
+	}
+	return t.sit()
 }
 
 func (c *conn) tellProgress(tag string, done, total int) error {

@@ -149,7 +149,7 @@ func (c *conn) matching(ctx context.Context, k *searchContext, touched []store.E
 	if len(touched) == 0 {
 		return out, nil
 	}
-	p, err := c.compiler(c.view).compile(&k.query.Key)
+	p, err := c.compiler(ctx, c.view).compile(&k.query.Key)
 	if err != nil {
 		return nil, err
 	}
