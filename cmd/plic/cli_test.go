@@ -304,6 +304,21 @@ func TestJournalCommand(t *testing.T) {
 	step{"journal x", "", 1, "", "the journal knows nothing of that"}.check(t, plic(t, empty, "", "journal", "x"))
 }
 
+func TestDomainRecords(t *testing.T) {
+	t.Parallel()
+	dir := serve(t, &controltest.Site{Records: []control.Record{
+		{Name: "_imaps._tcp.example.org", Type: "SRV", Value: "0 1 993 mail.example.org.", Why: "IMAP"},
+	}})
+	for _, s := range []step{
+		{args: "domain records example.org", out: "_imaps._tcp.example.org.  SRV   0 1 993 mail.example.org.  IMAP"},
+		{args: "domain records example.org --json", out: `"value":"0 1 993 mail.example.org."`},
+		{args: "domain records example.net", err: "There are no records to publish."},
+		{args: "domain records", code: exitUsage, err: "*"},
+	} {
+		s.check(t, plic(t, dir, "", strings.Fields(s.args)...))
+	}
+}
+
 func TestIndexCommands(t *testing.T) {
 	t.Parallel()
 	site := &controltest.Site{Indexes: []control.IndexStatus{

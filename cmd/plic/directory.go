@@ -47,7 +47,7 @@ func (a *app) domainCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "domain", Short: "The domains that mail is taken for",
 		Example: "  plic domain add example.org\n  plic domain list",
-	}, add, show, remove, a.quotaCommand("DOMAIN", "a domain",
+	}, add, show, remove, a.domainRecords(), a.quotaCommand("DOMAIN", "a domain",
 		"  plic domain quota example.org\n  plic domain quota example.org --storage 500GiB", domainNames))
 }
 
@@ -248,4 +248,22 @@ func aliasNames(ctx context.Context, o control.Operations) (names []string) {
 		names = append(names, x.Address)
 	}
 	return names
+}
+
+func (a *app) domainRecords() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use: "records DOMAIN", Short: "What the DNS should say to mail programs",
+		Long: `Print the records by which the mail programs of a domain's users find this host: SRV
+for what is listened on (RFC 6186, RFC 8314), and the names that Thunderbird and
+Outlook ask by HTTPS.`,
+		Example: "  plic domain records example.org\n  plic domain records example.org --json",
+		Args:    arguments(1, 1, "the domain"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				return list(a, o.Discovery.Records(c.Context(), args[0]), "There are no records to publish.", []string{"NAME", "TYPE", "VALUE", "FOR"},
+					func(r control.Record) []string { return []string{r.Name + ".", r.Type, r.Value, r.Why} })
+			})
+		},
+		ValidArgsFunction: a.complete(domainNames),
+	})
 }

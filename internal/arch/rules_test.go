@@ -88,8 +88,10 @@ func rules() map[string]rule {
 
 		"pop3d": {read, "auth journal lang mail message sasl serve store store/engine"},
 
+		"autoconf": {read, "mail"},
+
 		"control": {assembly, "embargo journal mail queue"},
-		"server": {assembly, "acme auth bounce config control dane deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
+		"server": {assembly, "acme auth autoconf bounce config control dane deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
 			"mail managesieved message mtasts pki pop3d post queue route sasl scripts serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}

@@ -18,6 +18,7 @@ type Config struct {
 	TLS        TLS
 	ACME       ACME
 	MTASTS     MTASTS
+	Autoconfig Autoconfig
 	SMTP       SMTP
 	Submission Submission
 	Auth       Auth
@@ -79,6 +80,11 @@ const (
 	ProofHTTP ACMEProof = "http-01"
 	ProofDNS  ACMEProof = "dns-01"
 )
+
+// Autoconfig is what mail programs are told.
+type Autoconfig struct {
+	Names bool
+}
 
 // MTASTS is the policy that other servers find of our domains.
 type MTASTS struct {

@@ -65,7 +65,7 @@ func (c *Config) inbound() []Section {
 			{"pop3s", "Fetching by POP3, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.POP3S)},
 			{"sieve", "Scripts that filter mail, by ManageSieve with STARTTLS (RFC 5804).", restart, addresses(&c.Listen.Sieve)},
 			{"http", "Health (`/health`) and metrics (`/metrics`). It asks nobody who they are: keep it on loopback.", restart, addresses(&c.Listen.HTTP)},
-			{"https", "What the world may ask by HTTPS, as `:443`: the MTA-STS policy of our domains, and proofs for an ACME authority (tls-alpn-01).", restart, addresses(&c.Listen.HTTPS)},
+			{"https", "What the world may ask by HTTPS, as `:443`: the MTA-STS policy of our domains, the settings of mail programs, and proofs for an ACME authority (tls-alpn-01).", restart, addresses(&c.Listen.HTTPS)},
 			{"acme_http", "Proofs for an ACME authority by HTTP (http-01), as `:80`, and nothing else.", restart, addresses(&c.Listen.ACMEHTTP)},
 		}},
 		{"tls", "The certificate that all services show. Without one, plic makes a certificate authority of its own in the data directory: good for trying, and for no stranger.", []Setting{
@@ -78,6 +78,9 @@ func (c *Config) inbound() []Section {
 			{"mode", "What senders shall do that cannot prove a host: nothing is published, tell us, or send nothing. Withdraw a policy with `none` for as long as `max_age`.", live, choice[STSMode]{&c.MTASTS.Mode, []STSMode{STSOff, STSTesting, STSEnforce, STSNone}}},
 			{"mx", "The hosts that take our mail, `*.example.org` for any one label. Empty: `hostname`.", live, list[string]{&c.MTASTS.MX, "host names", "mail.example.org", mxPattern, plain}},
 			{"max_age", "How long senders keep the policy.", live, duration{&c.MTASTS.MaxAge, time.Hour, 365 * day}},
+		}},
+		{"autoconfig", "How mail programs find their settings by HTTPS (`listen.https`): Thunderbird's autoconfig, Outlook's Autodiscover, Apple's profiles at `/email.mobileconfig?email=ADDRESS`. `plic domain records DOMAIN` prints the records for the DNS.", []Setting{
+			{"names", "The names `autoconfig.DOMAIN` and `autodiscover.DOMAIN` of our domains lead here: get a certificate for them too.", live, switchValue{&c.Autoconfig.Names}},
 		}},
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{

@@ -46,6 +46,7 @@ func (c *Client) Operations() Operations {
 		Directory: directoryClient{c},
 		Holds:     queueClient{c},
 		Index:     indexClient{c},
+		Discovery: discoveryClient{c},
 		Journal:   journalClient{c},
 		Queue:     queueClient{c},
 		Quotas:    quotaClient{c},
@@ -225,6 +226,12 @@ func (c tlsClient) Records(ctx context.Context) iter.Seq2[Record, error] {
 }
 func (c tlsClient) Rotate(ctx context.Context, force bool) error {
 	return c.do(ctx, "tls/rotate", force)
+}
+
+type discoveryClient struct{ *Client }
+
+func (c discoveryClient) Records(ctx context.Context, domain string) iter.Seq2[Record, error] {
+	return ask[Record](ctx, c.Client, "discovery/records", name{domain})
 }
 
 // fragmentReader reads a message as it comes in.

@@ -271,6 +271,13 @@ func TestTLSOverTheSocket(t *testing.T) {
 	if got := all(t, o.Records(ctx)); !reflect.DeepEqual(got, site.Records) {
 		t.Errorf("records %+v", got)
 	}
+	found := start(t, t.TempDir(), site.Operations()).Operations().Discovery
+	if got := all(t, found.Records(ctx, "a.test")); !reflect.DeepEqual(got, site.Records) {
+		t.Errorf("records of a domain: %+v", got)
+	}
+	if got := all(t, found.Records(ctx, "b.test")); len(got) != 0 {
+		t.Errorf("records of another: %+v", got)
+	}
 	if err := o.Rotate(ctx, false); err == nil {
 		t.Error("rotated although a record is missing")
 	}

@@ -24,6 +24,7 @@ type Operations struct {
 	TLS       TLS
 	Route     Route
 	Index     Index
+	Discovery Discovery
 }
 
 // Directory is who exists. Names are as people write them; the errors say what
@@ -175,6 +176,13 @@ type Destination struct {
 	Trouble string    `json:"trouble,omitempty"`
 	Hold    bool      `json:"hold,omitempty"`
 	Discard bool      `json:"discard,omitempty"`
+}
+
+// Discovery is how mail programs find us.
+type Discovery interface {
+	// Records are what the DNS should say to the programs of a domain's users;
+	// whether it does is not asked.
+	Records(ctx context.Context, domain string) iter.Seq2[Record, error]
 }
 
 // Index is the search indexes of mailboxes. An account named "" is every account.

@@ -101,6 +101,7 @@ func Handler(o Operations) http.Handler {
 	list(m, "route/explain", func(ctx context.Context, x RouteQuery) iter.Seq2[Way, error] { return one(o.Route.Explain(ctx, x)) })
 	list(m, "index/status", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Status(ctx, x.Name) })
 	list(m, "index/rebuild", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Rebuild(ctx, x.Name) })
+	list(m, "discovery/records", func(ctx context.Context, x name) iter.Seq2[Record, error] { return o.Discovery.Records(ctx, x.Name) })
 	return m
 }
 

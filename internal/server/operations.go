@@ -38,6 +38,7 @@ func (c closer) Close() error { return c() }
 func (s *site) operations() control.Operations {
 	return control.Operations{
 		Directory: people{s.directory, s.store},
+		Discovery: clients{s},
 		Holds:     holds{s},
 		Index:     indexes{s},
 		Journal:   s.journal,

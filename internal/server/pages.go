@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"plic/internal/acme"
+	"plic/internal/autoconf"
 	"plic/internal/config"
 	"plic/internal/mail"
 	"plic/internal/mtasts"
@@ -29,6 +30,7 @@ func pages(c *config.Config, s *site) *http.ServeMux {
 			servePolicy(w, r, s, p)
 		})
 	}
+	m.Handle("/", autoconf.New(s.discovery(c)))
 	return m
 }
 
@@ -70,14 +72,17 @@ func (s *site) local(ctx context.Context, d mail.Domain) bool {
 	return err == nil
 }
 
-// policyHosts are the names of the hosts of our domains' policies.
-func (s *site) policyHosts(c *config.Config) []string {
-	if c.MTASTS.Mode == config.STSOff {
-		return nil
-	}
+// webHosts are the names of hosts at which our domains are asked for: for their
+// policy, and by mail programs.
+func (s *site) webHosts(c *config.Config) []string {
 	var names []string
 	for _, d := range s.directory.Domains() {
-		names = append(names, stsHost+d.Name.String())
+		if c.MTASTS.Mode != config.STSOff {
+			names = append(names, stsHost+d.Name.String())
+		}
+		if c.Autoconfig.Names {
+			names = append(names, programHosts(d.Name.String())...)
+		}
 	}
 	return names
 }

@@ -20,8 +20,9 @@ import (
 	"plic/internal/mtasts"
 )
 
-// browser asks the web server of a site, trusting its authority.
-func browser(t *testing.T, s *Server, at string) func(host, path string) (int, string) {
+// browser asks the web server of a site, trusting its authority, for pages of a
+// kind.
+func browser(t *testing.T, s *Server, at, kind string) func(host, path string) (int, string) {
 	t.Helper()
 	ca, err := os.ReadFile(s.CA())
 	if err != nil {
@@ -43,7 +44,7 @@ func browser(t *testing.T, s *Server, at string) func(host, path string) (int, s
 		}
 		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode == http.StatusOK && answer.Header.Get("Content-Type") != "text/plain" {
+		if err != nil || answer.StatusCode == http.StatusOK && answer.Header.Get("Content-Type") != kind {
 			t.Errorf("%s%s: %v, %v", host, path, answer.Header, err)
 		}
 		return answer.StatusCode, string(text)
@@ -65,7 +66,7 @@ func TestPolicyIsServed(t *testing.T) {
 	if err := s.Reload(c); err != nil { // the certificate has the new name
 		t.Fatal(err)
 	}
-	get := browser(t, s, at["https"])
+	get := browser(t, s, at["https"], "text/plain")
 	const path = "/.well-known/mta-sts.txt"
 	code, text := get("mta-sts.here.test", path)
 	p, err := mtasts.Parse([]byte(text))

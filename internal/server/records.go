@@ -72,7 +72,7 @@ func (x security) keys(c *config.Config) (*certificates, error) {
 	if x.s.keys != nil {
 		return x.s.keys, nil
 	}
-	return newCertificates(c, x.s.resolver.Fresh(), x.s.policyHosts, x.s.log)
+	return newCertificates(c, x.s.resolver.Fresh(), x.s.webHosts, x.s.log)
 }
 
 // next is the public key that comes after the current one.

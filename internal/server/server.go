@@ -67,7 +67,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.site, err = openSite(ctx, c, s.o.Log); err != nil {
 		return err
 	}
-	if s.keys, err = newCertificates(c, s.site.resolver.Fresh(), s.site.policyHosts, s.o.Log); err != nil {
+	if s.keys, err = newCertificates(c, s.site.resolver.Fresh(), s.site.webHosts, s.o.Log); err != nil {
 		return err
 	}
 	s.site.keys, s.site.settings = s.keys, s.settings

@@ -47,6 +47,7 @@ type Site struct {
 func (s *Site) Operations() control.Operations {
 	return control.Operations{
 		Directory: s,
+		Discovery: clients{s},
 		Holds:     waiting{s},
 		Index:     indexes{s},
 		Journal:   s,

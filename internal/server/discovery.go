@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"plic/internal/autoconf"
+	"plic/internal/config"
+	"plic/internal/control"
+	"plic/internal/mail"
+)
+
+// webPort is where programs look for HTTPS.
+const webPort = 443
+
+// discovery is what mail programs are told of this host.
+func (s *site) discovery(c *config.Config) autoconf.Options {
+	o := autoconf.Options{Host: c.Hostname.String(), Local: s.local}
+	for _, x := range []struct {
+		autoconf.Service
+		addresses []string
+	}{
+		{autoconf.Service{Protocol: autoconf.IMAP, TLS: true}, c.Listen.IMAPS}, {autoconf.Service{Protocol: autoconf.IMAP}, c.Listen.IMAP},
+		{autoconf.Service{Protocol: autoconf.POP3, TLS: true}, c.Listen.POP3S}, {autoconf.Service{Protocol: autoconf.POP3}, c.Listen.POP3},
+		{autoconf.Service{Protocol: autoconf.Submission, TLS: true}, c.Listen.Submissions},
+		{autoconf.Service{Protocol: autoconf.Submission}, c.Listen.Submission},
+	} {
+		if port, ok := publicPort(x.addresses); ok {
+			x.Port = port
+			o.Services = append(o.Services, x.Service)
+		}
+	}
+	port, ok := publicPort(c.Listen.HTTPS)
+	o.Web = ok && port == webPort
+	return o
+}
+
+// publicPort is the port of the first address that is not of this host alone.
+func publicPort(addresses []string) (int, bool) {
+	for _, address := range addresses {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() || host == "localhost" {
+			continue
+		}
+		if n, err := strconv.Atoi(port); err == nil {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// programHosts are the names at which mail programs look for a domain.
+func programHosts(domain string) []string {
+	return []string{"autoconfig." + domain, "autodiscover." + domain}
+}
+
+// clients is control.Discovery.
+type clients struct{ s *site }
+
+// Records tells what the DNS should say to the mail programs of a domain.
+func (x clients) Records(ctx context.Context, domain string) iter.Seq2[control.Record, error] {
+	return func(yield func(control.Record, error) bool) {
+		d, err := mail.ParseDomain(domain)
+		if err == nil && !x.s.local(ctx, d) {
+			err = &control.Error{Text: fmt.Sprintf("%s is not a domain of ours", d), Missing: true}
+		}
+		if err != nil {
+			yield(control.Record{}, err)
+			return
+		}
+		c := x.s.config
+		if x.s.settings != nil {
+			c = x.s.settings()
+		}
+		o := x.s.discovery(c)
+		for _, r := range o.Records(d) {
+			if !yield(control.Record{Name: r.Name, Type: r.Type, Value: r.Value, Why: r.Why}, nil) {
+				return
+			}
+		}
+	}
+}
