@@ -9,6 +9,7 @@
 package acme
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -49,6 +50,8 @@ const (
 	obtainTimeout = 10 * time.Minute
 	retryMin      = time.Hour
 	retryMax      = 24 * time.Hour
+	nameRetry     = 24 * time.Hour // of a name that cannot be proved
+	mostNames     = 100            // in one certificate, as authorities have it
 	recordTTL     = time.Minute
 )
 
@@ -62,7 +65,7 @@ type Options struct {
 	Contact   string         // a mail address, "" for none
 	KeyID     string         // of an account at the authority, RFC 8555 section 7.3.4
 	KeyMAC    []byte
-	Names     func() []string // the certificate is for these
+	Names     func() []string // the certificate is for these; without the first there is none
 	Proof     Proof
 	Update    dns.Update // for DNS
 	Resolver  dns.Resolver
@@ -80,7 +83,8 @@ type Manager struct {
 	one  sync.Mutex // held while a certificate is got
 	mu   sync.Mutex
 	cert *tls.Certificate
-	err  error // of the last try
+	err  error                // of the last try
+	bad  map[string]time.Time // names that could not be proved, and when
 }
 
 // Open reads the certificate that there is.
@@ -91,7 +95,7 @@ func Open(o Options) (*Manager, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{o: o, wake: make(chan struct{}, 1)}
+	m := &Manager{o: o, wake: make(chan struct{}, 1), bad: map[string]time.Time{}}
 	cert, err := pki.Load(o.FS, o.Dir, CertFile)
 	if err != nil && !errors.Is(err, pki.ErrDamaged) {
 		return nil, fmt.Errorf("the certificate from %s: %w", o.Directory, err)
@@ -115,19 +119,39 @@ func (m *Manager) Err() error {
 }
 
 // Due says whether a certificate is wanted: there is none, it lacks a name, or
-// a third of its life is left.
-func (m *Manager) Due() bool {
+// a third of its life is left. A name that could not be proved is not missed
+// for a day.
+func (m *Manager) Due() bool { return m.old() || m.lacks(m.names()) }
+
+// old says that there is no certificate, or not for long.
+func (m *Manager) old() bool {
 	cert := m.Certificate()
 	if cert == nil {
 		return true
 	}
-	for _, name := range m.o.Names() {
-		if cert.Leaf.VerifyHostname(name) != nil {
-			return true
-		}
-	}
 	life := cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)
 	return m.o.Now().After(cert.Leaf.NotAfter.Add(-life / 3))
+}
+
+// lacks says that the certificate is not for all of the names.
+func (m *Manager) lacks(names []string) bool {
+	leaf := m.Certificate().Leaf
+	return slices.ContainsFunc(names, func(name string) bool { return leaf.VerifyHostname(name) != nil })
+}
+
+// names are those to ask for now.
+func (m *Manager) names() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []string
+	for i, name := range m.o.Names() {
+		since, bad := m.bad[name]
+		if i > 0 && bad && m.o.Now().Sub(since).Abs() < nameRetry || slices.Contains(list, name) {
+			continue
+		}
+		list = append(list, name)
+	}
+	return list[:min(len(list), mostNames)]
 }
 
 // Wake lets Run look at once whether a certificate is wanted: names may have
@@ -209,7 +233,10 @@ func (m *Manager) Rotate(ctx context.Context) error {
 func (m *Manager) obtain(ctx context.Context, key crypto.Signer) error {
 	ctx, cancel := context.WithTimeout(ctx, obtainTimeout)
 	defer cancel()
-	cert, err := m.order(ctx, key)
+	cert, err := m.whatCanBeProved(ctx, key)
+	if cert == nil && err == nil {
+		return nil // what there is, is as good
+	}
 	if err == nil {
 		err = pki.Save(m.o.FS, m.o.Dir, CertFile, cert)
 	}
@@ -223,14 +250,41 @@ func (m *Manager) obtain(ctx context.Context, key crypto.Signer) error {
 	return nil
 }
 
+// whatCanBeProved asks for a certificate for all names, and when one of them
+// cannot be proved, for the others: a domain whose policy host leads elsewhere
+// must not cost this host its certificate. If that would give no more than
+// there is, it gives nil.
+func (m *Manager) whatCanBeProved(ctx context.Context, key crypto.Signer) (*tls.Certificate, error) {
+	for failed := false; ; failed = true {
+		names := m.names()
+		if failed && !m.old() && !m.lacks(names) && m.shows(key) {
+			return nil, nil
+		}
+		cert, err := m.order(ctx, key, names)
+		var name *nameError
+		if !errors.As(err, &name) || name.name == m.o.Names()[0] || ctx.Err() != nil {
+			return cert, err
+		}
+		m.o.Log.Error("a name is left out of the certificate: it cannot be proved", "name", name.name, "again in", nameRetry, "error", name.err)
+		m.mu.Lock()
+		m.bad[name.name] = m.o.Now()
+		m.mu.Unlock()
+	}
+}
+
+// shows says that the certificate has the key.
+func (m *Manager) shows(key crypto.Signer) bool {
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	return err == nil && bytes.Equal(public, m.Certificate().Leaf.RawSubjectPublicKeyInfo)
+}
+
 // order asks for a certificate: account, order, proofs, request, RFC 8555
 // section 7.
-func (m *Manager) order(ctx context.Context, key crypto.Signer) (*tls.Certificate, error) {
+func (m *Manager) order(ctx context.Context, key crypto.Signer, names []string) (*tls.Certificate, error) {
 	c, err := m.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names := slices.Compact(slices.Sorted(slices.Values(m.o.Names())))
 	order, err := c.AuthorizeOrder(ctx, acme.DomainIDs(names...))
 	if err != nil {
 		return nil, fmt.Errorf("order a certificate for %v: %w", names, err)

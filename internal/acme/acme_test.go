@@ -169,12 +169,33 @@ func TestRenewal(t *testing.T) {
 	if spki, _ := x509.MarshalPKIXPublicKey(next.Public()); string(spki) != key(rotated) || key(rotated) == key(first) {
 		t.Error("a rotation did not take the next key")
 	}
-	m.o.Names = func() []string { return []string{"mx.example.test", "other.test"} }
+	at = time.Now() // the certificate is new in truth, too
+	names := []string{"mx.example.test", "other.test"}
+	m.o.Names = func() []string { return names }
 	if !m.Due() {
 		t.Error("a new name, and no certificate wanted")
 	}
-	if err := m.Obtain(t.Context()); err == nil || m.Err() == nil || m.Certificate() != rotated {
-		t.Errorf("a name outside our zone: %v", err)
+	// A name that cannot be proved costs nothing but itself, and is not asked for
+	// again and again.
+	if err := m.Obtain(t.Context()); err != nil || m.Certificate() != rotated || m.Due() {
+		t.Errorf("a name outside our zone: %v, due %v", err, m.Due())
+	}
+	names = append(names, "mta-sts.example.test")
+	if !m.Due() {
+		t.Error("another new name, and no certificate wanted")
+	}
+	more := obtain("a good name beside a bad one", m.Obtain)
+	if more.Leaf.VerifyHostname("mta-sts.example.test") != nil || more.Leaf.VerifyHostname("other.test") == nil || m.Due() {
+		t.Errorf("the certificate is for %v", more.Leaf.DNSNames)
+	}
+	at = at.Add(25 * time.Hour)
+	if !m.Due() {
+		t.Error("the bad name is not tried again after a day")
+	}
+	names = []string{"other.test", "mx.example.test"}
+	m.bad = map[string]time.Time{}
+	if err := m.Obtain(t.Context()); err == nil || m.Err() == nil || m.Certificate() != more {
+		t.Errorf("the first name cannot be proved: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package acme
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -67,23 +68,35 @@ func (m *Manager) authorize(ctx context.Context, c *acme.Client, url string) err
 		return nil
 	}
 	name := z.Identifier.Value
+	fail := func(what string, err error) error {
+		return &nameError{name, fmt.Errorf("%s by %s: %w", what, m.o.Proof, err)}
+	}
 	i := slices.IndexFunc(z.Challenges, func(x *acme.Challenge) bool { return x.Type == string(m.o.Proof) })
 	if i < 0 {
-		return fmt.Errorf("%s: the authority does not take %s as proof", name, m.o.Proof)
+		return fail("prove", errors.New("the authority does not take that"))
 	}
 	clear, err := m.prove(ctx, c, name, z.Challenges[i])
 	if err != nil {
-		return fmt.Errorf("%s: prepare %s: %w", name, m.o.Proof, err)
+		return fail("prepare the proof", err)
 	}
 	defer clear()
 	if _, err := c.Accept(ctx, z.Challenges[i]); err != nil {
-		return fmt.Errorf("%s: %s: %w", name, m.o.Proof, err)
+		return fail("prove", err)
 	}
 	if _, err := c.WaitAuthorization(ctx, z.URI); err != nil {
-		return fmt.Errorf("%s: %s: %w", name, m.o.Proof, err)
+		return fail("prove", err)
 	}
 	return nil
 }
+
+// nameError is why a name could not be proved.
+type nameError struct {
+	name string
+	err  error
+}
+
+func (e *nameError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *nameError) Unwrap() error { return e.err }
 
 // prove puts the proof of a name where the authority will look; clear takes it
 // away.

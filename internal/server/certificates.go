@@ -31,8 +31,9 @@ type certificates struct {
 	acme *acme.Manager // nil without
 	more func(*config.Config) []string
 
-	mu  sync.Mutex // held by reload
-	now atomic.Pointer[identity]
+	mu       sync.Mutex                    // held by reload
+	settings atomic.Pointer[config.Config] // of the last one
+	now      atomic.Pointer[identity]
 }
 
 // identity is what runs at one moment.
@@ -52,7 +53,8 @@ func newCertificates(c *config.Config, resolver dns.Resolver, more func(*config.
 		if err != nil {
 			return k, err
 		}
-		o.Names = func() []string { return k.names(c) }
+		k.settings.Store(c)
+		o.Names = func() []string { return k.names(k.settings.Load()) }
 		if k.acme, err = acme.Open(o); err != nil {
 			return k, err
 		}
@@ -101,6 +103,7 @@ func authority(c *config.Config, dir string, resolver dns.Resolver, log *slog.Lo
 func (k *certificates) reload(c *config.Config) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.settings.Store(c)
 	id := &identity{min: tls.VersionTLS12}
 	if c.TLS.MinVersion == config.TLS13 {
 		id.min = tls.VersionTLS13

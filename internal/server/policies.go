@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func (s *site) newPolicies(c *config.Config, trusted bool, now func() time.Time)
 		return nil, err
 	}
 	o := tlspolicy.Options{
-		Resolver: s.resolver, TrustAD: trusted, Notes: siteNotes{s.store}, Hostname: c.Hostname.String(),
+		Resolver: s.resolver, TrustAD: trusted, Notes: siteNotes{s.store, s.log}, Hostname: c.Hostname.String(),
 		Table:   rules,
 		Default: map[config.RemoteTLS]tlspolicy.Kind{config.TLSRequire: tlspolicy.Verify, config.TLSOff: tlspolicy.None}[c.Remote.TLS],
 		Dial:    dialer(c.Remote.Family), Memory: orNone(c.Remote.TLSMemory), Hold: orNone(c.Remote.TLSHold), Now: now, Log: s.log,
@@ -114,11 +115,18 @@ func (s *site) require(ctx context.Context, p remote.Peer, env *mail.Envelope) r
 }
 
 // siteNotes are the notes of the site, for the policies.
-type siteNotes struct{ store *store.Store }
+type siteNotes struct {
+	store *store.Store
+	log   *slog.Logger
+}
 
-// Note gives a note's value, nil if there is none.
+// Note gives a note's value, nil if there is none, or it is damaged for good.
 func (n siteNotes) Note(ctx context.Context, key string) ([]byte, error) {
 	value, err := n.store.Notes().Get(ctx, key)
+	if errors.Is(err, engine.ErrDamaged) {
+		n.log.Error("a note is damaged, and so forgotten", "note", key, "error", err)
+		return nil, nil
+	}
 	if errors.Is(err, engine.ErrNotFound) {
 		return nil, nil
 	}

@@ -28,12 +28,13 @@ type notes struct {
 	mu   sync.Mutex
 	all  map[string][]byte
 	puts int
+	fail error // of reading
 }
 
 func (n *notes) Note(_ context.Context, key string) ([]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.all[key], nil
+	return n.all[key], n.fail
 }
 
 func (n *notes) Notes(_ context.Context, prefix string) iter.Seq2[Note, error] {

@@ -40,7 +40,8 @@ func (d *decider) remembered() {
 	now := d.p.o.Now()
 	m, found, err := get[memory](d.ctx, d.p.o.Notes, seenPrefix+d.peer.Domain)
 	if err != nil {
-		d.p.o.Log.Error("cannot read what is remembered of TLS", "domain", d.peer.Domain, "error", err)
+		d.unreadable(err)
+		return
 	}
 	d.memory = &m
 	if d.unsigned && now.Sub(m.Signed) <= d.p.o.Memory && d.lostDNSSEC(&m) {
@@ -96,7 +97,8 @@ func (d *decider) learn(o Outcome) {
 	key, now := seenPrefix+d.peer.Domain, d.p.o.Now()
 	m, found, err := get[memory](d.ctx, d.p.o.Notes, key)
 	if err != nil {
-		m = memory{}
+		d.p.o.Log.Error("cannot read what is remembered of TLS", "domain", d.peer.Domain, "error", err)
+		return
 	}
 	broken, marked := m.Broken[d.peer.Host]
 	if o.TLS == nil {

@@ -101,3 +101,19 @@ func TestDNSSECIsLost(t *testing.T) {
 	off := w.policies(func(o *Options) { o.TrustAD = false })
 	is(t, "a site that trusts no resolver any more", off.Decide(t.Context(), lost, Demand{}), Remembered, Encrypted, false)
 }
+
+// What cannot be read is trouble, and no licence; what is no note of ours is
+// none.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.policies(nil)
+	w.notes.fail = errors.New("no disk")
+	d := p.Decide(t.Context(), plain, Demand{})
+	if d.Refuse == nil || !mail.StatusOf(d.Refuse).Temporary() {
+		t.Errorf("%s: %v", d.Why, d.Refuse)
+	}
+	w.notes.fail = nil
+	w.notes.all[seenPrefix+"example.test"], w.notes.all[stsPrefix+"example.test"] = []byte("rubbish"), []byte("[]")
+	is(t, "rubbish", p.Decide(t.Context(), plain, Demand{}), May, Opportunistic, false)
+}

@@ -3,7 +3,6 @@ package tlspolicy
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"iter"
 )
 
@@ -30,14 +29,15 @@ const (
 	reportPrefix = "tls/report/" // the day, "/" and the domain
 )
 
-// get reads a note as JSON; false if there is none.
+// get reads a note as JSON; false if there is none, or nothing that we wrote.
 func get[T any](ctx context.Context, n Notes, key string) (v T, found bool, err error) {
 	text, err := n.Note(ctx, key)
 	if err != nil || text == nil {
 		return v, false, err
 	}
-	if err := json.Unmarshal(text, &v); err != nil {
-		return v, false, fmt.Errorf("note %s: %w", key, err)
+	if json.Unmarshal(text, &v) != nil {
+		var none T
+		return none, false, nil
 	}
 	return v, true, nil
 }

@@ -87,7 +87,8 @@ func (d *decider) stsPolicy(domain string) (*stsNote, bool) {
 	p, now := d.p, d.p.o.Now()
 	kept, _, err := get[stsNote](d.ctx, p.o.Notes, stsPrefix+domain)
 	if err != nil {
-		p.o.Log.Error("cannot read what is kept of an MTA-STS policy", "domain", domain, "error", err)
+		d.unreadable(err)
+		return nil, false
 	}
 	_, holds := kept.policy(now)
 	texts, _, err := p.o.Resolver.TXT(d.ctx, "_mta-sts."+domain)

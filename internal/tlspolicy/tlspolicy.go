@@ -177,6 +177,13 @@ func (d *decider) refuse(status mail.Status, err error) {
 	d.say("refused: %s", status.Text)
 }
 
+// unreadable ends in trouble of ours: what a domain asked for must not be lost
+// with a disk that does not answer.
+func (d *decider) unreadable(err error) {
+	d.Why = "what is kept of the domain cannot be read"
+	d.refuse(mail.Reply(451, "4.3.0", "what is kept of the TLS of "+d.peer.Domain+" cannot be read"), err)
+}
+
 func (d *decider) decide() {
 	rule, err := d.rule()
 	if err != nil {
