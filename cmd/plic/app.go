@@ -31,6 +31,7 @@ type app struct {
 
 	configFile, dir string // --config, --dir
 	json            bool
+	letter          bool // all that is wanted is to hand in mail
 }
 
 // usageError is a fault of the command line itself.

@@ -6,6 +6,8 @@
 //	plic serve             run a site
 //	plic domain, account, alias, queue, route, journal, tls, tlsrpt, config
 //
+// Started as sendmail, mailq or newaliases it behaves as those do.
+//
 // Exit codes are 0 for success, 1 for failure and 2 for wrong usage.
 package main
 
@@ -24,6 +26,9 @@ func main() {
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		env: os.Getenv, now: time.Now, hangups: hangups,
 		terminal: terminal, host: realHost{},
+	}
+	if old := oldFriend(os.Args[0]); old != "" {
+		os.Exit(a.sendmail(ctx, old, os.Args[1:]))
 	}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

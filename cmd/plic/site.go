@@ -37,6 +37,15 @@ func (a *app) findConfig() (string, error) {
 	return "", fmt.Errorf("no configuration: there is no plic.toml here and no %s; name one with --config, or try plic without one: plic quickstart", systemConfig)
 }
 
+// load reads a configuration; a letter may be handed in by who may not read all
+// that it names.
+func (a *app) load(path string) (*config.Config, error) {
+	if a.letter {
+		return config.Read(path)
+	}
+	return config.Load(path)
+}
+
 // site finds the data directory, by way of its configuration if there is one.
 func (a *app) site() (*config.Config, error) {
 	plain := func(dir string) (*config.Config, error) {
@@ -53,7 +62,7 @@ func (a *app) site() (*config.Config, error) {
 	}
 	switch file, dir := a.configFile, a.dir; {
 	case dir != "" && file != "":
-		c, err := config.Load(file)
+		c, err := a.load(file)
 		if err == nil {
 			c.DataDir = dir
 		}
@@ -61,21 +70,21 @@ func (a *app) site() (*config.Config, error) {
 	case dir != "":
 		return plain(dir)
 	case file != "":
-		return config.Load(file)
+		return a.load(file)
 	}
 	if dir := a.env("PLIC_DIR"); dir != "" {
 		return plain(dir)
 	}
 	if file := a.env("PLIC_CONFIG"); file != "" {
-		return config.Load(file)
+		return a.load(file)
 	}
 	switch {
 	case exists("plic.toml"):
-		return config.Load("plic.toml")
+		return a.load("plic.toml")
 	case exists("plic-data"):
 		return plain("plic-data")
 	case exists(systemConfig):
-		return config.Load(systemConfig)
+		return a.load(systemConfig)
 	}
 	return nil, fmt.Errorf("no data directory: there is no plic.toml and no plic-data here, and no %s; name one with --dir or --config", systemConfig)
 }

@@ -60,6 +60,7 @@ func rules() map[string]rule {
 		"auth":             {ground, "directory journal mail sasl"},
 		"pki":              {ground, "vfs"},
 		"table":            {ground, "vfs"},
+		"maildrop":         {ground, "mail message vfs"},
 		"acme":             {ground, "dns pki vfs"},
 		"tlspolicy":        {ground, "dane dns mail mtasts tlsrpt"},
 		"serve":            {ground, ""},
@@ -92,7 +93,7 @@ func rules() map[string]rule {
 
 		"control": {assembly, "embargo journal mail queue"},
 		"server": {assembly, "acme auth autoconf bounce config control dane deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
-			"mail managesieved message mtasts pki pop3d post queue route sasl scripts serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
+			"mail maildrop managesieved message mtasts pki pop3d post queue route sasl scripts serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }
@@ -137,12 +138,12 @@ func bannedUses() []ban {
 	}
 	for name, except := range map[string]string{
 		"Create": "", "OpenFile": "", "CreateTemp": "", "MkdirTemp": "", "Truncate": "", "Link": "", "Symlink": "", "Mkdir": "",
-		"Rename":    "control",  // of the control socket, which is no mail
-		"Remove":    "control",  // likewise
-		"Chmod":     "control",  // likewise
-		"RemoveAll": "",         //
-		"MkdirAll":  "server",   // the data directory itself, before there is a vfs
-		"WriteFile": "cmd/plic", // quickstart's note of the passwords that it made up
+		"Rename":    "control",          // of the control socket, which is no mail
+		"Remove":    "control",          // likewise
+		"Chmod":     "control maildrop", // likewise, and of the directory for letters
+		"RemoveAll": "",                 //
+		"MkdirAll":  "server",           // the data directory itself, before there is a vfs
+		"WriteFile": "cmd/plic",         // quickstart's note of the passwords that it made up
 	} {
 		bans = append(bans, ban{"os." + name, except, write})
 	}

@@ -111,6 +111,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	join(&c.DataDir)
+	join(&c.Submission.Maildrop)
 	c.eachTable(func(_ string, spec *string) { resolveTable(spec, dir) })
 	for _, p := range c.paths() {
 		join(p.path)

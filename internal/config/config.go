@@ -147,6 +147,8 @@ const (
 // Submission is what holds for the mail of our own users.
 type Submission struct {
 	CheckSender bool
+	Maildrop    string
+	Origin      mail.Domain
 }
 
 // Auth says how users log in, and slows the guessing of passwords, for all

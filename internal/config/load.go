@@ -31,6 +31,21 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
+// Read is Load for a program that may not see what the file names, such as the
+// sendmail command of any user: nothing else is opened.
+func Read(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	c, _, problems := parse(path, text)
+	if len(problems) > 0 {
+		return nil, problems.sorted()
+	}
+	c.resolve(filepath.Dir(path))
+	return c, nil
+}
+
 // Parse reads and checks the text of a file called name. Paths are left as they
 // stand and are not looked for.
 func Parse(name string, text []byte) (*Config, error) {

@@ -84,6 +84,8 @@ func (c *Config) inbound() []Section {
 		}},
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
+			{"maildrop", "Directory where programs of this host hand in mail by `sendmail`: a socket, and letters that were left while no server ran. For users other than the server's it must be where they can reach it, such as `/var/spool/plic`. Empty: `maildrop` in the data directory.", restart, free{&c.Submission.Maildrop, "path", nil}},
+			{"origin", "Domain of addresses without one in mail that such programs hand in. Empty: `hostname`.", restart, noDomain{domain{&c.Submission.Origin}}},
 			{"check_sender", "Refuse a sender address that is not the account's own or one of its aliases.", restart, switchValue{&c.Submission.CheckSender}},
 		}},
 		{"auth", "How users log in, and what slows the guessing of passwords, for all protocols together.", []Setting{
@@ -136,7 +138,7 @@ func (c *Config) smtp() []Setting {
 
 func (c *Config) route() Section {
 	r := &c.Route
-	return Section{"route", "Where mail goes, beside what the directory knows. Each table is `{\"key\" = \"value\"}`, or a file that is read again when it changes: `file:` with a key and its value on each line, `aliases:` as sendmail has it, `regexp:` with `/pattern/ value`, `cidr:` with `network value`; or a list of several, the first that has the key counting. Addresses are looked up whole, without their detail, then as `@domain`. `plic route` shows every step for an address.", []Setting{
+	return Section{"route", "Where mail goes, beside what the directory knows. Each table is `{\"key\" = \"value\"}`, or a file that is read again when it changes: `file:` with a key and its value on each line, `aliases:` as sendmail has it, `regexp:` with `/pattern/ value`, `cidr:` with `network value`; or a list of several, the first that has the key counting. Addresses are looked up in the form that [rewrite] gives them: whole, without their detail, then as `@domain`. `plic route` shows every step for an address.", []Setting{
 		{"local_domains", "Domains of ours beside those of the directory; values do not matter.", restart, tables{&r.LocalDomains}},
 		{"relay_domains", "Domains of others that we take mail for, as a backup MX or as their gate. Without a transport it goes to an MX that is preferred to us.", restart, tables{&r.RelayDomains}},
 		{"relay_recipients", "Who exists in `relay_domains`; others are refused. Empty: whoever their own host takes.", restart, tables{&r.RelayRecipients}},
@@ -164,7 +166,7 @@ func (c *Config) rewrite() Section {
 		{"recipient_canonical", "The same for recipients only, before `canonical`.", restart, tables{&r.RecipientCanonical}},
 		{"masquerade", "Domains whose hosts are hidden: user@host.example.org is shown as user@example.org.", restart, list[mail.Domain]{&r.Masquerade, "domains", "example.org", mail.ParseDomain, mail.Domain.String}},
 		{"masquerade_except", "Users of whom the host is shown.", restart, list[string]{&r.MasqueradeExcept, "user names", "root", one, plain}},
-		{"srs_domain", "Our domain for the senders of forwarded mail (Sender Rewriting Scheme), so that SPF elsewhere lets it pass; what comes back is sent on. Empty: senders stay.", restart, srsDomain{domain{&r.SRSDomain}}},
+		{"srs_domain", "Our domain for the senders of forwarded mail (Sender Rewriting Scheme), so that SPF elsewhere lets it pass; what comes back is sent on. Empty: senders stay.", restart, noDomain{domain{&r.SRSDomain}}},
 		{"srs_secrets", "File with the secrets that such addresses are signed with, one on each line: the first signs, each is believed. Empty: a secret of the data directory.", restart, free{&r.SRSSecrets, "path", nil}},
 		{"srs_max_age", "How long mail may come back to such an address.", restart, duration{&r.SRSMaxAge, day, 365 * day}},
 	}}

@@ -297,10 +297,10 @@ func plain(s string) string { return s }
 
 func one(s string) (string, error) { return s, nil }
 
-// srsDomain is a domain that may be none.
-type srsDomain struct{ domain }
+// noDomain is a domain that may be none.
+type noDomain struct{ domain }
 
-func (d srsDomain) read(v any) error {
+func (d noDomain) read(v any) error {
 	if v == "" {
 		*d.p = mail.Domain{}
 		return nil

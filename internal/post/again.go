@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 
 	"plic/internal/mail"
 	"plic/internal/queue"
@@ -22,7 +23,7 @@ const (
 // released.
 func (p *Office) holdAll(ctx context.Context, j *job) error {
 	item := p.item(j, mail.Hop{Kind: mail.HopPost, Host: held}, itemsOf(j.env.To))
-	item.Hold = true
+	item.Hold, item.Why = true, "a header rule holds it"
 	tx := p.o.Store.Begin()
 	tx.PutItem(item)
 	if j.item != nil {
@@ -88,6 +89,9 @@ func (p *Office) resume(ctx context.Context, d *Draft, env *mail.Envelope, item 
 	if item.Hop.Host != Dropped {
 		return p.post(ctx, &j)
 	}
+	if err := p.looping(d); err != nil {
+		return nil, err
+	}
 	orders, err := p.shape(ctx, d, env)
 	if err != nil {
 		return nil, err
@@ -121,4 +125,23 @@ func (pl *plan) rest(item *mail.Item) mail.Item {
 		}
 	}
 	return next
+}
+
+// looping refuses a message that has passed too many hosts, RFC 5321 section
+// 6.3; smtpd does so for what comes in there.
+func (p *Office) looping(d *Draft) error {
+	msg, err := d.Message()
+	if err != nil {
+		return storage("read the message", err)
+	}
+	hops := 0
+	for _, f := range msg.Root.Header {
+		if strings.EqualFold(f.Name, "Received") {
+			hops++
+		}
+	}
+	if p.o.MaxHops > 0 && hops > p.o.MaxHops {
+		return &mail.Failure{Op: "count the hops", Status: mail.Reply(554, "5.4.6", "mail loop: the message has passed too many hosts")}
+	}
+	return nil
 }

@@ -206,6 +206,9 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 	for _, d := range remote {
 		item := p.item(j, d.hop, d.to)
 		item.Hold, item.Envelope.From = d.hold, d.from
+		if d.hold {
+			item.Why = "a transport holds it"
+		}
 		if d.list { // whose business the sender's wishes are not, RFC 3461 section 5.2.7.1
 			item.Envelope.Ret, item.Envelope.EnvelopeID = "", ""
 		}

@@ -41,6 +41,8 @@ type Options struct {
 	// HeaderRules say what becomes of messages by fields of their headers: the key
 	// is a whole field on one line, the value an action.
 	HeaderRules table.List
+	MaxDrop     int64   // octets of a message that a program of this host drops; 0 is no limit
+	MaxHops     int     // Received fields of such a message; 0 is no limit
 	Embargo     Embargo // nil lets all go
 }
 
@@ -48,6 +50,7 @@ type Options struct {
 type Office struct {
 	o         Options
 	scheduler Scheduler
+	drops     drops
 }
 
 // New makes an Office. Items that it commits are left to the queue's own start

@@ -276,3 +276,75 @@ func TestReportComesHome(t *testing.T) {
 		t.Errorf("the report goes as %+v", left)
 	}
 }
+
+// What a program hands in is taken once by its name, and is nowhere twice
+// whatever is repeated after a crash.
+func TestDropIsTakenOnce(t *testing.T) {
+	o := with(t, nil)
+	o.Office.o.MaxDrop, o.Office.o.MaxHops = 1000, 2
+	drop := func(name, text string, to ...string) error {
+		env := envelope("ann@here.test", to...)
+		env.Origin.Service = "local"
+		return o.Drop(t.Context(), env, []byte("Received: by test\r\n"), strings.NewReader(text), name)
+	}
+	again := func() []mail.Outcome {
+		t.Helper()
+		items := o.items()
+		if len(items) != 1 || items[0].Hop != (mail.Hop{Kind: mail.HopPost, Host: Dropped}) {
+			t.Fatalf("the queue has %+v", items)
+		}
+		return o.Deliver(t.Context(), &items[0], nil)
+	}
+	for range 3 {
+		if err := drop("0/a", letter, "ann@here.test", "eve@there.test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	item := o.items()[0]
+	if got := again(); len(got) != 2 || got[0].Status.Code != 250 || got[1].Status.Code != 250 {
+		t.Errorf("sorted: %+v", got)
+	}
+	if got := o.inbox("ann@here.test"); len(got) != 1 || !strings.Contains(got[0], "\r\nReceived: by test\r\n"+letter) {
+		t.Errorf("ann has %q", got)
+	}
+	if _, err := o.Item(t.Context(), item.ID); err == nil {
+		t.Error("the item is still there, and would be sorted again after a crash")
+	}
+	if items := o.items(); len(items) != 1 || items[0].Hop.Host != "there.test" {
+		t.Errorf("the queue has %+v", items)
+	}
+	if err := drop("0/a", letter, "ann@here.test"); err != nil || len(o.items()) != 1 {
+		t.Errorf("handed in again: %v", err)
+	}
+	if err := o.Settle(t.Context(), queue.Settlement{Drop: []mail.ID{o.items()[0].ID}}); err != nil {
+		t.Fatal(err)
+	}
+	// A wrong recipient, and a loop, come back to the sender by the queue.
+	if err := drop("0/b", letter, "gone@here.test"); err != nil {
+		t.Fatal(err)
+	}
+	if got := again(); got[0].Status.Code != 550 || got[0].Err == nil {
+		t.Errorf("to nobody: %+v", got)
+	}
+	if err := o.Settle(t.Context(), queue.Settlement{Drop: []mail.ID{o.items()[0].ID}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := drop("0/c", strings.Repeat("Received: x\r\n", 3)+letter, "ann@here.test"); err != nil {
+		t.Fatal(err)
+	}
+	if got := again(); got[0].Status.Code != 554 {
+		t.Errorf("with too many hops: %+v", got)
+	}
+	if err := drop("0/d", letter+strings.Repeat("x", 1000), "ann@here.test"); mail.StatusOf(err).Code != 552 {
+		t.Errorf("too large: %v", err)
+	}
+	// Names are forgotten when they are old and no letter has them.
+	o.Office.o.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+	if err := o.ForgetDrops(t.Context(), time.Hour, func(name string) bool { return name == "0/a" }); err != nil {
+		t.Fatal(err)
+	}
+	notes, err := o.store.Notes().All(t.Context(), dropKey)
+	if err != nil || len(notes) != 1 || notes[0].Key != dropKey+"0/a" {
+		t.Errorf("notes: %+v, %v", notes, err)
+	}
+}

@@ -9,6 +9,7 @@ package route
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"plic/internal/directory"
 	"plic/internal/mail"
@@ -127,6 +128,10 @@ func (w *walk) class(ctx context.Context, d mail.Domain) (Class, error) {
 	case !errors.Is(err, directory.ErrNotFound):
 		return Foreign, unavailable("look up domain "+d.String(), err)
 	}
+	if d == o.Hostname {
+		w.note(Step{Step: "domain", Table: "hostname", Key: d.String(), Found: true, Answer: "local"})
+		return Local, nil
+	}
 	for _, c := range []struct {
 		class Class
 		list  table.List
@@ -221,7 +226,7 @@ func (w *walk) visit(ctx context.Context, p at) error {
 
 // local looks a recipient of a domain of ours up in the directory.
 func (w *walk) local(ctx context.Context, p at) error {
-	target, err := w.router.o.Directory.Resolve(ctx, p.to)
+	target, err := w.resolve(ctx, p.to)
 	if errors.Is(err, directory.ErrNotFound) || err == nil && target.CatchAll {
 		// The catch-all of a table is as good as the directory's, and before it.
 		if done, err := w.alias(ctx, p, Local, true); !p.final && (done || err != nil) {
@@ -259,6 +264,21 @@ func (w *walk) local(ctx context.Context, p at) error {
 	d.Hold = found && way.Hold
 	w.found = append(w.found, d)
 	return nil
+}
+
+// resolve asks the directory. At the host's own name, which need be none of its
+// domains, somebody must answer for the host: RFC 5321 section 4.5.1.
+func (w *walk) resolve(ctx context.Context, to mail.Address) (directory.Target, error) {
+	o := &w.router.o
+	target, err := o.Directory.Resolve(ctx, to)
+	if to.Domain != o.Hostname || !errors.Is(err, directory.ErrNotFound) {
+		return target, err
+	}
+	switch base, _ := to.Detail(o.Separator); strings.ToLower(base.Local) {
+	case "postmaster", "abuse", "mailer-daemon", "root":
+		return o.Directory.Resolve(ctx, mail.Address{Local: "postmaster"})
+	}
+	return target, err
 }
 
 // relay takes mail for a domain of others.

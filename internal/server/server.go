@@ -21,6 +21,7 @@ import (
 	"plic/internal/auth"
 	"plic/internal/config"
 	"plic/internal/control"
+	"plic/internal/maildrop"
 )
 
 // Options are what a Server is made of.
@@ -33,14 +34,16 @@ type Options struct {
 
 // Server is a mail server. Make it with New, run it once with Run.
 type Server struct {
-	o       Options
-	started time.Time
-	site    *site
-	auth    *auth.Auth
-	keys    *certificates
-	doors   []*door
-	http    []*door
-	control net.Listener
+	o        Options
+	started  time.Time
+	site     *site
+	auth     *auth.Auth
+	keys     *certificates
+	doors    []*door
+	http     []*door
+	control  net.Listener
+	letters  net.Listener // of programs of this host
+	maildrop *maildrop.Taker
 
 	mu       sync.Mutex
 	config   *config.Config // that runs
@@ -81,6 +84,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	})
 	s.services = newServices(c, s.site, s.auth, s.keys)
 	if s.control, err = control.Listen(c.DataDir); err != nil {
+		return err
+	}
+	if err := s.openMaildrop(); err != nil {
 		return err
 	}
 	places := newPlaces()
@@ -141,6 +147,9 @@ func (s *Server) Run(ctx context.Context) error {
 	run("control socket", func(ctx context.Context) error {
 		return control.Serve(ctx, s.control, s.Operations(), s.o.Log)
 	})
+	run("maildrop", func(ctx context.Context) error { return s.maildrop.Serve(ctx, s.letters) })
+	run("maildrop", s.maildrop.Run)
+	run("maildrop", s.forget)
 	for _, d := range s.http {
 		run("http", func(ctx context.Context) error { return serveHTTP(ctx, d.socket, s.web()) })
 	}
@@ -180,8 +189,10 @@ func (s *Server) close() error {
 	for _, d := range append(s.doors, s.http...) {
 		d.socket.Close()
 	}
-	if s.control != nil {
-		s.control.Close()
+	for _, l := range []net.Listener{s.control, s.letters} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	if s.site != nil {
 		return s.site.close()
