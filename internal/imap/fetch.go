@@ -17,9 +17,11 @@ const (
 	FetchSize
 	FetchModSeq
 	FetchSaveDate
+	FetchEmailID // RFC 8474, as FetchThreadID
 	FetchEnvelope
 	FetchBody          // BODY without a section
 	FetchBodyStructure // BODYSTRUCTURE
+	FetchThreadID
 	FetchPreview
 	FetchSection    // BODY[…]
 	FetchBinary     // BINARY[…]
@@ -133,6 +135,10 @@ func (s *Scanner) fetchItem() FetchItem {
 		i.Kind = FetchModSeq
 	case "SAVEDATE":
 		i.Kind = FetchSaveDate
+	case "EMAILID":
+		i.Kind = FetchEmailID
+	case "THREADID":
+		i.Kind = FetchThreadID
 	case "PREVIEW":
 		i.Kind = FetchPreview
 		// LAZY makes no difference: previews are made when messages come.

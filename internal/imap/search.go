@@ -40,6 +40,8 @@ const (
 	SearchSavedBefore                     // Date: when it came into the mailbox, RFC 8514
 	SearchSavedSince                      // Date
 	SearchSavedOn                         // Date
+	SearchEmailID                         // Text: an object's name, RFC 8474
+	SearchThreadID                        // Text
 	SearchFuzzy                           // Keys[0] as people mean it, RFC 6203
 	SearchFilter                          // Text: the name of a search kept, RFC 5466
 )
@@ -203,6 +205,8 @@ func (s *Scanner) searchValue(word string) SearchKey {
 		if k.Text = s.Atom(); strings.Contains(k.Text, "/") {
 			s.Fail("no filter has a slash in its name")
 		}
+	case SearchEmailID, SearchThreadID:
+		k.Text = s.objectID()
 	case SearchHeader:
 		k.Field = s.fieldName()
 		s.SP()
@@ -254,6 +258,20 @@ func searchOp(word string) SearchOp {
 	return searchExtension(word)
 }
 
+// objectID reads the name of a message or thread, RFC 8474 section 7.
+func (s *Scanner) objectID() string {
+	text := s.AString()
+	ok := len(text) > 0 && len(text) <= 255
+	for i := range len(text) {
+		c := text[i]
+		ok = ok && ('a' <= lower(c) && lower(c) <= 'z' || isDigit(c) || c == '-' || c == '_')
+	}
+	if !ok {
+		s.Fail("%.60q is no name of an object", text)
+	}
+	return text
+}
+
 func searchExtension(word string) SearchOp {
 	switch word {
 	case "OLDER":
@@ -268,6 +286,10 @@ func searchExtension(word string) SearchOp {
 		return SearchSavedOn
 	case "FILTER":
 		return SearchFilter
+	case "EMAILID":
+		return SearchEmailID
+	case "THREADID":
+		return SearchThreadID
 	}
 	return 0
 }

@@ -46,11 +46,15 @@ func (c *conn) create(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := p.create(ctx, use); err != nil {
 		return reply{}, err
 	}
+	info, err := c.info(ctx, name)
+	if err != nil {
+		return reply{}, nil // it may be hidden from who made it
+	}
 	supplied = strings.TrimSuffix(supplied, string(imap.Delimiter))
-	if info, err := c.info(ctx, name); err == nil && c.rev2 && supplied != name {
+	if c.rev2 && supplied != name {
 		c.tellMailbox(info, supplied)
 	}
-	return reply{}, nil
+	return reply{"MAILBOXID (" + info.ObjectID + ")", "made"}, nil // RFC 8474 section 4.1
 }
 
 // mayCreate says whether the user may make a mailbox in a place. Whether there

@@ -284,6 +284,10 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 		case imap.FetchSaveDate:
 			b = append(b, "SAVEDATE "...)
 			b = imap.AppendDateTime(b, time.Unix(e.Saved, 0).UTC())
+		case imap.FetchEmailID:
+			b = append(append(append(b, "EMAILID ("...), emailID(e)...), ')')
+		case imap.FetchThreadID:
+			b = append(append(append(b, "THREADID ("...), threadID(e, d)...), ')')
 		case imap.FetchPreview:
 			b = append(b, "PREVIEW "...)
 			b = imap.AppendString(b, firstCharacters(d.Preview(), 200))

@@ -23,6 +23,7 @@ type matcher struct {
 	pool *Server
 
 	e     store.Entry
+	d     *store.Detail
 	env   *message.Envelope // nil until it is needed
 	raw   []byte            // ENVELOPE of the message
 	fold  []byte            // raw folded, empty until it is needed
@@ -36,7 +37,7 @@ type matcher struct {
 // matches says whether a message passes.
 func (m *matcher) matches(p *test, e store.Entry, d *store.Detail) (bool, error) {
 	m.close()
-	m.e, m.raw, m.fold, m.score = e, d.Envelope, m.fold[:0], 0
+	m.e, m.d, m.raw, m.fold, m.score = e, d, d.Envelope, m.fold[:0], 0
 	for _, l := range [...]level{inEnvelope, inMessage} {
 		switch v := m.look(p, l); {
 		case m.err != nil:
@@ -78,6 +79,8 @@ func (m *matcher) look(t *test, to level) verdict {
 		return unknown
 	case t.raw && m.lacks(t.needle):
 		return nope
+	case t.op == imap.SearchThreadID:
+		return decided(threadID(m.e, m.d) == string(t.needle))
 	case t.level == inEnvelope:
 		return t.envelope(m.envelope())
 	}

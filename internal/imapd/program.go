@@ -109,6 +109,10 @@ func (c *compiler) compile(k *imap.SearchKey) (*test, error) {
 		}
 	case imap.SearchBody, imap.SearchText:
 		t.needle, t.level = casemap.Fold(k.Text), inMessage
+	case imap.SearchEmailID:
+		t.needle = []byte(k.Text)
+	case imap.SearchThreadID:
+		t.needle, t.level = []byte(k.Text), inEnvelope
 	}
 	t.raw = t.level == inEnvelope && standsRaw(t.op, t.needle)
 	return t, checkNeedle(k.Text)
@@ -228,6 +232,8 @@ func (t *test) index(e *store.Entry) verdict {
 		return decided(e.Size < t.number)
 	case imap.SearchModSeq:
 		return decided(int64(e.ModSeq) >= t.number)
+	case imap.SearchEmailID:
+		return decided(emailID(*e) == string(t.needle))
 	}
 	if t.hits != nil {
 		switch t.hits.Of(e.UID) {

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"plic/internal/casemap"
@@ -48,8 +49,17 @@ func (k *Keys) SentDay() int64 {
 	return at / 86400
 }
 
-// Bounds of what is kept: the ancestors nearest to the message, and the
-// beginning of texts.
+// Root gives the message that began the conversation, as far as this one tells;
+// 0 if it has no Message-ID and refers to nothing.
+func (k *Keys) Root() uint64 {
+	if len(k.refs) >= 8 {
+		return binary.BigEndian.Uint64(k.refs)
+	}
+	return k.ID
+}
+
+// Bounds of what is kept: the first ancestor and those nearest to the message,
+// and the beginning of texts.
 const (
 	maxRefs    = 64
 	maxKeyText = 1 << 10
@@ -87,7 +97,9 @@ func appendKeys(b []byte, root *message.Part) []byte {
 			refs = refs[:1]
 		}
 	}
-	refs = refs[max(0, len(refs)-maxRefs):]
+	if len(refs) > maxRefs {
+		refs = slices.Concat(refs[:1], refs[len(refs)-maxRefs+1:])
+	}
 	b = binary.AppendUvarint(b, uint64(8*len(refs)))
 	for _, id := range refs {
 		b = binary.BigEndian.AppendUint64(b, hashID(id))
