@@ -339,7 +339,14 @@ func TestDeletedUnderSession(t *testing.T) {
 	a.ok("CREATE box")
 	b = h.open("alice")
 	b.ok("SELECT box")
-	a.ok("RENAME box other")
+	a.ok("RENAME box other") // what is selected keeps its UIDVALIDITY
+	a.ok("APPEND other {3+}\r\nabc")
+	if got := fmt.Sprint(b.ok("NOOP")); got != "[* 1 EXISTS * 1 RECENT]" {
+		t.Errorf("in a renamed mailbox: %s", got)
+	}
+	a.ok("CREATE box") // and has lost it when it gets a name that had a higher one
+	a.ok("DELETE box")
+	a.ok("RENAME other box")
 	b.send("a FETCH 1:* FLAGS\r\n")
 	b.expect("* BYE ...")
 	b.closed()

@@ -32,6 +32,7 @@ type Account struct {
 	last *fate  // of that commit
 	gone bool
 
+	freed freed
 	used  Usage // by all that was applied
 	limit Usage // of its own
 }
@@ -91,7 +92,7 @@ func (s *Store) open(ctx context.Context, name string) (*Account, error) {
 	slices.SortFunc(t.nodes, func(a, b node) int { return compareNames(a.name, b.name) })
 	a.tree = t
 	a.visible.Store(t)
-	if err := errors.Join(a.readACLs(ctx), a.readQuota(ctx)); err != nil {
+	if err := errors.Join(a.readACLs(ctx), a.readQuota(ctx), a.readFreed(ctx)); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -128,7 +129,9 @@ func (s *Store) create(ctx context.Context, name string) (*Account, error) {
 	for _, d := range defaults {
 		p.make(engine.Mailbox{Name: d.name, SpecialUse: d.use, Subscribed: true})
 	}
-	p.done()
+	if err := p.done(); err != nil {
+		return nil, err
+	}
 	if err := c.finish(); err != nil {
 		return nil, err
 	}
@@ -256,7 +259,7 @@ func (a *Account) remove() error {
 	a.gone = true
 	a.leavePool()
 	t := &tree{seq: a.seq}
-	p.c.trees = append(p.c.trees, treeEdit{a, a.rec, t})
+	p.c.trees = append(p.c.trees, treeEdit{a: a, rec: a.rec, next: t})
 	for _, n := range a.tree.nodes {
 		next := *n.box.head
 		next.seq, next.snap, next.gone = a.seq, nil, true

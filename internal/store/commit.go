@@ -34,9 +34,10 @@ type edit struct {
 
 // treeEdit is what a commit does to an account: its record and its mailboxes.
 type treeEdit struct {
-	a    *Account
-	rec  engine.Account
-	next *tree
+	a     *Account
+	rec   engine.Account
+	next  *tree
+	freed freed
 }
 
 // lock begins a commit. Accounts are locked in the order of their IDs, so that
@@ -193,6 +194,7 @@ func (c *commit) apply() (*applied, error) {
 	for _, t := range c.trees {
 		t.next.seq = t.a.seq
 		t.a.tree, t.a.rec = t.next, t.rec
+		t.a.remember(t.freed)
 	}
 	return &applied{c, ticket, f}, nil
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // Rename gives a mailbox, and all below it, a new name, RFC 9051 section 6.3.6.
-// UIDs stay; UIDVALIDITY becomes a new one, since the new name may have had a
-// higher one before. Subscriptions go along. Renaming INBOX moves its messages
+// UIDs stay, and UIDVALIDITY unless the new name has had a higher one before.
+// Subscriptions go along. Renaming INBOX moves its messages
 // to a new mailbox and leaves INBOX and what is below it. ErrNoMailbox,
 // ErrExists, ErrBadName, ErrLimit.
 func (a *Account) Rename(ctx context.Context, from, to string) error {
@@ -91,9 +91,10 @@ func (p *plan) move(n node, name string) error {
 	if err != nil {
 		return err
 	}
+	p.free(n.name, n.box.head.rec.UIDValidity)
 	e.next.rec.Name = name
-	e.next.rec.UIDValidity = p.uidValidity()
 	if old := p.tree().get(name); old != nil {
+		p.free(name, old.head.rec.UIDValidity)
 		gone, err := p.c.edit(old)
 		if err != nil {
 			return err
@@ -101,6 +102,9 @@ func (p *plan) move(n node, name string) error {
 		e.next.rec.Subscribed = e.next.rec.Subscribed || old.head.rec.Subscribed
 		gone.remove()
 		p.drop(name)
+	}
+	if !p.mayKeep(name, e.next.rec.UIDValidity) {
+		e.next.rec.UIDValidity = p.uidValidity()
 	}
 	p.put(name, n.box)
 	return nil

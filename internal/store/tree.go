@@ -16,6 +16,7 @@ type plan struct {
 	rec   engine.Account
 	nodes []node
 	acl   ACL // of new mailboxes that have none above them
+	freed freed
 }
 
 func (c *commit) plan(a *Account) *plan {
@@ -126,6 +127,7 @@ func (p *plan) sweep(name string) error {
 		if err != nil {
 			return err
 		}
+		p.free(above, m.head.rec.UIDValidity)
 		e.remove()
 		p.drop(above)
 	}
@@ -133,9 +135,10 @@ func (p *plan) sweep(name string) error {
 }
 
 // done puts the plan into the commit.
-func (p *plan) done() {
+func (p *plan) done() error {
 	p.c.batch.Accounts = append(p.c.batch.Accounts, p.rec)
-	p.c.trees = append(p.c.trees, treeEdit{p.a, p.rec, p.tree()})
+	p.c.trees = append(p.c.trees, treeEdit{p.a, p.rec, p.tree(), p.freed})
+	return p.putFreed()
 }
 
 // plan runs one change of the tree from lock to publication.
@@ -152,7 +155,9 @@ func (a *Account) plan(ctx context.Context, change func(*plan) error) error {
 	if err := change(p); err != nil {
 		return err
 	}
-	p.done()
+	if err := p.done(); err != nil {
+		return err
+	}
 	return c.finish()
 }
 
@@ -236,6 +241,7 @@ func (p *plan) delete(name string) error {
 	if err != nil {
 		return err
 	}
+	p.free(name, m.head.rec.UIDValidity)
 	e.remove()
 	p.drop(name)
 	if subscribed := m.head.rec.Subscribed; subscribed || p.hasBelow(name) {
@@ -276,6 +282,7 @@ func (p *plan) subscribe(name string, on bool) error {
 	}
 	e.next.rec.Subscribed = on
 	if !on && e.next.rec.NoSelect && !p.hasBelow(name) {
+		p.free(name, m.head.rec.UIDValidity)
 		e.remove()
 		p.drop(name)
 	}

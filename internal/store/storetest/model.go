@@ -14,7 +14,8 @@ import (
 // end, and no thought of durability.
 type model struct {
 	boxes       map[string]*modelBox
-	uidValidity uint32 // the next one
+	uidValidity uint32            // the next one
+	had         map[string]uint32 // the highest that a name had
 }
 
 type modelBox struct {
@@ -37,7 +38,7 @@ type modelMessage struct {
 var errModel = errors.New("refused")
 
 func newModel(uidValidity uint32) *model {
-	m := &model{boxes: map[string]*modelBox{}, uidValidity: uidValidity}
+	m := &model{boxes: map[string]*modelBox{}, uidValidity: uidValidity, had: map[string]uint32{}}
 	for _, name := range []string{"INBOX", "Drafts", "Sent", "Junk", "Trash", "Archive"} {
 		m.fresh(name).subscribed = true
 	}
@@ -92,10 +93,15 @@ func (m *model) create(name string) error {
 	return nil
 }
 
+func (m *model) drop(name string) {
+	m.had[name] = max(m.had[name], m.boxes[name].uidValidity)
+	delete(m.boxes, name)
+}
+
 func (m *model) sweep(name string) {
 	for _, n := range slices.Backward(above(name)) {
 		if b := m.boxes[n]; b != nil && b.noSelect && !b.subscribed && !m.hasBelow(n) {
-			delete(m.boxes, n)
+			m.drop(n)
 		}
 	}
 }
@@ -105,7 +111,7 @@ func (m *model) delete(name string) error {
 		return errModel
 	}
 	subscribed := m.boxes[name].subscribed
-	delete(m.boxes, name)
+	m.drop(name)
 	if subscribed || m.hasBelow(name) {
 		b := m.fresh(name)
 		b.noSelect, b.subscribed = true, subscribed
@@ -125,7 +131,7 @@ func (m *model) subscribe(name string, on bool) {
 	}
 	b.subscribed = on
 	if !on && b.noSelect && !m.hasBelow(name) {
-		delete(m.boxes, name)
+		m.drop(name)
 	}
 }
 
@@ -158,8 +164,14 @@ func (m *model) rename(from, to string) error {
 		if old := m.boxes[next]; old != nil {
 			b.subscribed = b.subscribed || old.subscribed
 		}
-		b.uidValidity = m.uidValidity
-		m.uidValidity++
+		m.had[name] = max(m.had[name], b.uidValidity)
+		if old := m.boxes[next]; old != nil {
+			m.had[next] = max(m.had[next], old.uidValidity)
+		}
+		if b.uidValidity < m.had[next] {
+			b.uidValidity = m.uidValidity
+			m.uidValidity++
+		}
 		m.boxes[next] = b
 	}
 	m.ensureAbove(to)

@@ -142,8 +142,20 @@ func testRename(t *testing.T, s *site) {
 	equal(t, "same mailbox", s.mailbox("ann", "x/y"), b)
 	same(t, "UIDs", s.uids(b), uids)
 	equal(t, "text", s.read(b, uids[1]), text("two"))
-	if now := b.Info().UIDValidity; now <= before {
-		t.Fatalf("UIDVALIDITY %d after %d", now, before)
+	equal(t, "UIDVALIDITY", b.Info().UIDValidity, before)
+	s.ok(a.Rename(s.ctx, "x/y", "a/b"))
+	s.ok(a.Rename(s.ctx, "a/b", "x/y"))
+	equal(t, "UIDVALIDITY there and back", b.Info().UIDValidity, before)
+	s.ok(a.Create(s.ctx, "w", ""))
+	newer := s.mailbox("ann", "w").Info().UIDValidity
+	s.ok(a.Delete(s.ctx, "w"))
+	s.restart()
+	a = s.account("ann")
+	s.ok(a.Rename(s.ctx, "x/y", "w"))
+	s.ok(a.Rename(s.ctx, "w", "x/y"))
+	b = s.mailbox("ann", "x/y")
+	if now := b.Info().UIDValidity; now <= newer {
+		t.Fatalf("UIDVALIDITY %d for a name that had %d", now, newer)
 	}
 	wantErr(t, "to an existing name", a.Rename(s.ctx, "x", "a"), store.ErrExists)
 	wantErr(t, "below itself", a.Rename(s.ctx, "x", "x/z"), store.ErrBadName)
