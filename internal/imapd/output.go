@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"time"
@@ -69,9 +70,10 @@ func (o *output) rest() error {
 	return err
 }
 
-// copy writes n octets of r from off on: the content of a literal. The error is
-// the reader's; then too few octets were written and the session must end.
-func (o *output) copy(r io.ReaderAt, off, n int64) error {
+// copy writes n octets of r from off on: the content of a literal, or with NUL of
+// a literal8. The error is the reader's; then too few octets were written and
+// the session must end.
+func (o *output) copy(r io.ReaderAt, off, n int64, nul bool) error {
 	for n > 0 && o.err == nil {
 		b := o.line()
 		if cap(b)-len(b) < 1<<10 {
@@ -83,6 +85,9 @@ func (o *output) copy(r io.ReaderAt, off, n int64) error {
 			room = room[:n]
 		}
 		got, err := r.ReadAt(room, off)
+		if !nul {
+			mask(room[:got])
+		}
 		o.buf = b[:len(b)+got]
 		off, n = off+int64(got), n-int64(got)
 		if n > 0 && err != nil {
@@ -90,6 +95,18 @@ func (o *output) copy(r io.ReaderAt, off, n int64) error {
 		}
 	}
 	return nil
+}
+
+// mask puts 0x80 in the place of NUL, which a literal cannot hold, RFC 9051
+// section 4.3. Sizes stay, and who wants the message as it is has BINARY.
+func mask(b []byte) {
+	for {
+		i := bytes.IndexByte(b, 0)
+		if i < 0 {
+			return
+		}
+		b[i], b = 0x80, b[i+1:]
+	}
 }
 
 // copyFrom writes the next n octets of r, as copy does.

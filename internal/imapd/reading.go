@@ -288,7 +288,7 @@ func (p *piece) reader() io.Reader {
 // copy sends the piece.
 func (p *piece) copy(out *output) error {
 	if p.decode == nil {
-		return out.copy(p.r, p.off, p.n)
+		return out.copy(p.r, p.off, p.n, p.binary)
 	}
 	r := p.decode()
 	if _, err := io.CopyN(io.Discard, r, p.off); err != nil {
