@@ -92,7 +92,9 @@ func (s *site) growTo(ctx context.Context, from, to int) error {
 	}
 	defer c.close()
 	c.do("CREATE " + largeBox)
-	_, err = s.pour(ctx, c, from, to, s.letters.short)
+	if _, err = s.pour(ctx, c, from, to, s.letters.short); err == nil && s.settle != nil {
+		err = s.settle(ctx)
+	}
 	time.Sleep(2 * time.Second)
 	return err
 }

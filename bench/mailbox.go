@@ -190,6 +190,11 @@ func (s *site) fill(ctx context.Context, messages int) error {
 	if s.raw, err = s.pour(ctx, c, 0, messages, s.letters.letter); err != nil {
 		return err
 	}
+	if s.settle != nil {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.restart(ctx, false); err != nil { // all is written now
 		return err
 	}

@@ -38,8 +38,9 @@ type site struct {
 	program []string // prefixes of the paths of its programs
 	mail    string   // the directory that holds it
 	start   func(context.Context) error
-	stop    func() // of what holds the mail; start begins it again
-	last    func() // ends the rest
+	stop    func()                      // of what holds the mail; start begins it again
+	last    func()                      // ends the rest
+	settle  func(context.Context) error // waits for what is done in the background; nil if nothing is
 
 	watch     [users]*imapConn
 	raw       int64 // octets of the messages in the large mailbox
@@ -172,6 +173,13 @@ func startPlic(ctx context.Context, dir string) (*site, error) {
 	s.stop = func() {
 		server.Process.Signal(syscall.SIGTERM)
 		server.Wait()
+	}
+	s.settle = func(ctx context.Context) error {
+		cmd := exec.CommandContext(ctx, binary, "index", "rebuild", user(0), "--config", config)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("index: %w: %s", err, out)
+		}
+		return nil
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, err

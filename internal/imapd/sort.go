@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -156,7 +157,7 @@ func (c *conn) thread(ctx context.Context, cmd *imap.Command) (reply, error) {
 		"ORDEREDSUBJECT": thread.Ordered, "REFERENCES": thread.References, "REFS": thread.Refs,
 	}[algorithm]
 	if !ok {
-		return reply{}, no("", "there is no way of threading of that name")
+		return reply{}, bad(errors.New("there is no way of threading of that name"))
 	}
 	f, err := c.find(ctx, c.view, cmd.Tag, &q, nil)
 	if err != nil {

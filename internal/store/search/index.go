@@ -47,7 +47,7 @@ func (m *manifest) high() store.UID {
 // Options is what an Index may be told; zero values are good defaults.
 type Options struct {
 	Log    *slog.Logger
-	Memory int64         // octets of indexes kept in memory: 64 MiB
+	Memory int64         // octets of indexes kept in memory: 128 MiB
 	Wait   time.Duration // how long changes are gathered: 2 s, negative for not at all
 	Least  uint32        // messages that make a mailbox worth adding to its index: 100
 }
@@ -79,7 +79,7 @@ func New(o Options) *Index {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Memory <= 0 {
-		o.Memory = 64 << 20
+		o.Memory = 128 << 20
 	}
 	if o.Wait == 0 {
 		o.Wait = 2 * time.Second
