@@ -17,7 +17,10 @@ import (
 	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/dns/dnstest"
+	"plic/internal/mail"
 	"plic/internal/mtasts"
+	"plic/internal/queue"
+	"plic/internal/tlsrpt"
 )
 
 // browser asks the web server of a site, trusting its authority, for pages of a
@@ -213,5 +216,38 @@ func TestPolicyIsTold(t *testing.T) {
 	}
 	if err := s.Operations().TLS.Forget(t.Context(), "signed.test"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A report goes into the queue as any mail, and arrives even where TLS fails.
+func TestReportIsSent(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.TLSRPT.Send = true
+	names := dnstest.New(t)
+	names.Fail("far.test", dnstest.ServFail) // so that it stays in the queue
+	c.DNS.Servers = []string{names.Addr()}
+	s, _, _ := start(t, c)
+	day := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	r := &tlsrpt.Report{Organization: "x", ID: "1", Range: tlsrpt.Range{Start: day, End: day.Add(time.Hour)}}
+	from, to := mail.MustAddress("postmaster@mx.here.test"), mail.MustAddress("tls@far.test")
+	text, err := r.Message(tlsrpt.Letter{From: from, To: to, Submitter: "mx.here.test", Domain: "far.test", MessageID: "1@mx.here.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.site.submit(t.Context(), from, to, text); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for item, err := range s.Operations().Queue.List(t.Context(), queue.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; !item.Envelope.TLSOptional || item.Envelope.From != from || item.To[0].Address != to {
+			t.Errorf("%+v", item)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d items", n)
 	}
 }

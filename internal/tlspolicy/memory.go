@@ -32,6 +32,11 @@ type memory struct {
 // ever: a domain may give TLS up.
 func (d *decider) remembered() {
 	d.Kind, d.Level = May, Opportunistic
+	if d.peer.Exact {
+		d.Why = "a host of this site's settings"
+		d.say("the host stands in this site's settings, which ask for nothing: TLS is used where offered")
+		return
+	}
 	if d.p.o.Memory < 0 || d.p.o.Hold < 0 {
 		d.Why = "the domain asks for nothing, and this site remembers nothing"
 		d.say("the domain asks for nothing, and this site does not remember TLS: it is used where offered")

@@ -18,6 +18,8 @@ import (
 const (
 	stsRetry   = 5 * time.Minute // after a fetch that failed, RFC 8461 section 3.3
 	stsRefresh = 24 * time.Hour  // of a policy that is kept
+
+	recordTimeout = 10 * time.Second // of the record, without which mail goes on
 )
 
 // stsNote is what is kept of a domain's policy.
@@ -91,7 +93,9 @@ func (d *decider) stsPolicy(domain string) (*stsNote, bool) {
 		return nil, false
 	}
 	_, holds := kept.policy(now)
-	texts, _, err := p.o.Resolver.TXT(d.ctx, "_mta-sts."+domain)
+	within, cancel := context.WithTimeout(d.ctx, recordTimeout)
+	defer cancel()
+	texts, _, err := p.o.Resolver.TXT(within, "_mta-sts."+domain)
 	var id string
 	switch {
 	case err == nil:

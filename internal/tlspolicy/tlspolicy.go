@@ -206,7 +206,7 @@ func (d *decider) decide() {
 	case DANE, DANEOnly:
 		if !d.dane() && rule.Kind == DANEOnly && d.Refuse == nil {
 			d.Why = rule.Why + ", and it has no TLSA records"
-			d.refuse(mail.Reply(451, "4.7.0", "the host "+d.peer.Host+" has no TLSA records, which this site demands"), failed(daneRequired, nil))
+			d.refuse(mail.Reply(451, "4.7.5", "the host "+d.peer.Host+" has no TLSA records, which this site demands"), failed(daneRequired, nil))
 		}
 	default:
 		d.automatic()

@@ -206,7 +206,7 @@ func downgrade(t *testing.T, n *secured) {
 	})
 	id, _ := send(t, n.one, ann, "stripped", "carl@trusting.test")
 	n.one.WaitJournal(t, id, journal.Defer)
-	if e := attempt(t, n.one, id, "mx.trusting.test"); !strings.HasPrefix(e.Policy, "remembered: TLS was there on ") || !strings.HasPrefix(e.Status, "451 4.7.0") {
+	if e := attempt(t, n.one, id, "mx.trusting.test"); !strings.HasPrefix(e.Policy, "remembered: TLS was there on ") || !strings.HasPrefix(e.Status, "451 4.7.0") || !strings.Contains(e.Status, "(remembered: TLS was there on ") {
 		t.Errorf("%+v", e)
 	}
 	if attacker.Messages() != nil || s.Said("MAIL") {

@@ -147,6 +147,7 @@ func (d *delivery) visit(ctx context.Context, p place) (*trouble, *session) {
 		began = time.Now()
 		bad, s = d.enter(ctx, p, Requirement{TLS: Cleartext})
 	}
+	bad.because(need)
 	d.note(s, p, bad, began)
 	return bad, s
 }

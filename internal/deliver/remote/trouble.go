@@ -91,6 +91,14 @@ func (t *trouble) outcome(s *session) mail.Outcome {
 	return o
 }
 
+// because adds the policy to trouble of ours with the security of a host, so
+// that whoever waits for the mail sees why.
+func (t *trouble) because(need Requirement) {
+	if t != nil && !t.said && t.status.Enhanced[1] == 7 && need.TLS != Opportunistic && need.Why != "" {
+		t.status.Text += " (" + need.Why + ")"
+	}
+}
+
 // fault is what the trouble is about.
 func (t *trouble) fault() mail.Fault {
 	if t.status.Enhanced == (mail.Enhanced{4, 5, 0}) { // ours, whatever was said
