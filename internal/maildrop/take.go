@@ -32,6 +32,8 @@ type Taker struct {
 	Pause time.Duration
 	// Patience is how long a program may say nothing; 1 min if zero.
 	Patience time.Duration
+
+	told map[string]string // trouble with letters that wait, told once
 }
 
 // maxConns bounds the programs that hand in at the same time; others wait.
@@ -65,7 +67,7 @@ func (t *Taker) Run(ctx context.Context) error {
 	}
 }
 
-// Collect takes what was left in the directory.
+// Collect takes what was left in the directory, one caller at a time.
 func (t *Taker) Collect(ctx context.Context) {
 	dir := filepath.Join(t.Dir, folder)
 	names, err := t.FS.List(dir)
@@ -84,12 +86,17 @@ func (t *Taker) Collect(ctx context.Context) {
 		}
 		switch err := t.file(ctx, path, name); {
 		case err == nil:
+			delete(t.told, name)
 		case permanent(err):
 			t.Log.Error("a letter in the maildrop is refused and put aside", "file", path, "error", err)
 			if err := t.FS.Rename(path, filepath.Join(t.Dir, "bad."+name)); err != nil {
 				t.Log.Error("and cannot be", "file", path, "error", err)
 			}
-		default:
+		case t.told[name] != err.Error():
+			if t.told == nil || len(t.told) > 1000 {
+				t.told = map[string]string{}
+			}
+			t.told[name] = err.Error()
 			t.Log.Error("a letter in the maildrop cannot be taken now", "file", path, "error", err)
 		}
 	}
@@ -140,7 +147,11 @@ func (t *Taker) file(ctx context.Context, path, name string) error {
 	if l.Token.String() != name {
 		return fmt.Errorf("%w: its name is not its own", errNoLetter)
 	}
-	if err := t.Take(ctx, owner(now), l, &whole{message, l.Size}); err != nil {
+	err = t.Take(ctx, owner(now), l, &whole{message, l.Size})
+	if errors.Is(err, io.ErrUnexpectedEOF) { // sendmail gives no half one a name
+		return fmt.Errorf("%w: half of it is missing", errNoLetter)
+	}
+	if err != nil {
 		return err
 	}
 	if err := t.FS.Remove(path); err != nil {

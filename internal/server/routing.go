@@ -7,9 +7,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"plic/internal/config"
@@ -35,6 +37,35 @@ func (op *opener) open(setting string, specs []string) table.List {
 		op.errs = append(op.errs, fmt.Errorf("%s: %w", setting, err))
 	}
 	return list
+}
+
+// values checks what the settings themselves give as values of tables. What
+// stands in files is looked at when it is needed.
+func (op *opener) values(setting string, specs []string, check func(string) error) {
+	for _, spec := range specs {
+		text, inline := strings.CutPrefix(spec, "inline:")
+		if !inline {
+			continue
+		}
+		pairs, _ := table.ParseInline(text) // open has said what is wrong
+		for _, key := range slices.Sorted(maps.Keys(pairs)) {
+			if err := check(pairs[key]); err != nil {
+				op.errs = append(op.errs, fmt.Errorf("%s: %q: %w", setting, key, err))
+			}
+		}
+	}
+}
+
+// isWay checks a transport.
+func isWay(text string) error {
+	_, err := route.ParseWay(text)
+	return err
+}
+
+// isAddress checks an address that gets copies.
+func isAddress(text string) error {
+	_, err := mail.ParseAddress(text)
+	return err
 }
 
 // routing are the parts of a site that tables decide.
@@ -71,6 +102,11 @@ func (s *site) newRouting(relay *mail.Hop) (*routing, error) {
 		SenderForm:       op.open("rewrite.sender_canonical", c.Rewrite.SenderCanonical),
 		RecipientForm:    op.open("rewrite.recipient_canonical", c.Rewrite.RecipientCanonical),
 	}
+	op.values("route.transports", r.Transports, isWay)
+	op.values("route.sender_transports", r.SenderTransports, isWay)
+	op.values("route.commands", r.Commands, pipe.CheckCommand)
+	op.values("route.sender_bcc", r.SenderBcc, isAddress)
+	op.values("route.recipient_bcc", r.RecipientBcc, isAddress)
 	rewriter, err := s.srs()
 	if err := errors.Join(append(op.errs, err)...); err != nil {
 		return nil, err
@@ -133,7 +169,7 @@ func (s *site) pipes() *pipe.Transport {
 	r := s.config.Route
 	return pipe.New(pipe.Options{
 		Command: s.routing.commands.Lookup, User: r.CommandUser, Timeout: r.CommandTimeout,
-		FS: vfs.Disk(), Journal: s.journal, Log: s.log,
+		FS: vfs.Disk(), Journal: s.journal, Log: s.log, Separator: s.config.Directory.PlusSeparator,
 	})
 }
 

@@ -17,6 +17,12 @@ type command struct {
 	fromLine bool   // the message begins with a line "From sender date"
 }
 
+// CheckCommand says what is wrong with the text of a command.
+func CheckCommand(text string) error {
+	_, err := parseNamed(text)
+	return err
+}
+
 // parseNamed reads "user=name dir=path from_line=yes program argument ...".
 func parseNamed(text string) (*command, error) {
 	c := &command{}
@@ -103,9 +109,8 @@ func parse(text string) (*command, error) {
 // expand puts the addresses into the arguments. An argument that begins with an
 // address must not look like an option.
 func (c *command) expand(m *message) ([]string, error) {
-	base, detail := m.to.Detail("+")
 	values := strings.NewReplacer("${sender}", m.from.String(), "${recipient}", m.to.String(), "${local}", m.to.Local,
-		"${user}", base.Local, "${detail}", detail, "${extension}", detail, "${domain}", m.to.Domain.String())
+		"${user}", m.user.Local, "${detail}", m.detail, "${extension}", m.detail, "${domain}", m.to.Domain.String())
 	args := append([]string(nil), c.args...)
 	for i := 1; i < len(args); i++ {
 		args[i] = values.Replace(args[i])
@@ -118,11 +123,10 @@ func (c *command) expand(m *message) ([]string, error) {
 
 // environment is what a program finds, beside its arguments.
 func (m *message) environment(home, user string) []string {
-	base, detail := m.to.Detail("+")
 	return []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + home, "USER=" + user, "LOGNAME=" + user, "SHELL=/bin/sh",
 		"SENDER=" + m.from.String(), "RECIPIENT=" + m.to.String(), "ORIGINAL_RECIPIENT=" + m.to.String(),
-		"LOCAL=" + base.Local, "EXTENSION=" + detail, "DOMAIN=" + m.to.Domain.String(),
+		"LOCAL=" + m.user.Local, "EXTENSION=" + m.detail, "DOMAIN=" + m.to.Domain.String(),
 	}
 }
 

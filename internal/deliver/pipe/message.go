@@ -14,6 +14,8 @@ type message struct {
 	from, to mail.Address
 	body     mail.Body
 	at       time.Time
+	user     mail.Address // to without its detail
+	detail   string
 }
 
 // fromLine is the line that begins a message in an mbox.

@@ -27,13 +27,14 @@ import (
 // Options are what a Transport works with.
 type Options struct {
 	// Command finds a command of the administrator by its name.
-	Command func(ctx context.Context, name string) (text string, found bool, err error)
-	User    string        // who runs the commands that stand in aliases
-	Timeout time.Duration // of one command; 15 min
-	FS      vfs.FS        // of the files that are appended to; the disk if nil
-	Now     func() time.Time
-	Journal *journal.Journal
-	Log     *slog.Logger
+	Command   func(ctx context.Context, name string) (text string, found bool, err error)
+	User      string        // who runs the commands that stand in aliases
+	Separator string        // between user and detail; "+" if empty
+	Timeout   time.Duration // of one command; 15 min
+	FS        vfs.FS        // of the files that are appended to; the disk if nil
+	Now       func() time.Time
+	Journal   *journal.Journal
+	Log       *slog.Logger
 }
 
 // Transport delivers to programs and files. Any number of deliveries may run at
@@ -49,6 +50,9 @@ type Transport struct {
 func New(o Options) *Transport {
 	if o.Timeout == 0 {
 		o.Timeout = 15 * time.Minute
+	}
+	if o.Separator == "" {
+		o.Separator = "+"
 	}
 	if o.FS == nil {
 		o.FS = vfs.Disk()
@@ -94,6 +98,7 @@ func (t *Transport) one(ctx context.Context, item *mail.Item, to mail.Address, b
 		}
 	}()
 	m := message{from: item.Envelope.From, to: to, body: body, at: t.o.Now()}
+	m.user, m.detail = to.Detail(t.o.Separator)
 	name := item.Hop.Host
 	if strings.HasPrefix(name, "/") {
 		return t.append(ctx, path.Clean(name), &m)
