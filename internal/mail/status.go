@@ -126,4 +126,8 @@ type Outcome struct {
 	// Reports says that the next host took the sender's DSN parameters along
 	// and will report a success itself, RFC 3461 section 5.2.1.
 	Reports bool
+
+	// Apart says that the outcome tells of this recipient only, and nothing of the
+	// next place: that of a program of this host, say.
+	Apart bool
 }

@@ -50,10 +50,11 @@ func itemsOf(to []mail.Recipient) []mail.ItemRcpt {
 func (p *Office) Deliver(ctx context.Context, item *mail.Item, _ mail.Body) []mail.Outcome {
 	outcomes, err := p.again(ctx, item)
 	if err != nil {
-		return slices.Repeat([]mail.Outcome{{Status: mail.StatusOf(err), Err: err}}, len(item.To))
+		return slices.Repeat([]mail.Outcome{{Status: mail.StatusOf(err), Err: err, Apart: true}}, len(item.To))
 	}
 	for i := range outcomes {
 		outcomes[i].Reports = true // those that are due were sent
+		outcomes[i].Apart = true   // the next message is another's
 	}
 	return outcomes
 }

@@ -212,12 +212,21 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 		if d.list { // whose business the sender's wishes are not, RFC 3461 section 5.2.7.1
 			item.Envelope.Ret, item.Envelope.EnvelopeID = "", ""
 		}
-		if len(remote) > 1 {
-			item.Parts = len(remote)
-		}
 		items = append(items, item)
 	}
-	return p.held(items)
+	return inParts(p.held(items))
+}
+
+// inParts counts the items of a message, of which its sender is told together.
+// Those that go on with different senders have nobody in common to be told.
+func inParts(items []mail.Item) []mail.Item {
+	if len(items) < 2 || slices.ContainsFunc(items, func(i mail.Item) bool { return i.Envelope.From != items[0].Envelope.From }) {
+		return items
+	}
+	for i := range items {
+		items[i].Parts = len(items)
+	}
+	return items
 }
 
 // item is a message on its way to a hop.

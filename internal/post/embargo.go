@@ -65,7 +65,7 @@ func (p *Office) held(items []mail.Item) []mail.Item {
 				continue
 			}
 			last := len(parted) - 1
-			if last < 0 || !parted[last].Hold || parted[last].Why != why || parted[last].Hop != item.Hop {
+			if last < 0 || !parted[last].Hold || parted[last].Why != why || parted[last].Hop != item.Hop || parted[last].Envelope.From != item.Envelope.From {
 				apart := *item
 				apart.ID, apart.To, apart.Hold, apart.Why = mail.NewID(p.o.Now()), nil, true, why
 				parted = append(parted, apart)
@@ -75,11 +75,6 @@ func (p *Office) held(items []mail.Item) []mail.Item {
 		}
 		if item.To = free; len(free) > 0 {
 			parted = append(parted, *item)
-		}
-	}
-	if len(parted) > 1 {
-		for i := range parted {
-			parted[i].Parts = len(parted)
 		}
 	}
 	return parted

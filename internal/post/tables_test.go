@@ -248,6 +248,27 @@ func TestDiscardAndList(t *testing.T) {
 	}
 }
 
+// Items that go on with different senders are told of apart.
+func TestPartsHaveOneSender(t *testing.T) {
+	o := with(t, func(r *route.Options) {
+		r.Tables.Aliases = tab(t, "list=eve@there.test; owner-list=carl@here.test")
+	})
+	for _, c := range []struct {
+		to   string
+		want int
+	}{{"list@here.test", 0}, {"z@third.test", 2}} {
+		o.told.items = nil
+		if _, err := o.post(envelope("bob@here.test", "y@far.test", c.to), letter); err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range o.told.items {
+			if item.Parts != c.want || len(o.told.items) != 2 {
+				t.Errorf("with %s: %d parts, want %d: %+v", c.to, item.Parts, c.want, item)
+			}
+		}
+	}
+}
+
 // A report on forwarded mail comes home through the rewritten sender.
 func TestReportComesHome(t *testing.T) {
 	o := with(t, func(r *route.Options) {

@@ -122,8 +122,8 @@ func (o *Options) late(at time.Time, age time.Duration, tries int, now time.Time
 func healthOf(outcomes []mail.Outcome) health {
 	said, served := false, false
 	for _, o := range outcomes {
-		said = said || o.Host != ""
-		served = served || !o.Status.Temporary() || o.Host != "" && o.Status.Code != 421
+		said = said || o.Host != "" || o.Apart
+		served = served || o.Apart || !o.Status.Temporary() || o.Host != "" && o.Status.Code != 421
 	}
 	switch {
 	case len(outcomes) == 0:

@@ -74,6 +74,9 @@ func Local(t *testing.T, start func(t *testing.T, b Behaviour) (Place, bool)) {
 				if o.Status.Class() != x.want || int(o.Status.Enhanced[0]) != o.Status.Code/100 {
 					t.Errorf("recipient %d: %v (%v), want %dxx", i, o.Status, o.Err, x.want)
 				}
+				if !o.Apart {
+					t.Errorf("recipient %d: %v is taken for a word about all", i, o.Status)
+				}
 				if x.want != mail.Success && o.Err == nil {
 					t.Errorf("recipient %d: %v without a reason", i, o.Status)
 				}

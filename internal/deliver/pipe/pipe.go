@@ -73,6 +73,7 @@ func (t *Transport) Deliver(ctx context.Context, item *mail.Item, body mail.Body
 	for i := range item.To {
 		began := time.Now()
 		outcomes[i] = t.one(ctx, item, item.To[i].Address, body)
+		outcomes[i].Apart = true // one user's program does not keep another's waiting
 		e := journal.Event{
 			Kind: journal.Attempt, Service: "pipe", Message: item.Envelope.ID, Host: item.Hop.Host, From: item.Envelope.From.String(),
 			To: []string{item.To[i].Address.String()}, Size: item.Size, Attempt: item.Attempts + 1, Took: time.Since(began),
