@@ -60,7 +60,7 @@ func (c *conn) benchCommand(b *testing.B, text string) {
 	b.Helper()
 	out := c.nc.(*sink)
 	out.in = bytes.NewReader([]byte(text))
-	cmd, err := c.next(time.Time{})
+	cmd, err := c.next(context.Background(), time.Time{})
 	if err != nil {
 		b.Fatal(err)
 	}

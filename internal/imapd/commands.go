@@ -94,6 +94,8 @@ func anyCommand(name string) command {
 		return command{loggedIn, true, (*conn).namespace}
 	case "STATUS":
 		return command{loggedIn, true, (*conn).status}
+	case "NOTIFY":
+		return command{loggedIn, true, (*conn).notify}
 	case "APPEND":
 		return command{loggedIn, true, (*conn).append}
 	case "ESEARCH":
@@ -178,3 +180,12 @@ func ownerCommand(name string) command {
 
 // byUID says whether a command names messages by UID.
 func byUID(cmd *imap.Command) bool { return len(cmd.Name) > 4 && cmd.Name[:4] == "UID " }
+
+// changesMessages says that a command adds messages, or takes some away.
+func changesMessages(name string) bool {
+	switch name {
+	case "APPEND", "COPY", "UID COPY", "MOVE", "UID MOVE", "REPLACE", "UID REPLACE", "EXPUNGE", "UID EXPUNGE":
+		return true
+	}
+	return false
+}

@@ -40,6 +40,8 @@ type conn struct {
 	packed   *deflate.Conn  // nil unless COMPRESS was given
 	view     *view          // nil unless a mailbox is selected
 	modes                   // what the client has enabled
+	notice   *notice        // what NOTIFY asked for; nil if it was not given
+	changing bool           // the command at work adds or removes messages
 	bad      int            // commands that were no good, without a good one between
 	unread   *imap.Literal  // what the client has announced for this APPEND and we have not asked for
 	leaving  bool           // the session ends after this command
@@ -94,6 +96,7 @@ func (c *conn) end(ctx context.Context) {
 		refuse(c.nc, "\r\n* BYE [SERVERBUG] internal error\r\n")
 		c.view = nil // what panicked is not asked again
 	}
+	c.stopNotice()
 	c.closeView(ctx)
 	c.out.rest()
 	c.nc.Close()
@@ -142,7 +145,7 @@ func (c *conn) session(ctx context.Context) {
 		if c.account != nil {
 			patience = time.Now().Add(c.server.o.IdleTimeout)
 		}
-		cmd, err := c.next(patience)
+		cmd, err := c.next(ctx, patience)
 		if err != nil && !c.misread(cmd, err) {
 			return
 		}
@@ -163,12 +166,18 @@ func (c *conn) session(ctx context.Context) {
 	}
 }
 
-// next reads a command. While nothing comes the session holds no buffers.
-func (c *conn) next(patience time.Time) (imap.Command, error) {
+// next reads a command. While nothing comes the session holds no buffers, and the
+// client is told of what it has asked for with NOTIFY.
+func (c *conn) next(ctx context.Context, patience time.Time) (imap.Command, error) {
 	if c.in.buffered() == 0 {
 		c.restText()
 		if err := c.out.rest(); err != nil {
 			return imap.Command{}, err
+		}
+		if c.isListening() {
+			if err := c.listen(ctx, patience, false); err != nil {
+				return imap.Command{}, err
+			}
 		}
 	}
 	if err := c.in.await(patience); err != nil {
@@ -198,7 +207,10 @@ func (c *conn) restText() {
 
 // misread answers when no command could be read, and says whether to go on.
 func (c *conn) misread(cmd imap.Command, err error) bool {
+	var r *refusal
 	switch {
+	case errors.As(err, &r): // while nothing was said
+		c.bye(r.line())
 	case errors.Is(err, imap.ErrTooBig):
 		c.bad++
 		c.out.text(cmd.Tag, " BAD [TOOBIG] the command or a literal in it is too long")
@@ -263,9 +275,11 @@ func (c *conn) handle(ctx context.Context, cmd imap.Command) {
 		}
 	}
 	if err == nil || !isFatal(err) {
+		c.changing = changesMessages(cmd.Name)
 		if e := c.sync(ctx, spec.expunges); e != nil {
 			err = e
 		}
+		c.changing = false
 	}
 	c.answer(cmd, r, err)
 }

@@ -15,18 +15,9 @@ func (c *conn) idle(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, bad(err)
 	}
 	c.out.text("+ idling")
-	var changes <-chan struct{}
-	if c.view != nil {
-		var stop func()
-		changes, stop = c.view.mb.Watch()
-		defer stop()
-		if err := c.update(ctx); err != nil { // what came before the watch
-			return reply{}, err
-		}
-	}
 	c.restText()
 	until := time.Now().Add(c.server.o.IdleTimeout)
-	if err := c.idleUntil(ctx, changes, until); err != nil {
+	if err := c.listen(ctx, until, true); err != nil {
 		return reply{}, err
 	}
 	c.in.deadline(until)
@@ -40,13 +31,30 @@ func (c *conn) idle(ctx context.Context, cmd *imap.Command) (reply, error) {
 	return reply{}, nil
 }
 
-// idleUntil tells of changes until the client says something.
-func (c *conn) idleUntil(ctx context.Context, changes <-chan struct{}, until time.Time) error {
+// listen tells of changes until the client says something: in IDLE, or between
+// commands where NOTIFY has asked for it.
+func (c *conn) listen(ctx context.Context, until time.Time, idle bool) error {
+	var selected, elsewhere <-chan struct{}
+	var signs <-chan time.Time
+	if c.view != nil && c.selectedEvents() != 0 {
+		var stop func()
+		selected, stop = c.view.mb.Watch()
+		defer stop()
+		if err := c.update(ctx, idle); err != nil { // what came before the watch
+			return err
+		}
+	}
+	if c.notice != nil {
+		elsewhere = c.notice.changes
+	}
+	if idle {
+		notice := time.NewTicker(c.server.o.NoticeEvery)
+		defer notice.Stop()
+		signs = notice.C
+	}
 	var heard error
 	said, stop := c.in.ahead(func() { heard = c.in.await(until) })
 	defer stop()
-	notice := time.NewTicker(c.server.o.NoticeEvery)
-	defer notice.Stop()
 	for {
 		if err := c.out.rest(); err != nil {
 			return err
@@ -57,18 +65,20 @@ func (c *conn) idleUntil(ctx context.Context, changes <-chan struct{}, until tim
 		select {
 		case <-said:
 			return heard
-		case <-changes:
-			if err := c.update(ctx); err != nil {
+		case <-selected:
+			if err := c.update(ctx, idle); err != nil {
 				return err
 			}
-		case <-notice.C:
+		case <-elsewhere:
+			c.tellElsewhere()
+		case <-signs:
 			c.out.text("* OK still here")
 		}
 	}
 }
 
-// update tells what is new in the midst of a command.
-func (c *conn) update(ctx context.Context) error {
+// update tells what is new in the selected mailbox, in IDLE or between commands.
+func (c *conn) update(ctx context.Context, idle bool) error {
 	c.view.own = nil
-	return c.sync(ctx, true)
+	return c.sync(ctx, idle || !c.notice.selected.Delayed)
 }

@@ -67,7 +67,8 @@ func TestJudge(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d := &peers.Dovecot{Dir: dir, Address: "127.0.74.1", Password: "secret", Format: "sdbox", Settings: judgeSettings}
+	address := fmt.Sprintf("127.74.%d.%d", os.Getpid()>>8&0xff, 1+os.Getpid()%250) // beside those of other runs
+	d := &peers.Dovecot{Dir: dir, Address: address, Password: "secret", Format: "sdbox", Settings: judgeSettings}
 	if err := d.Start(t.Context()); errors.Is(err, peers.ErrMissing) {
 		t.Skip(err)
 	} else if err != nil {

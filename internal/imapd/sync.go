@@ -21,7 +21,8 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 	if err := v.reload(ctx); err != nil {
 		return err
 	}
-	if v.now == v.told && v.now == v.seq {
+	wanted := c.selectedEvents()
+	if v.now == v.told && v.now == v.seq || wanted == 0 && !c.changing {
 		return nil
 	}
 	c.tellKeywords()
@@ -31,6 +32,7 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 		flagged = store.Diff(v.told, v.now).Flagged
 	}
 	known := v.seq.UIDNext() // messages from here on are new to the client
+	had := v.seq.Len() - len(changes.Expunged)
 	moves := expunges || len(changes.Expunged) == 0
 	if err := c.updateContexts(ctx, changes, flagged, moves); err != nil {
 		return err
@@ -40,6 +42,12 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 		if err := c.tellAdded(ctx); err != nil {
 			return err
 		}
+		if err := c.tellNew(ctx, had); err != nil {
+			return err
+		}
+	}
+	if wanted&imap.FlagChange == 0 {
+		return c.out.err // they are still to be told when the client wants to hear of them
 	}
 	for _, e := range flagged {
 		if e.UID < known && !v.isOwn(e) {
@@ -48,6 +56,17 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 	}
 	v.told = v.now
 	return c.out.err
+}
+
+// tellNew sends what the client wants to know of messages that others have added,
+// RFC 5465 section 5.2: those from an index on.
+func (c *conn) tellNew(ctx context.Context, from int) error {
+	if c.notice == nil || len(c.notice.selected.New) == 0 || c.changing || from >= c.view.seq.Len() {
+		return nil
+	}
+	f := newFetcher(c, c.notice.selected.New, imap.FetchModifiers{}, true)
+	defer f.close()
+	return f.run(ctx, []span{{from, c.view.seq.Len()}})
 }
 
 // tellNumbers sends EXPUNGE or VANISHED, and EXISTS.

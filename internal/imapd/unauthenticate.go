@@ -17,6 +17,7 @@ func (c *conn) unauthenticate(ctx context.Context, cmd *imap.Command) (reply, er
 	if !c.server.enter(l, c.server.o.PerIP) {
 		return reply{}, no("LIMIT", "too many connections from your address that have not logged in")
 	}
+	c.stopNotice()
 	c.closeView(ctx)
 	c.server.leave(c.login)
 	c.login, c.account = l, nil
