@@ -3,12 +3,17 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"plic/internal/arc"
+	"plic/internal/dkim"
+	"plic/internal/dmarc"
 	"plic/internal/dns"
+	"plic/internal/message"
 	"plic/internal/spf"
 )
 
@@ -18,12 +23,71 @@ func (a *app) checkCommand() *cobra.Command {
 		Use: "check", Short: "Ask what the checks of a sender say",
 		Long: `Ask what the checks of a sender say, and why. The result comes first, as
 header fields spell it, and the reason after it.`,
-		Example: "  plic check spf 192.0.2.3 mx.example.org ann@example.org",
-	}, a.checkSPFCommand())
+		Example: "  plic check spf 192.0.2.3 mx.example.org ann@example.org\n  plic check dkim < message.eml",
+	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC())
 }
 
-func (a *app) checkSPFCommand() *cobra.Command {
-	var server, host string
+// asking is what the checks have in common: whom to ask, and how to tell.
+type asking struct {
+	*app
+	server string
+}
+
+func (a *app) asking(c *cobra.Command) *asking {
+	k := &asking{app: a}
+	c.Flags().StringVar(&k.server, "resolver", "", "ask the DNS server at `host:port` instead of the system's")
+	a.jsonFlag(c)
+	return k
+}
+
+// resolver asks the server that was named, or those of the system.
+func (k *asking) resolver() (dns.Resolver, error) {
+	if k.server != "" {
+		return dns.New(dns.Options{Servers: []string{k.server}}), nil
+	}
+	system, err := dns.ReadSystem("/etc/resolv.conf")
+	if err != nil {
+		return nil, err
+	}
+	return dns.New(dns.Options{Servers: system.Servers, TrustAD: system.TrustAD}), nil
+}
+
+// tell prints a result and its reason, or all that is known of it as JSON.
+func (k *asking) tell(result, reason string, all map[string]any) error {
+	if k.json {
+		all["result"], all["reason"] = result, reason
+		return json.NewEncoder(k.out).Encode(all)
+	}
+	_, err := fmt.Fprintf(k.out, "%s %s\n", result, clean(reason))
+	return err
+}
+
+// letter reads the message on standard input; it may have bare line feeds.
+func (a *app) letter() ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(a.in, maxLetter+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the message: %w", err)
+	}
+	if len(text) > maxLetter {
+		return nil, fmt.Errorf("the message is longer than %d MiB", maxLetter>>20)
+	}
+	return []byte(strings.ReplaceAll(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n", "\r\n")), nil
+}
+
+// maxLetter bounds a message on standard input.
+const maxLetter = 256 << 20
+
+func (a *app) signedLetter() (*dkim.Message, []byte, error) {
+	text, err := a.letter()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := dkim.Read(strings.NewReader(string(text)), int64(len(text)))
+	return m, text, err
+}
+
+func (a *app) checkSPF() *cobra.Command {
+	var host string
 	c := &cobra.Command{
 		Use: "spf IP HELO MAIL-FROM", Short: "May this client send in the name of this domain?",
 		Long: `Say what SPF (RFC 7208) says of a client with an address and a name that sends
@@ -31,50 +95,156 @@ from a reverse-path. "" or <> is the null reverse-path: then the name in HELO is
 checked.`,
 		Example: "  plic check spf 192.0.2.3 mx.example.org ann@example.org",
 		Args:    arguments(3, 3, "an address, a name or a reverse-path"),
-		RunE: func(c *cobra.Command, args []string) error {
-			ip, err := netip.ParseAddr(args[0])
-			if err != nil {
-				return usagef("%q is no IP address", args[0])
+	}
+	k := a.asking(c)
+	c.Flags().StringVar(&host, "host", "", "our `name`, for the explanation of a domain")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		q, err := spfQuestion(args[0], args[1], args[2])
+		if err != nil {
+			return err
+		}
+		resolver, err := k.resolver()
+		if err != nil {
+			return err
+		}
+		v := (&spf.Checker{Resolver: resolver, Host: host, Now: a.now}).Check(c.Context(), q)
+		reason := v.Reason
+		if v.Explanation != "" && !a.json {
+			reason += "; the domain says: " + v.Explanation
+		}
+		return k.tell(v.Result.String(), reason, map[string]any{
+			"identity": v.Identity, "domain": v.Domain, "term": v.Term, "explanation": v.Explanation, "lookups": v.Lookups,
+		})
+	}
+	return c
+}
+
+func spfQuestion(ip, helo, from string) (spf.Question, error) {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return spf.Question{}, usagef("%q is no IP address", ip)
+	}
+	return spf.Question{IP: addr, Helo: helo, From: strings.TrimSuffix(strings.TrimPrefix(from, "<"), ">")}, nil
+}
+
+func (a *app) checkDKIM() *cobra.Command {
+	c := &cobra.Command{
+		Use: "dkim", Short: "Do the signatures of this message hold?",
+		Long: `Check each DKIM signature (RFC 6376) of the message on standard input, a line
+for each; none if there is no signature.`,
+		Example: "  plic check dkim < message.eml",
+		Args:    arguments(0, 0, ""),
+	}
+	k := a.asking(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		m, _, err := a.signedLetter()
+		if err != nil {
+			return err
+		}
+		resolver, err := k.resolver()
+		if err != nil {
+			return err
+		}
+		results, err := (&dkim.Verifier{Resolver: resolver, Now: a.now}).Verify(c.Context(), m)
+		if err == nil && len(results) == 0 {
+			return k.tell("none", "the message has no signature", map[string]any{})
+		}
+		for _, r := range results {
+			reason := r.Reason
+			if r.Status != dkim.Pass && !a.json {
+				reason = fmt.Sprintf("signature of %s with the key %s: %s", r.Domain, r.Selector, reason)
 			}
-			resolver, err := resolverAt(server)
+			if err == nil {
+				err = k.tell(string(r.Status), reason, map[string]any{"domain": r.Domain, "selector": r.Selector,
+					"identity": r.Identity, "algorithm": r.Algorithm, "bits": r.Bits, "testing": r.Testing})
+			}
+		}
+		return err
+	}
+	return c
+}
+
+func (a *app) checkARC() *cobra.Command {
+	c := &cobra.Command{
+		Use: "arc", Short: "Does the chain of seals of this message hold?",
+		Long:    `Check the ARC chain (RFC 8617) of the message on standard input.`,
+		Example: "  plic check arc < message.eml",
+		Args:    arguments(0, 0, ""),
+	}
+	k := a.asking(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		m, _, err := a.signedLetter()
+		if err != nil {
+			return err
+		}
+		resolver, err := k.resolver()
+		if err != nil {
+			return err
+		}
+		chain, err := (&arc.Verifier{Resolver: resolver, Now: a.now}).Verify(c.Context(), m)
+		if err != nil {
+			return err
+		}
+		sealers := make([]string, len(chain.Sets))
+		for i, s := range chain.Sets {
+			sealers[i] = s.Domain
+		}
+		return k.tell(string(chain.Status), chain.Reason, map[string]any{
+			"sealers": sealers, "unchanged_since": chain.Intact, "temporary": chain.Temporary,
+		})
+	}
+	return c
+}
+
+func (a *app) checkDMARC() *cobra.Command {
+	var ip, helo, from string
+	c := &cobra.Command{
+		Use: "dmarc", Short: "Did the author of this message send it?",
+		Long: `Say what DMARC (RFC 9989) says of the message on standard input. Its signatures
+are checked; with --ip the client that brought it is, too.`,
+		Example: "  plic check dmarc --ip 192.0.2.3 --helo mx.example.org --from ann@example.org < message.eml",
+		Args:    arguments(0, 0, ""),
+	}
+	k := a.asking(c)
+	c.Flags().StringVar(&ip, "ip", "", "the `address` of the client")
+	c.Flags().StringVar(&helo, "helo", "", "the `name` that it gave")
+	c.Flags().StringVar(&from, "from", "", "the reverse-`path`")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		m, text, err := a.signedLetter()
+		if err != nil {
+			return err
+		}
+		resolver, err := k.resolver()
+		if err != nil {
+			return err
+		}
+		var senders []dmarc.Sender
+		if ip != "" {
+			q, err := spfQuestion(ip, helo, from)
 			if err != nil {
 				return err
 			}
-			checker := &spf.Checker{Resolver: resolver, Host: host, Now: a.now}
-			v := checker.Check(c.Context(), spf.Question{
-				IP: ip, Helo: args[1], From: strings.TrimSuffix(strings.TrimPrefix(args[2], "<"), ">"),
-			})
-			return a.tellSPF(v)
-		},
+			v := (&spf.Checker{Resolver: resolver, Now: a.now}).Check(c.Context(), q)
+			senders = append(senders, dmarc.Sender{Method: "spf", Domain: v.Domain, Pass: v.Result == spf.Pass})
+		}
+		results, err := (&dkim.Verifier{Resolver: resolver, Now: a.now}).Verify(c.Context(), m)
+		if err != nil {
+			return err
+		}
+		for _, r := range results {
+			senders = append(senders, dmarc.Sender{Method: "dkim", Domain: r.Domain, Pass: r.Status == dkim.Pass, Detail: r.Selector})
+		}
+		parsed, err := message.Parse(strings.NewReader(string(text)), message.Limits{})
+		if err != nil {
+			return err
+		}
+		author, err := dmarc.Author(parsed.Root.Header)
+		if err != nil {
+			return k.tell(string(dmarc.PermError), err.Error(), map[string]any{})
+		}
+		v := (&dmarc.Checker{Resolver: resolver}).Check(c.Context(), author, senders)
+		return k.tell(string(v.Result), v.Reason, map[string]any{"author": v.Author, "organization": v.Organization,
+			"policy": v.Policy, "policy_domain": v.PolicyDomain, "disposition": v.Disposition})
 	}
-	c.Flags().StringVar(&server, "resolver", "", "ask the DNS server at `host:port` instead of the system's")
-	c.Flags().StringVar(&host, "host", "", "our `name`, for the explanation of a domain")
-	return a.jsonFlag(c)
-}
-
-func (a *app) tellSPF(v spf.Verdict) error {
-	if a.json {
-		return json.NewEncoder(a.out).Encode(map[string]any{
-			"result": v.Result.String(), "reason": v.Reason, "identity": v.Identity, "domain": v.Domain,
-			"term": v.Term, "explanation": v.Explanation, "lookups": v.Lookups,
-		})
-	}
-	text := v.Reason
-	if v.Explanation != "" {
-		text += "; the domain says: " + v.Explanation
-	}
-	_, err := fmt.Fprintf(a.out, "%v %s\n", v.Result, clean(text))
-	return err
-}
-
-// resolverAt is a resolver that asks one server, or those of the system.
-func resolverAt(server string) (dns.Resolver, error) {
-	if server != "" {
-		return dns.New(dns.Options{Servers: []string{server}}), nil
-	}
-	system, err := dns.ReadSystem("/etc/resolv.conf")
-	if err != nil {
-		return nil, err
-	}
-	return dns.New(dns.Options{Servers: system.Servers, TrustAD: system.TrustAD}), nil
+	return c
 }

@@ -1,9 +1,16 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"plic/internal/dkim"
 	"plic/internal/dns/dnstest"
 )
 
@@ -28,5 +35,64 @@ func TestCheckSPF(t *testing.T) {
 		if got.code != x.code || !strings.Contains(got.out+got.err, x.want) {
 			t.Errorf("%s: exit %d\n%s%s", x.args, got.code, got.out, got.err)
 		}
+	}
+}
+
+// TestSignAndCheck signs a letter as an author and two forwarders would, and
+// asks for each result on the way.
+func TestSignAndCheck(t *testing.T) {
+	dir := t.TempDir()
+	zone := dnstest.New(t, `_dmarc.example.org 60 IN TXT "v=DMARC1; p=reject"`)
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "k.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	record, err := dkim.Record(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, domain := range []string{"example.org", "list.example", "other.example"} {
+		if err := zone.Add(`s._domainkey.` + domain + ` 60 IN TXT "` + record + `"`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(letter string, args ...string) string {
+		t.Helper()
+		got := plic(t, dir, letter, args...)
+		if got.code != exitOK {
+			t.Fatalf("%q: exit %d\n%s%s", args, got.code, got.out, got.err)
+		}
+		return got.out
+	}
+	check := func(letter, kind, want string) {
+		t.Helper()
+		if got := run(letter, "check", kind, "--resolver", zone.Addr()); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %swant %s", kind, got, want)
+		}
+	}
+	letter := "From: ann@example.org\nTo: bob@example.com\nSubject: hello\n\nWords.\n"
+	check(letter, "dkim", "none ")
+	check(letter, "arc", "none ")
+	check(letter, "dmarc", "fail nobody vouches for example.org")
+	letter = run(letter, "sign", "dkim", "--domain", "example.org", "--selector", "s", "--key", "k.pem") + letter
+	check(letter, "dkim", "pass signed by example.org with the key s, ed25519-sha256")
+	check(letter, "dmarc", "pass DKIM of example.org vouches for example.org")
+	for _, domain := range []string{"list.example", "other.example"} {
+		letter = run(letter, "sign", "arc", "--domain", domain, "--selector", "s", "--key", "k.pem", "--resolver", zone.Addr()) + letter
+	}
+	check(letter, "arc", "pass all 2 seals hold, the last is of other.example")
+	check(strings.Replace(letter, "Words", "Swords", 1), "arc", "fail signature 2 of other.example: the body was changed")
+	check(strings.Replace(letter, "Words", "Swords", 1), "dkim", "fail signature of example.org with the key s: the body was changed")
+	check("From: a@example.org\nFrom: b@example.org\n\n", "dmarc", "permerror ")
+	got := plic(t, dir, letter, "sign", "dkim", "--domain", "example.org")
+	if got.code != exitUsage {
+		t.Errorf("without a key: %+v", got)
 	}
 }
