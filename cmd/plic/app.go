@@ -92,7 +92,11 @@ directory itself when none runs. They find it by --dir, by the data_dir of
 	root.AddCommand(
 		a.quickstartCommand(), a.serveCommand(), a.configCommand(),
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(),
-		a.queueCommand(), a.holdCommand(), a.suppressionCommand(), a.routeCommand(), a.journalCommand(), a.indexCommand(), a.tlsCommand(), a.tlsrptCommand(), a.checkCommand(), a.versionCommand(),
+		a.queueCommand(), a.holdCommand(), a.suppressionCommand(), a.routeCommand(), a.journalCommand(), a.indexCommand(),
+		a.tlsCommand(), a.tlsrptCommand(),
+		a.checkCommand(), a.signCommand(),
+		a.sieveCommand(),
+		a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	root.InitDefaultCompletionCmd()

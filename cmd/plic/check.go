@@ -62,8 +62,8 @@ func (k *asking) tell(result, reason string, all map[string]any) error {
 	return err
 }
 
-// letter reads the message on standard input; it may have bare line feeds.
-func (a *app) letter() ([]byte, error) {
+// readLetter reads the message on standard input; it may have bare line feeds.
+func (a *app) readLetter() ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(a.in, maxLetter+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the message: %w", err)
@@ -78,7 +78,7 @@ func (a *app) letter() ([]byte, error) {
 const maxLetter = 256 << 20
 
 func (a *app) signedLetter() (*dkim.Message, []byte, error) {
-	text, err := a.letter()
+	text, err := a.readLetter()
 	if err != nil {
 		return nil, nil, err
 	}

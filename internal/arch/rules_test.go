@@ -65,6 +65,9 @@ func rules() map[string]rule {
 		"tlspolicy":        {ground, "dane dns mail mtasts tlsrpt"},
 		"serve":            {ground, ""},
 		"spf":              {ground, "dns"},
+		"dkim":             {ground, "dns message"},
+		"arc":              {ground, "dkim dns"},
+		"dmarc":            {ground, "dns mail message"},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
@@ -73,6 +76,7 @@ func rules() map[string]rule {
 		"store":                 {store, "casemap imap mail message store/engine vfs"},
 		"scripts":               {store, "sieve store store/engine"},
 
+		"deliver/local":  {out, "mail message scripts sieve store"},
 		"deliver/pipe":   {out, "journal mail vfs"},
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
 
@@ -80,7 +84,7 @@ func rules() map[string]rule {
 		"route":   {custody, "directory mail srs table vfs"},
 		"bounce":  {custody, "dsn mail message"},
 		"embargo": {custody, "mail queue store store/engine"},
-		"post":    {custody, "directory journal mail message queue route store store/engine table"},
+		"post":    {custody, "deliver/local directory journal mail message queue route store store/engine table"},
 
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
@@ -92,8 +96,8 @@ func rules() map[string]rule {
 		"autoconf": {read, "mail"},
 
 		"control": {assembly, "embargo journal mail queue"},
-		"server": {assembly, "acme auth autoconf bounce config control dane deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
-			"mail maildrop managesieved message mtasts pki pop3d post queue route sasl scripts serve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
+		"server": {assembly, "acme auth autoconf bounce config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
+			"mail maildrop managesieved message mtasts pki pop3d post queue route sasl scripts serve sieve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Quota      Quota
 	IMAP       IMAP
 	POP3       POP3
+	Sieve      Sieve
 	Journal    Journal
 	Log        Log
 }
@@ -51,6 +52,13 @@ type Listen struct {
 	HTTP        []string
 	HTTPS       []string
 	ACMEHTTP    []string
+}
+
+// Sieve is how scripts filter mail.
+type Sieve struct {
+	Before  []string // files with scripts of the site
+	After   []string
+	Include string // the directory of scripts that others may include
 }
 
 // TLS is the site's certificate.

@@ -246,6 +246,11 @@ func (c *Config) reading() []Section {
 			{"connections", "Connections to POP3; further ones get -ERR.", live, number{&c.POP3.Connections, 1, 1000000}},
 			{"connections_per_host", "Connections from one address.", live, number{&c.POP3.ConnectionsPerHost, 1, 10000}},
 		}},
+		{"sieve", "Scripts that filter mail on its way into mailboxes (RFC 5228). Those of users come by ManageSieve.", []Setting{
+			{"before", "Files with scripts that run before a user's, in this order. One that does not keep the message ends it.", restart, list[string]{&c.Sieve.Before, "paths", "/etc/plic/site.sieve", one, plain}},
+			{"after", "Files with scripts that run after a user's, if that keeps the message.", restart, list[string]{&c.Sieve.After, "paths", "/etc/plic/site.sieve", one, plain}},
+			{"include", "Directory of scripts, `NAME.sieve`, that others may include with `:global`.", restart, free{&c.Sieve.Include, "path", nil}},
+		}},
 		{"journal", "The record of what happened to each message, which `plic journal` reads.", []Setting{
 			{"keep", "How long it is kept.", restart, duration{&c.Journal.Keep, time.Hour, 3650 * day}},
 		}},

@@ -30,8 +30,9 @@ const (
 	Expire     = "expire"
 	Relayed    = "relayed" // Host has taken it
 	Hold       = "hold"
-	Discard    = "discard" // thrown away, as a table wants it
-	Rule       = "rule"    // a header rule had something to say
+	Redirect   = "redirect" // sent on by the filter of an account
+	Discard    = "discard"  // thrown away, as a table wants it
+	Rule       = "rule"     // a header rule had something to say
 	Reroute    = "reroute"
 	Remove     = "remove"
 	Read       = "read" // a mail reader's session

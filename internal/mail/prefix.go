@@ -1,6 +1,9 @@
 package mail
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // WithPrefix is a body with header lines before it. Closing it closes the body.
 func WithPrefix(prefix []byte, body Body) Body {
@@ -31,3 +34,11 @@ func (p *prefixed) ReadAt(b []byte, off int64) (int, error) {
 
 // Reader reads a body from its start, once.
 func Reader(b Body) io.Reader { return io.NewSectionReader(b, 0, b.Size()) }
+
+// Bytes is a body in memory.
+func Bytes(text []byte) Body { return inMemory{bytes.NewReader(text)} }
+
+type inMemory struct{ *bytes.Reader }
+
+// Close does nothing.
+func (inMemory) Close() error { return nil }

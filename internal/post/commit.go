@@ -66,6 +66,8 @@ type job struct {
 	// item is what the message was in the queue, if it has been there; what is
 	// left of it changes in the same commit.
 	item *mail.Item
+	// drafts are messages of our own that are committed with it.
+	drafts []*store.Draft
 }
 
 // each says that every recipient has an answer of its own.
@@ -91,6 +93,9 @@ func (p *Office) post(ctx context.Context, j *job) ([]mail.Outcome, error) {
 		if err := p.copies(ctx, j.env, msg, plan); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.filter(ctx, j, msg, plan); err != nil {
+		return nil, err
 	}
 	if err := p.carryOut(ctx, j, plan); err != nil {
 		return nil, err
@@ -133,13 +138,16 @@ func (p *Office) author(ctx context.Context, env *mail.Envelope, msg *message.Me
 // carryOut does what was planned in one commit, then tells the queue.
 func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 	tx := p.o.Store.Begin()
-	if err := p.deliver(ctx, tx, j, pl.local); err != nil {
+	defer j.discard()
+	sent, err := p.deliver(ctx, tx, j, pl.local)
+	if err != nil {
 		return err
 	}
 	items := p.items(j, pl.remote)
 	for _, item := range items {
 		tx.PutItem(item)
 	}
+	items = append(items, sent...)
 	if j.item != nil {
 		if rest := pl.rest(j.item); len(rest.To) > 0 {
 			tx.PutItem(rest)
@@ -176,20 +184,37 @@ func (p *Office) report(ctx context.Context, j *job, pl *plan) error {
 	return p.Settle(ctx, queue.Settlement{Reports: []queue.Report{r}})
 }
 
-// deliver adds the local deliveries to the transaction.
-func (p *Office) deliver(ctx context.Context, tx *store.Tx, j *job, local []delivery) error {
-	for _, d := range local {
+// discard frees what was written for a commit; nothing, once committed.
+func (j *job) discard() {
+	for _, d := range j.drafts {
+		d.Discard()
+	}
+}
+
+// deliver adds the local deliveries to the transaction, and gives the items of
+// what they send.
+func (p *Office) deliver(ctx context.Context, tx *store.Tx, j *job, local []delivery) (sent []mail.Item, err error) {
+	for i := range local {
+		d := &local[i]
+		if d.todo != nil {
+			items, err := p.carry(ctx, tx, j, d)
+			if err != nil {
+				return nil, err
+			}
+			sent = append(sent, items...)
+			continue
+		}
 		account, err := p.o.Store.Account(ctx, d.account)
 		if err != nil {
-			return storage("open account "+d.account, err)
+			return nil, storage("open account "+d.account, err)
 		}
 		mailbox, err := account.Mailbox(inbox)
 		if err != nil {
-			return storage("open INBOX of "+d.account, err)
+			return nil, storage("open INBOX of "+d.account, err)
 		}
 		tx.Deliver(mailbox, store.Incoming{Draft: j.draft, Prefix: localPrefix(d.from, d.to, j.trace)})
 	}
-	return nil
+	return sent, nil
 }
 
 // localPrefix is what final delivery puts before a message: Return-Path, RFC
@@ -208,6 +233,10 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 		item.Hold, item.Envelope.From = d.hold, d.from
 		if d.hold {
 			item.Why = "a transport holds it"
+		}
+		if !d.via.IsNull() { // so that a circle of filters ends, RFC 9228
+			item.Prefix = append([]byte("Delivered-To: "+d.via.String()+"\r\n"), j.trace...)
+			item.Size += int64(len(item.Prefix) - len(j.trace))
 		}
 		if d.list { // whose business the sender's wishes are not, RFC 3461 section 5.2.7.1
 			item.Envelope.Ret, item.Envelope.EnvelopeID = "", ""
@@ -246,11 +275,8 @@ func (p *Office) item(j *job, hop mail.Hop, to []mail.ItemRcpt) mail.Item {
 
 // tell writes what was committed into the journal and starts the queue on it.
 func (p *Office) tell(j *job, pl *plan, placed []store.Placed, items []mail.Item) {
-	for i, d := range pl.local {
-		e := j.event("deliver")
-		e.From, e.To, e.Account = d.from.String(), []string{d.to.String()}, d.account
-		e.Mailbox, e.UID, e.Status = placed[i].Mailbox, uint32(placed[i].UID), "250 2.1.5 delivered"
-		p.record(e)
+	for i := range pl.local {
+		placed = p.tellLocal(j, &pl.local[i], placed)
 	}
 	for _, to := range pl.discarded {
 		e := j.event(journal.Discard)

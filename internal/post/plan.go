@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"plic/internal/deliver/local"
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/message"
@@ -18,6 +19,7 @@ type plan struct {
 	remote    []departure
 	discarded []mail.Address
 	released  bool        // nothing is held any more
+	filtered  bool        // accounts have filters, which may send mail on in a circle
 	fates     []mail.Fate // that the sender may want to know at once
 }
 
@@ -26,6 +28,9 @@ type delivery struct {
 	account string
 	to      mail.Address
 	from    mail.Address // the sender that it has there
+	rcpt    int          // the recipient of the envelope that it is for; -1 for none
+	again   bool         // the message was here before: nothing but the inbox
+	todo    *local.Plan  // of the account's filter; nil is the inbox
 }
 
 // departure is a message's way to one hop.
@@ -40,6 +45,7 @@ type way struct {
 	from mail.Address
 	list bool
 	hold bool
+	via  mail.Address // the account whose filter sends it on
 }
 
 func (pl *plan) any() bool { return len(pl.local)+len(pl.remote)+len(pl.discarded) > 0 }
@@ -64,7 +70,7 @@ func (pl *plan) refusal() error {
 // plan routes every recipient. Two ways into the same account, or two to the
 // same address elsewhere, become one.
 func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Message, released bool) *plan {
-	pl := &plan{released: released}
+	pl := &plan{released: released, filtered: p.o.Filter != nil}
 	seen := map[string]bool{}
 	passed := deliveredTo(msg)
 	for _, to := range env.To {
@@ -102,7 +108,8 @@ func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Mess
 func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed map[string]bool) error {
 	added := false
 	for _, d := range found {
-		if (d.Account != "" || d.Hop.Kind == mail.HopPipe) && passed[d.Address.Key()] {
+		again := passed[d.Address.Key()]
+		if again && (d.Account == "" || !pl.filtered) && (d.Account != "" || d.Hop.Kind == mail.HopPipe) {
 			continue // this message was here before
 		}
 		added = true
@@ -123,7 +130,7 @@ func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed m
 			pl.discarded = append(pl.discarded, d.Address)
 			continue
 		case d.Account != "" && !d.Hold:
-			pl.local = append(pl.local, delivery{d.Account, d.Address, d.From})
+			pl.local = append(pl.local, delivery{account: d.Account, to: d.Address, from: d.From, rcpt: len(pl.outcomes), again: again})
 			if !d.List && to.Notify.Wants(mail.NotifySuccess) {
 				pl.fates = append(pl.fates, success(to, "delivered to the mailbox"))
 			}
@@ -131,7 +138,7 @@ func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed m
 		case d.Account != "":
 			d.Hop = mail.Hop{Kind: mail.HopPost, Host: heldAccount}
 		}
-		pl.depart(way{d.Hop, d.From, d.List, d.Hold}, mail.ItemRcpt{Recipient: onward(to, d)})
+		pl.depart(way{hop: d.Hop, from: d.From, list: d.List, hold: d.Hold}, mail.ItemRcpt{Recipient: onward(to, d)})
 	}
 	if !added {
 		return &mail.Failure{Op: "deliver to " + to.Address.String(),
@@ -222,6 +229,7 @@ func (p *Office) copies(ctx context.Context, env *mail.Envelope, msg *message.Me
 	}
 	for _, d := range extra.local {
 		if !has(pl.local, d.account) {
+			d.rcpt = -1
 			pl.local = append(pl.local, d)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"plic/internal/deliver/local"
 	"plic/internal/directory"
 	"plic/internal/journal"
 	"plic/internal/mail"
@@ -44,6 +45,14 @@ type Options struct {
 	MaxDrop     int64   // octets of a message that a program of this host drops; 0 is no limit
 	MaxHops     int     // Received fields of such a message; 0 is no limit
 	Embargo     Embargo // nil lets all go
+	// Filter says what accounts do with their mail; nil is to put it into INBOX.
+	Filter Filter
+}
+
+// Filter plans what an account does with a message.
+type Filter interface {
+	// Plan gives nil for the inbox; an error is temporary.
+	Plan(ctx context.Context, l *local.Letter) (*local.Plan, error)
 }
 
 // Office takes messages into custody. It serves any number of sessions.

@@ -107,10 +107,11 @@ func (p *Office) mailReport(ctx context.Context, tx *store.Tx, draft *store.Draf
 		p.o.Journal.Record(e)
 	}
 	j := &job{draft: draft, env: env}
-	if err := p.deliver(ctx, tx, j, pl.local); err != nil {
+	sent, err := p.deliver(ctx, tx, j, pl.local)
+	if err != nil {
 		return nil, err
 	}
-	items := p.items(j, pl.remote)
+	items := append(sent, p.items(j, pl.remote)...)
 	for i := range items {
 		items[i].Report = true
 		tx.PutItem(items[i])

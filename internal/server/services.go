@@ -17,7 +17,6 @@ import (
 	"plic/internal/managesieved"
 	"plic/internal/pop3d"
 	"plic/internal/post"
-	"plic/internal/scripts"
 	"plic/internal/smtpd"
 )
 
@@ -71,7 +70,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, LoginDelay: c.POP3.LoginDelay, Grace: orNone(c.StopGrace),
 	})
 	all.sieve = managesieved.New(managesieved.Options{
-		Store: s.store, Scripts: scripts.New(scripts.Options{Store: s.store}), Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),
+		Store: s.store, Scripts: s.scripts, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(),
 		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Grace: orNone(c.StopGrace),
 	})
 	return all

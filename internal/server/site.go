@@ -24,6 +24,7 @@ import (
 	"plic/internal/mail"
 	"plic/internal/post"
 	"plic/internal/queue"
+	"plic/internal/scripts"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
 	"plic/internal/store/search"
@@ -45,6 +46,7 @@ type site struct {
 	policies  *tlspolicy.Policies
 	routing   *routing
 	embargo   *embargo.Book
+	scripts   *scripts.Keeper
 	office    *post.Office
 	transport *remote.Transport
 	queue     *queue.Queue
@@ -128,10 +130,14 @@ func (s *site) openRoutes(now func() time.Time) error {
 		Host: c.Hostname, Now: now, Log: s.log,
 		Open: func(ctx context.Context, item *mail.Item) (mail.Body, error) { return s.office.OpenBody(ctx, item) },
 	})
+	filter, err := s.newFilter(now)
+	if err != nil {
+		return err
+	}
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
 		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
-		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender,
+		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: filter,
 	})
 	s.transport = remote.New(remote.Options{
 		Resolver: s.resolver, Hostname: c.Hostname.String(), LocalAddrs: listening(c.Listen.SMTP),

@@ -1,8 +1,12 @@
 package sieve
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"plic/internal/mail"
@@ -74,6 +78,35 @@ type Memory struct {
 type Edit struct {
 	From, To int64
 	Text     []byte
+}
+
+// Apply gives a message as edits change it. One within another is passed over.
+func Apply(body io.ReaderAt, size int64, edits []Edit) ([]byte, error) {
+	edits = slices.Clone(edits)
+	slices.SortStableFunc(edits, func(a, b Edit) int { return cmp.Compare(a.From, b.From) })
+	var out []byte
+	at := int64(0)
+	keep := func(to int64) error {
+		n := len(out)
+		out = append(out, make([]byte, to-at)...)
+		if _, err := body.ReadAt(out[n:], at); err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read the message: %w", err)
+		}
+		return nil
+	}
+	for _, e := range edits {
+		if e.From < at {
+			continue
+		}
+		if err := keep(e.From); err != nil {
+			return nil, err
+		}
+		out, at = append(out, e.Text...), e.To
+	}
+	if err := keep(size); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // Action is a *FileInto, *Redirect, *Reject, *Vacation, *Notify or *Pipe.

@@ -316,20 +316,13 @@ func judgement(report string) string {
 }
 
 // apply gives the message as the edits change it.
-func apply(raw string, edits []Edit) string {
-	var b strings.Builder
-	at := int64(0)
-	slices.SortStableFunc(edits, func(a, b Edit) int { return int(a.From - b.From) })
-	for _, e := range edits {
-		if e.From < at {
-			continue // within what was replaced already
-		}
-		b.WriteString(raw[at:e.From])
-		b.Write(e.Text)
-		at = e.To
+func apply(t testing.TB, raw string, edits []Edit) string {
+	t.Helper()
+	out, err := Apply(strings.NewReader(raw), int64(len(raw)), edits)
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.WriteString(raw[at:])
-	return b.String()
+	return string(out)
 }
 
 func TestEdits(t *testing.T) {
@@ -359,7 +352,7 @@ func TestEdits(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", x.name, err)
 		}
-		got := apply(raw, r.Edits)
+		got := apply(t, raw, r.Edits)
 		for _, text := range x.has {
 			if !strings.Contains(got, text) {
 				t.Errorf("%s: %q is missing in\n%s", x.name, text, got)
@@ -446,7 +439,7 @@ func FuzzCompile(f *testing.F) {
 		if r == nil || err != nil && (!r.Keep || len(r.Actions) > 0) {
 			t.Errorf("%v, %+v", err, r)
 		}
-		apply(raw, r.Edits)
+		apply(t, raw, r.Edits)
 	})
 }
 

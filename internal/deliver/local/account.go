@@ -1,0 +1,89 @@
+package local
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"plic/internal/store"
+)
+
+// boxes answers the questions of scripts about the mailboxes of an account.
+type boxes struct {
+	ctx     context.Context // of the letter
+	account *store.Account
+}
+
+// Exists says that mail can be filed there.
+func (b boxes) Exists(name string) bool {
+	_, err := b.account.Mailbox(name)
+	return err == nil
+}
+
+// ByID finds nothing yet.
+func (b boxes) ByID(string) (string, bool) { return "", false }
+
+// Metadata finds nothing yet.
+func (b boxes) Metadata(string, string) (string, bool) { return "", false }
+
+// BySpecialUse finds the mailbox of a use, RFC 6154.
+func (b boxes) BySpecialUse(use string) (string, bool) {
+	for _, info := range b.account.Mailboxes() {
+		if use != "" && strings.EqualFold(info.SpecialUse, use) {
+			return info.Name, true
+		}
+	}
+	return "", false
+}
+
+// HasSpecialUse says what a mailbox is for.
+func (b boxes) HasSpecialUse(name, use string) bool {
+	info, err := b.account.Info(name)
+	return err == nil && strings.EqualFold(info.SpecialUse, use)
+}
+
+// seenPrefix is where an account remembers what scripts have seen: the value is
+// until when, in seconds since 1970.
+const seenPrefix = "sieve/seen/"
+
+func seenKey(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return seenPrefix + hex.EncodeToString(sum[:16])
+}
+
+// seen says that a key is remembered. Trouble with the store says no: an answer
+// too many is better than mail that waits.
+func (w *work) seen(key string) bool {
+	value, err := w.letter.Account.Notes().Get(w.ctx, seenKey(key))
+	return err == nil && w.agent.o.Now().Unix() < until(value)
+}
+
+func until(value []byte) int64 {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// remember puts a key into the plan, and now and then takes old ones out.
+func (w *work) remember(key string, d time.Duration) {
+	now := w.agent.o.Now()
+	note := Note{seenKey(key), strconv.AppendInt(nil, now.Add(d).Unix(), 10)}
+	w.plan.Notes = append(w.plan.Notes, note)
+	if !strings.HasPrefix(note.Key, seenPrefix+"00") { // one in 256
+		return
+	}
+	all, err := w.letter.Account.Notes().All(w.ctx, seenPrefix)
+	if err != nil {
+		return
+	}
+	for _, old := range all {
+		if until(old.Value) <= now.Unix() && old.Key != note.Key {
+			w.plan.Notes = append(w.plan.Notes, Note{old.Key, nil})
+		}
+	}
+}

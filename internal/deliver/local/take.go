@@ -1,0 +1,207 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"plic/internal/mail"
+	"plic/internal/message"
+	"plic/internal/sieve"
+	"plic/internal/store"
+)
+
+// take turns what a script has come to into the plan.
+func (w *work) take(r *sieve.Result) error {
+	for _, a := range r.Actions {
+		var err error
+		switch a := a.(type) {
+		case *sieve.FileInto:
+			err = w.file(a)
+		case *sieve.Redirect:
+			err = w.redirect(a)
+		case *sieve.Reject:
+			w.plan.Rejected, w.plan.Reason = true, strings.Join(strings.Fields(a.Reason), " ")
+		case *sieve.Vacation:
+			err = w.answer(a)
+		case *sieve.Notify:
+			err = w.notify(a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, m := range r.Remember {
+		w.remember(m.Key, m.For)
+	}
+	if len(r.Edits) == 0 {
+		return nil
+	}
+	text, err := sieve.Apply(w.letter.Whole, w.letter.Whole.Size(), r.Edits)
+	if err != nil {
+		return err
+	}
+	w.plan.Text = text
+	w.letter.Whole = mail.Bytes(text)
+	return w.read()
+}
+
+// keep puts the letter into the inbox.
+func (w *work) keep(flags []string) error {
+	box, err := w.letter.Account.Mailbox(store.Inbox)
+	if err != nil {
+		return fmt.Errorf("open INBOX of %s: %w", w.letter.Account.Name(), err)
+	}
+	w.add(File{box, flagsOf(flags)})
+	return nil
+}
+
+// add files the letter; once in a mailbox is enough.
+func (w *work) add(f File) {
+	for i := range w.plan.Files {
+		if w.plan.Files[i].Mailbox == f.Mailbox {
+			w.plan.Files[i].Flags = f.Flags
+			return
+		}
+	}
+	w.plan.Files = append(w.plan.Files, f)
+}
+
+// file finds the mailbox of a fileinto. One that is not there and is not to be
+// made leaves the letter in the inbox: nothing is lost by a typing error.
+func (w *work) file(a *sieve.FileInto) error {
+	box, err := w.mailbox(a)
+	if err != nil {
+		return err
+	}
+	if box == nil {
+		w.agent.o.Log.Warn("sieve: no such mailbox", "account", w.letter.Account.Name(), "mailbox", a.Mailbox, "line", a.At.Line)
+		return w.keep(a.Flags)
+	}
+	w.add(File{box, flagsOf(a.Flags)})
+	return nil
+}
+
+// mailbox finds where to file; nil if there is no such place.
+func (w *work) mailbox(a *sieve.FileInto) (*store.Mailbox, error) {
+	account, name := w.letter.Account, a.Mailbox
+	all := boxes{w.ctx, account}
+	if by, ok := all.ByID(a.MailboxID); ok && a.MailboxID != "" {
+		name = by
+	} else if by, ok := all.BySpecialUse(a.SpecialUse); ok && a.SpecialUse != "" {
+		name = by
+	}
+	box, err := account.Mailbox(name)
+	if err == nil {
+		return box, nil
+	}
+	if !a.Create || !errors.Is(err, store.ErrNoMailbox) && !errors.Is(err, store.ErrNoSelect) {
+		return nil, w.harmless(err)
+	}
+	if err = account.Create(w.ctx, name, ""); err == nil || errors.Is(err, store.ErrExists) {
+		err = account.Subscribe(w.ctx, name, true)
+	}
+	if err == nil {
+		box, err = account.Mailbox(name)
+	}
+	return box, w.harmless(err)
+}
+
+// harmless leaves out the errors that only say that there is no such mailbox.
+func (w *work) harmless(err error) error {
+	for _, no := range []error{store.ErrNoMailbox, store.ErrNoSelect, store.ErrBadName, store.ErrLimit} {
+		if errors.Is(err, no) {
+			return nil
+		}
+	}
+	return err
+}
+
+func (w *work) redirect(a *sieve.Redirect) error {
+	to, err := mail.ParseAddress(a.To)
+	if err != nil {
+		return w.keep(nil)
+	}
+	var notify mail.Notify
+	for word := range strings.SplitSeq(strings.ToUpper(a.Notify), ",") {
+		for _, n := range notifyWords() {
+			if n.word == strings.TrimSpace(word) {
+				notify |= n.notify
+			}
+		}
+	}
+	w.plan.Redirects = append(w.plan.Redirects, Redirect{to, notify})
+	return nil
+}
+
+type notifyWord struct {
+	word   string
+	notify mail.Notify
+}
+
+// notifyWords are the words of NOTIFY, RFC 3461 section 4.1.
+func notifyWords() []notifyWord {
+	return []notifyWord{{"NEVER", mail.NotifyNever}, {"SUCCESS", mail.NotifySuccess}, {"FAILURE", mail.NotifyFailure}, {"DELAY", mail.NotifyDelay}}
+}
+
+func notifyText(n mail.Notify) string {
+	var words []string
+	for _, w := range notifyWords() {
+		if n&w.notify != 0 {
+			words = append(words, w.word)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+// flagsOf reads flags by name.
+func flagsOf(names []string) store.Flags {
+	var f store.Flags
+	for _, n := range names {
+		switch strings.ToLower(n) {
+		case `\seen`:
+			f.System |= store.Seen
+		case `\answered`:
+			f.System |= store.Answered
+		case `\flagged`:
+			f.System |= store.Flagged
+		case `\deleted`:
+			f.System |= store.Deleted
+		case `\draft`:
+			f.System |= store.DraftFlag
+		default:
+			if !slices.Contains(f.Keywords, n) {
+				f.Keywords = append(f.Keywords, n)
+			}
+		}
+	}
+	return f
+}
+
+// failed keeps a letter whose script could not be run, and tells the owner once
+// of each fault, RFC 5228 section 2.10.6.
+func (w *work) failed(err error) error {
+	*w.plan = Plan{Err: err, Text: nil}
+	if err := w.keep(nil); err != nil {
+		return err
+	}
+	key := "fault\x00" + err.Error()
+	if w.seen(key) {
+		return nil
+	}
+	w.remember(key, faultTold)
+	box := w.plan.Files[0].Mailbox
+	w.plan.Papers = append(w.plan.Papers, Paper{File{Mailbox: box}, w.faultNotice(err)})
+	return nil
+}
+
+func (w *work) faultNotice(err error) []byte {
+	owner := w.letter.Account.Name()
+	return message.Compose(&message.Entity{
+		Header: append(w.head(owner), message.Field{Name: "Subject", Value: "Your mail filter has a fault"}),
+		Text: fmt.Sprintf("A message came for you, and your filter script %q could not deal with it:\n\n    %v\n\n"+
+			"The message is in your inbox, and so is all mail that meets this fault.\n"+
+			"You are told of it once a month. Mend the script with your filter editor.\n", w.script, strings.TrimPrefix(err.Error(), "sieve: ")),
+	}, message.Allow{UTF8: true, EightBit: true})
+}

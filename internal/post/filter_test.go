@@ -1,0 +1,211 @@
+package post
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"plic/internal/deliver/local"
+	"plic/internal/mail"
+	"plic/internal/route"
+	"plic/internal/scripts"
+)
+
+// filtering is an office whose accounts have filters.
+func filtering(t *testing.T, own map[string]string) *office {
+	t.Helper()
+	o := newOffice(t)
+	keeper := scripts.New(scripts.Options{Store: o.store})
+	o.Office = New(Options{
+		Store: o.store, Router: route.New(route.Options{Directory: o.people}), Directory: o.people,
+		Reporter: plainReporter{}, Now: time.Now, Lifetime: 5 * 24 * time.Hour,
+		Filter: local.New(local.Options{Scripts: keeper, Host: mail.MustDomain("mx.here.test")}),
+	})
+	o.Schedule(o.told)
+	for account, script := range own {
+		a, err := o.store.Account(t.Context(), account)
+		if err == nil {
+			err = keeper.Put(t.Context(), a, "main", script)
+		}
+		if err == nil {
+			err = keeper.Activate(t.Context(), a, "main")
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", account, err)
+		}
+	}
+	return o
+}
+
+// count gives how many messages a mailbox has; -1 if there is none.
+func (o *office) count(account, mailbox string) int {
+	o.t.Helper()
+	a, err := o.store.Account(o.t.Context(), account)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	m, err := a.Mailbox(mailbox)
+	if err != nil {
+		return -1
+	}
+	return int(m.Info().Messages)
+}
+
+func (o *office) want(account, mailbox string, n int) {
+	o.t.Helper()
+	if got := o.count(account, mailbox); got != n {
+		o.t.Errorf("%s of %s has %d messages, want %d", mailbox, account, got, n)
+	}
+}
+
+func TestFilterFiles(t *testing.T) {
+	o := filtering(t, map[string]string{
+		"ann@here.test": `require ["fileinto", "mailbox", "imap4flags", "editheader", "variables"];
+if header :matches "subject" "*" { set "s" "${1}"; }
+addheader "X-Was" "${s}";
+fileinto :create :flags ["\\Seen", "work"] "Lists/a";
+fileinto "Nowhere";
+fileinto "Archive";`,
+		"bob@here.test": `discard;`,
+	})
+	if _, err := o.post(envelope("x@there.test", "ann@here.test", "bob@here.test", "carl@here.test"), letter); err != nil {
+		t.Fatal(err)
+	}
+	o.want("ann@here.test", "Lists/a", 1)
+	o.want("ann@here.test", "Archive", 1)
+	o.want("ann@here.test", "INBOX", 1) // for the mailbox that is not there
+	o.want("bob@here.test", "INBOX", 0)
+	o.want("carl@here.test", "INBOX", 1)
+	text := o.inbox("ann@here.test")[0]
+	if !strings.HasPrefix(text, "X-Was: hello\r\nReturn-Path: <x@there.test>\r\nDelivered-To: ann@here.test\r\nReceived: from test\r\nFrom: Ann") {
+		t.Errorf("the message that was changed:\n%s", text)
+	}
+	a, err := o.store.Account(t.Context(), "ann@here.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := a.Mailbox("Lists/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := m.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := snapshot.Flags(snapshot.At(0)); f.System == 0 || !slices.Equal(f.Keywords, []string{"work"}) {
+		t.Errorf("flags: %+v", f)
+	}
+}
+
+func TestFilterRedirects(t *testing.T) {
+	o := filtering(t, map[string]string{
+		"ann@here.test":  `require "copy"; redirect :copy "eve@there.test"; redirect :copy "bob@here.test";`,
+		"bob@here.test":  `redirect "carl@here.test";`,
+		"carl@here.test": `redirect "ann@here.test"; redirect "bob@here.test";`,
+	})
+	if _, err := o.post(envelope("x@there.test", "ann@here.test"), letter); err != nil {
+		t.Fatal(err)
+	}
+	o.want("ann@here.test", "INBOX", 1)
+	o.want("bob@here.test", "INBOX", 0)
+	o.want("carl@here.test", "INBOX", 1) // the circle ends here, and keeps
+	items := o.items()
+	if len(items) != 1 || items[0].To[0].Address.String() != "eve@there.test" ||
+		!strings.HasPrefix(string(items[0].Prefix), "Delivered-To: ann@here.test\r\nReceived:") {
+		t.Errorf("the queue has %+v", items)
+	}
+
+	// The message comes back: it is kept, and not sent on again.
+	if _, err := o.post(envelope("x@there.test", "bob@here.test"), "Delivered-To: bob@here.test\r\n"+letter); err != nil {
+		t.Fatal(err)
+	}
+	o.want("bob@here.test", "INBOX", 1)
+	if len(o.items()) != 1 {
+		t.Errorf("the queue has %+v", o.items())
+	}
+}
+
+func TestRedirectToItself(t *testing.T) {
+	o := filtering(t, map[string]string{"ann@here.test": `redirect "sales@here.test";`}) // an alias of ann
+	if _, err := o.post(envelope("x@there.test", "ann@here.test"), letter); err != nil {
+		t.Fatal(err)
+	}
+	o.want("ann@here.test", "INBOX", 1)
+}
+
+func TestFilterRejects(t *testing.T) {
+	own := map[string]string{"ann@here.test": `require "reject"; reject "not by you";`}
+	o := filtering(t, own)
+	_, err := o.post(envelope("x@there.test", "ann@here.test"), letter)
+	if got := text(err); !strings.HasPrefix(got, "550 5.7.1") || !strings.Contains(got, "not by you") {
+		t.Errorf("alone: %q", got)
+	}
+	o.want("ann@here.test", "INBOX", 0)
+
+	// With others, one reply cannot say it: a report does.
+	if _, err := o.post(envelope("x@there.test", "ann@here.test", "bob@here.test"), letter); err != nil {
+		t.Fatal(err)
+	}
+	o.want("bob@here.test", "INBOX", 1)
+	if items := o.items(); len(items) != 1 || items[0].To[0].Address.String() != "x@there.test" || !items[0].Report {
+		t.Errorf("the report: %+v", items)
+	}
+
+	o = filtering(t, own)
+	env := envelope("x@there.test", "ann@here.test", "bob@here.test")
+	env.Origin.Service = "lmtp"
+	outcomes, err := o.post(env, letter)
+	if err != nil || outcomes[0].Status.Code != 550 || outcomes[1].Status.Code != 250 || len(o.items()) != 0 {
+		t.Errorf("by LMTP: %v %+v, %d items", err, outcomes, len(o.items()))
+	}
+}
+
+func TestVacationAnswersOnce(t *testing.T) {
+	o := filtering(t, map[string]string{"ann@here.test": `require ["vacation", "fcc"]; vacation :days 3 :fcc "Sent" "Gone fishing.";`})
+	text := "From: X <x@there.test>\r\nTo: ann@here.test\r\nSubject: are you there?\r\nMessage-ID: <1@there.test>\r\n\r\n"
+	for range 3 {
+		if _, err := o.post(envelope("x@there.test", "ann@here.test"), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.want("ann@here.test", "INBOX", 3)
+	o.want("ann@here.test", "Sent", 1)
+	items := o.items()
+	if len(items) != 1 || !items[0].Envelope.From.IsNull() || items[0].To[0].Address.String() != "x@there.test" {
+		t.Fatalf("%d answers: %+v", len(items), items)
+	}
+	body, err := o.OpenBody(t.Context(), &items[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	raw := make([]byte, body.Size())
+	if _, err := body.ReadAt(raw, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"From: ann@here.test\r\n", "To: x@there.test\r\n", "Auto-Submitted: auto-replied (vacation)\r\n",
+		"Subject: Auto: are you there?\r\n", "In-Reply-To: <1@there.test>\r\n", "\r\n\r\nGone fishing."} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("%q is missing in\n%s", want, raw)
+		}
+	}
+}
+
+// TestFaultIsToldOnce has a script that fails: all mail is kept, and the owner
+// is told once.
+func TestFaultIsToldOnce(t *testing.T) {
+	o := filtering(t, map[string]string{"ann@here.test": `require ["ihave", "fileinto"];
+fileinto "Archive"; if not ihave "teleport" { error "no teleport"; }`})
+	for range 3 {
+		if _, err := o.post(envelope("x@there.test", "ann@here.test"), letter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.want("ann@here.test", "Archive", 0)
+	all := o.inbox("ann@here.test")
+	told := slices.DeleteFunc(slices.Clone(all), func(m string) bool { return !strings.Contains(m, "no teleport") })
+	if len(all) != 4 || len(told) != 1 || !strings.Contains(told[0], "Subject: Your mail filter has a fault") {
+		t.Errorf("%d messages, %d notices: %q", len(all), len(told), told)
+	}
+}
