@@ -14,7 +14,8 @@ func measures(n sizes) []measure {
 	all = append(all, mailboxMeasures(n)...)
 	all = append(all, changeMeasures(n)...)
 	all = append(all, popMeasures(n)...)
-	return append(all, ingestMeasures()...)
+	all = append(all, ingestMeasures()...)
+	return append(all, queueMeasures()...)
 }
 
 // load is one way of sending: message size in octets, connections, messages.

@@ -41,10 +41,14 @@ func main() {
 	flag.IntVar(&n.idle, "idle", 1000, "idle IMAP connections")
 	flag.IntVar(&n.logins, "logins", 5000, "IMAP logins that go on to IDLE")
 	flag.IntVar(&n.pop, "pop", 5000, "messages that are fetched by POP3")
+	queued := flag.Int("queued", 0, "only fill the queue with so many messages, and print what it takes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := withSites(ctx, func(ours, theirs *site) error {
+		if *queued > 0 {
+			return holdQueue(ctx, ours, *queued)
+		}
 		if *growth != "" {
 			return grow(ctx, ours, theirs, *growth, *steps)
 		}

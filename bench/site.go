@@ -34,6 +34,7 @@ type site struct {
 	imaps   string
 	pop3    string
 	sink    *sink
+	many    int // where its many hosts are
 	letters *letters
 	program []string // prefixes of the paths of its programs
 	mail    string   // the directory that holds it
@@ -119,6 +120,7 @@ pop3 = ["127.78.0.1:110"]
 submission = []
 submissions = []
 pop3s = []
+sieve = []
 http = []
 
 [smtp]
@@ -130,6 +132,10 @@ connections_per_login = 10000
 [auth]
 hash_memory = "8MiB"
 hash_rounds = 1
+
+[route]
+aliases = "file:%[1]s/crowds"
+transports = "file:%[1]s/transports"
 
 [remote]
 smart_host = "127.78.0.2"
@@ -143,8 +149,11 @@ level = "warn"
 // through an alias, as nobody may relay.
 func startPlic(ctx context.Context, dir string) (*site, error) {
 	s := &site{name: "plic", smtp: "127.78.0.1:25", relay: "127.78.0.1:25", imap: "127.78.0.1:143", imaps: "127.78.0.1:993", pop3: "127.78.0.1:110",
-		program: []string{dir}, mail: dir + "/data", letters: newLetters()}
+		program: []string{dir}, many: 1, mail: dir + "/data", letters: newLetters()}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := s.writeCrowds(dir); err != nil {
 		return nil, err
 	}
 	binary, config := dir+"/plic", dir+"/plic.toml"
@@ -209,7 +218,8 @@ func (s *site) addAccounts(ctx context.Context, binary, config string) error {
 
 const postfixSettings = `virtual_mailbox_domains = ` + domain + `
 virtual_mailbox_maps = static:all
-virtual_alias_maps = inline:{ {relay@` + domain + ` = bob@sink.test} }
+virtual_alias_maps = inline:{ {relay@` + domain + ` = bob@sink.test} }, texthash:%[1]s/crowds
+transport_maps = texthash:%[1]s/transports
 virtual_transport = lmtp:inet:127.78.0.6:24
 relayhost = [127.78.0.7]
 smtpd_client_connection_count_limit = 1000
@@ -233,15 +243,18 @@ service imap-login {
 // 127.78.0.6 with its quickest local format.
 func startPeers(ctx context.Context, dir string) (*site, error) {
 	s := &site{name: "Postfix + Dovecot", smtp: "127.78.0.5:25", relay: "127.78.0.5:25", imap: "127.78.0.6:143", imaps: "127.78.0.6:993", pop3: "127.78.0.6:110",
-		program: []string{"/usr/lib/dovecot", "/usr/sbin/dovecot", "/usr/lib/postfix"}, mail: dir + "/d/mail", letters: newLetters()}
+		program: []string{"/usr/lib/dovecot", "/usr/sbin/dovecot", "/usr/lib/postfix"}, many: 2, mail: dir + "/d/mail", letters: newLetters()}
 	if err := os.MkdirAll(dir+"/d", 0o755); err != nil {
+		return nil, err
+	}
+	if err := s.writeCrowds(dir); err != nil {
 		return nil, err
 	}
 	if err := makeCertificate(dir + "/d"); err != nil {
 		return nil, err
 	}
 	d := &peers.Dovecot{Dir: dir + "/d", Address: "127.78.0.6", Password: password, Format: "sdbox", Settings: fmt.Sprintf(dovecotSettings, dir+"/d")}
-	p := &peers.Postfix{Dir: dir + "/p", Address: "127.78.0.5", Hostname: "mx.peer.test", Settings: postfixSettings}
+	p := &peers.Postfix{Dir: dir + "/p", Address: "127.78.0.5", Hostname: "mx.peer.test", Settings: fmt.Sprintf(postfixSettings, dir)}
 	s.start, s.stop = d.Start, func() { stopDovecot(d) }
 	if err := s.start(ctx); err != nil {
 		return nil, err
