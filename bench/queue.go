@@ -271,7 +271,8 @@ func holdQueue(ctx context.Context, s *site, n int) error {
 	return nil
 }
 
-func mebi(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<20)) }
+// mebi writes KiB in MiB.
+func mebi(n int64) string { return fmt.Sprintf("%.0f", float64(n)/1024) }
 
 // writeCrowds writes the tables by which a side knows the crowds and their hosts.
 func (s *site) writeCrowds(dir string) error {

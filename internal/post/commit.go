@@ -155,7 +155,10 @@ func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 			tx.DropItem(j.item.ID)
 		}
 	}
+	along := p.riders.take()
+	board(along, tx)
 	placed, err := tx.Commit(ctx)
+	arrive(along, err == nil)
 	if err != nil {
 		return storage("commit", err)
 	}

@@ -60,6 +60,7 @@ type Office struct {
 	o         Options
 	scheduler Scheduler
 	drops     drops
+	riders    riders
 }
 
 // New makes an Office. Items that it commits are left to the queue's own start

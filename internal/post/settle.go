@@ -41,6 +41,9 @@ func (p *Office) OpenBody(ctx context.Context, item *mail.Item) (mail.Body, erro
 // Settle records what became of an item, and takes custody of the reports that
 // follow from it, in one commit: a failure is never lost between the two.
 func (p *Office) Settle(ctx context.Context, s queue.Settlement) error {
+	if len(s.Put) == 0 && len(s.Reports) == 0 {
+		return p.drop(ctx, s.Drop)
+	}
 	tx := p.o.Store.Begin()
 	tx.BeyondQuota() // only reports go to accounts here
 	for _, item := range s.Put {
