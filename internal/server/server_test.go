@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,9 +17,11 @@ import (
 	"time"
 
 	"plic/internal/config"
+	"plic/internal/control"
 	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
 	"plic/internal/mail"
+	"plic/internal/store"
 )
 
 func testConfig(t *testing.T) *config.Config {
@@ -192,6 +195,54 @@ func TestReverse(t *testing.T) {
 	for ip, want := range map[string]string{"192.0.2.1": "honest.test", "192.0.2.2": "", "192.0.2.3": "", "192.0.2.4": "", "127.0.0.1": "", "::ffff:127.0.0.1": ""} {
 		if got := s.reverse(t.Context(), netip.MustParseAddr(ip)); strings.TrimSuffix(got, ".") != want {
 			t.Errorf("%s is %q, want %q", ip, got, want)
+		}
+	}
+}
+
+// TestIndexOperations makes the search index of a site whole and asks how it is.
+func TestIndexOperations(t *testing.T) {
+	c := testConfig(t)
+	s, _, _ := start(t, c)
+	ctx := t.Context()
+	o := s.Operations()
+	if err := o.Directory.AddDomain(ctx, "here.test"); err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.site.store.Account(ctx, "ann@here.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mb, err := a.Mailbox("INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.site.store.NewDraft(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(d, "Subject: one\r\n\r\ntwo three\r\n")
+	if _, err := mb.Append(ctx, store.Incoming{Draft: d}); err != nil {
+		t.Fatal(err)
+	}
+	for _, account := range []string{"ann@here.test", ""} {
+		found := false
+		for st, err := range o.Index.Rebuild(ctx, account) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st.Mailbox == "INBOX" {
+				if found = true; st.Account != "ann@here.test" || st.Messages != 1 || st.Indexed != 1 || st.Words != 4 {
+					t.Errorf("account %q: %+v", account, st)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("account %q: INBOX is not told of", account)
+		}
+	}
+	for st, err := range o.Index.Status(ctx, "nobody@here.test") {
+		if !errors.Is(err, control.ErrNotFound) {
+			t.Errorf("an account that is not there: %+v, %v", st, err)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestBrokenIndexIsMadeAnew(t *testing.T) {
 		"garbage": func(_ string, v []byte) []byte { return bytes.Repeat([]byte{0xff}, len(v)) },
 		"longer":  func(_ string, v []byte) []byte { return append(slices.Clone(v), 1, 2, 3) },
 		"manifest": func(string, []byte) []byte {
-			return []byte(`{"version":2,"segments":[{"id":"x","low":9,"high":3,"docs":-1}]}`)
+			return []byte(`{"version":3,"segments":[{"id":"x","low":9,"high":3,"docs":-1}]}`)
 		},
 	}
 	for name, change := range breaks {
@@ -225,7 +225,7 @@ func TestPostings(t *testing.T) {
 
 // FuzzSegment reads whatever comes as the parts of a segment.
 func FuzzSegment(f *testing.F) {
-	var w segmentWriter
+	w := segmentWriter{block: dictBlock}
 	kept := map[string][]byte{}
 	w.put = func(key string, value []byte) (int, error) { kept[key] = bytes.Clone(value); return len(value), nil }
 	for i := range 50 {
@@ -239,7 +239,7 @@ func FuzzSegment(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(kept[seg.dictKey(1, 0)], kept[seg.listKey(1, 0)], kept[seg.headKey()], 50, []byte("ORD"))
-	f.Add([]byte{1, 0, 1, 'X', '\n'}, []byte{0x81, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"))
+	f.Add([]byte{1, 0, 1, '\n', 'X', '\n'}, []byte{0x81, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"))
 	f.Add([]byte{}, []byte{0x80, 1, 0xff}, []byte{}, 8, []byte("\n"))
 	f.Fuzz(func(t *testing.T, text, lists, head []byte, docs int, sought []byte) {
 		docs = 1 + (docs&0x7fffffff)%5000

@@ -24,13 +24,13 @@ func readDict(b []byte) (*dict, error) {
 		r.uvarint()
 	}
 	text := r.b
-	if r.bad || len(text) == 0 || bytes.Count(text, []byte{'\n'}) != int(words) || text[len(text)-1] != '\n' {
+	if r.bad || len(text) < 2 || bytes.Count(text, []byte{'\n'}) != int(words)+1 || text[0] != '\n' || text[len(text)-1] != '\n' {
 		return nil, errBroken
 	}
-	return &dict{int(words), int64(first), bytes.Clone(lens[:len(lens)-len(text)]), append([]byte{'\n'}, text...)}, nil
+	return &dict{int(words), int64(first), lens[:len(lens)-len(text)], text}, nil
 }
 
-func (d *dict) bytes() int64 { return 128 + int64(cap(d.text)+cap(d.lens)) }
+func (d *dict) bytes() int64 { return 128 + int64(len(d.lens)+cap(d.text)) }
 
 // find visits the words that hold what is sought, by where their lists are.
 // pattern holds the line ends that the way of matching asks for.

@@ -26,7 +26,7 @@ const (
 
 // version is that of what words are and how they are kept; an index of another
 // is made anew.
-const version = 2
+const version = 3
 
 // manifest says what the index of a mailbox is.
 type manifest struct {
@@ -50,6 +50,8 @@ type Options struct {
 	Memory int64         // octets of indexes kept in memory: 128 MiB
 	Wait   time.Duration // how long changes are gathered: 2 s, negative for not at all
 	Least  uint32        // messages that make a mailbox worth adding to its index: 100
+
+	dictBlock int // tests want small blocks
 }
 
 // Index keeps the search indexes of mailboxes. Its methods may be called at the
@@ -86,6 +88,9 @@ func New(o Options) *Index {
 	}
 	if o.Least == 0 {
 		o.Least = 100
+	}
+	if o.dictBlock == 0 {
+		o.dictBlock = dictBlock
 	}
 	return &Index{
 		o: o, zstd: newDecoder(), cache: cache{limit: o.Memory, all: map[string]*list.Element{}},

@@ -287,6 +287,12 @@ func (s bitset) and(other bitset) {
 	}
 }
 
+func (s bitset) or(other bitset) {
+	for i := range s {
+		s[i] |= other[i]
+	}
+}
+
 func (s bitset) count() (n int) {
 	for _, w := range s {
 		n += bits.OnesCount64(w)

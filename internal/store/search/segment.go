@@ -95,6 +95,7 @@ func (s *Segment) words() (n int) {
 // segmentWriter writes a segment; words come in order.
 type segmentWriter struct {
 	seg   Segment
+	block int // octets after which a block of a dictionary ends
 	put   func(key string, value []byte) (kept int, err error)
 	parts [parts]volumeWriter
 }
@@ -131,7 +132,7 @@ func (w *segmentWriter) add(word []byte, all Class, list []byte) error {
 		p.done++
 		p.lists = p.lists[:copy(p.lists, p.lists[listBlock:])]
 	}
-	if len(p.lens)+len(p.text) >= dictBlock {
+	if len(p.lens)+len(p.text) >= w.block {
 		return w.endDict(part)
 	}
 	return nil
@@ -150,7 +151,7 @@ func (w *segmentWriter) endDict(part int) error {
 	}
 	b := binary.AppendUvarint(nil, uint64(p.words))
 	b = binary.AppendUvarint(b, uint64(p.first))
-	b = append(append(b, p.lens...), p.text...)
+	b = append(append(append(b, p.lens...), '\n'), p.text...)
 	p.words, p.lens, p.text = 0, p.lens[:0], p.text[:0]
 	v.Dicts++
 	return w.write(w.seg.dictKey(part, v.Dicts-1), b)
@@ -288,20 +289,45 @@ func (s *segment) with(ctx context.Context, p piece, want Class) (bitset, error)
 		if p.how == atHead || p.how == whole {
 			from, to = s.around(part, p.text)
 		}
-		for n := from; n < to; n++ {
-			err := ctx.Err()
-			if err == nil {
-				err = s.inBlock(ctx, part, n, pattern, want, out)
-			}
-			if err == errFull {
-				return out, nil
-			}
-			if err != nil {
-				return nil, err
-			}
+		if err := s.inBlocks(ctx, part, from, to, pattern, want, out); err == errFull {
+			break
+		} else if err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// alone is how many blocks one goroutine goes through; more are shared by two,
+// since they may have to be read and unpacked.
+const alone = 16
+
+func (s *segment) inBlocks(ctx context.Context, part, from, to int, pattern []byte, want Class, out bitset) error {
+	half := (from + to) / 2
+	if to-from > alone {
+		more := newBitset(len(s.uids))
+		done := make(chan error, 1)
+		go func() { done <- s.eachBlock(ctx, part, half, to, pattern, want, more) }()
+		err := s.eachBlock(ctx, part, from, half, pattern, want, out)
+		if other := <-done; err == nil {
+			err = other
+		}
+		out.or(more)
+		return err
+	}
+	return s.eachBlock(ctx, part, from, to, pattern, want, out)
+}
+
+func (s *segment) eachBlock(ctx context.Context, part, from, to int, pattern []byte, want Class, out bitset) error {
+	for n := from; n < to; n++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.inBlock(ctx, part, n, pattern, want, out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inBlock adds the messages of the words in one block.

@@ -253,7 +253,7 @@ func (u *updater) replace(ctx context.Context, from, to int, b *builder) error {
 	if err := u.save(ctx); err != nil {
 		return err
 	}
-	w := &segmentWriter{seg: made, put: u.put(ctx)}
+	w := &segmentWriter{seg: made, block: u.x.o.dictBlock, put: u.put(ctx)}
 	made, err := merge(ctx, w, sources, func(uid store.UID) bool { _, ok := u.snap.Get(uid); return ok })
 	if err != nil {
 		return fmt.Errorf("merge %d segments: %w", len(old), err)
