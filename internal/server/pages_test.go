@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -100,6 +101,43 @@ func TestPolicyIsServed(t *testing.T) {
 	}
 	if code, _ := get("mta-sts.here.test", path); code != 404 {
 		t.Errorf("a policy that is off is served: %d", code)
+	}
+}
+
+// Threats N4 and N5: the web server speaks no TLS of old, shows its one
+// certificate for whatever name, and proves nothing to an authority that it
+// never asked.
+func TestWebTLS(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Listen.HTTPS = []string{"127.0.0.1:0"}
+	s, at, _ := start(t, c)
+	dial := func(o *tls.Config) (*tls.ConnectionState, error) {
+		o.InsecureSkipVerify = true
+		conn, err := tls.Dial("tcp", at["https"], o)
+		if err != nil {
+			return nil, err
+		}
+		defer conn.Close()
+		state := conn.ConnectionState()
+		return &state, nil
+	}
+	for _, old := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
+		if _, err := dial(&tls.Config{MinVersion: old, MaxVersion: old, ServerName: "mx.here.test"}); err == nil {
+			t.Errorf("%s is spoken", tls.VersionName(old))
+		}
+	}
+	for _, proto := range []string{"acme-tls/1", "imap", "smtp"} {
+		if _, err := dial(&tls.Config{NextProtos: []string{proto}, ServerName: "mx.here.test"}); err == nil {
+			t.Errorf("%s is spoken", proto)
+		}
+	}
+	for i := range 100 {
+		name := fmt.Sprintf("x%d.attacker.test", i)
+		state, err := dial(&tls.Config{ServerName: name})
+		if err != nil || !state.PeerCertificates[0].Equal(s.keys.leaf("")) {
+			t.Fatalf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"plic/internal/dane"
+	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
 	"plic/internal/mail"
 )
@@ -174,6 +175,24 @@ func TestDemands(t *testing.T) {
 	is(t, "a smart host with a login", p.Decide(t.Context(), smart, Demand{}), Verify, Verified, false)
 	off := w.policies(func(o *Options) { o.Default = None })
 	is(t, "a site without TLS", off.Decide(t.Context(), plain, need), None, Clear, true)
+}
+
+// A name is the same in any case, whoever wrote it.
+func TestCase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.policies(nil)
+	p.Decide(t.Context(), Peer{Domain: "Example.TEST.", Host: "MX.example.test", Port: 25}, Demand{}).Done(Outcome{Offered: true, TLS: state(w.certificate(t, "mx.example.test"))})
+	is(t, "in another case", p.Decide(t.Context(), plain, Demand{}), Remembered, Encrypted, false)
+}
+
+// What a decision costs where a domain asks for nothing.
+func BenchmarkDecide(b *testing.B) {
+	w := &world{dns: dnstest.Offline(b), notes: &notes{all: map[string][]byte{}}}
+	p := New(Options{Resolver: dns.New(dns.Options{Dial: w.dns.Dial}), Notes: w.notes, Hostname: "client.test"})
+	for b.Loop() {
+		p.Decide(b.Context(), plain, Demand{}).Done(Outcome{})
+	}
 }
 
 // serve answers with a policy.

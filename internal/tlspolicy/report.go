@@ -33,6 +33,7 @@ const (
 	mostFailures = 200   // kinds of failure of one policy and day
 	reportSpread = 4 * time.Hour
 	reportTries  = 48 * time.Hour // after which a report is given up
+	reportDays   = 30             // that are looked back, after a long stop
 )
 
 // tallyKey is a day in UTC and the domain whose mail it was.
@@ -158,17 +159,20 @@ func (p *Policies) due(k tallyKey) (time.Time, error) {
 	return day.Add(24*time.Hour + time.Duration(h.Sum32())%reportSpread), err
 }
 
-// sendReports sends what is due.
+// sendReports sends what is due of the days before this one, whose notes may be
+// many and are not looked at.
 func (p *Policies) sendReports(ctx context.Context) error {
 	var ready []tallyKey
-	for x, err := range p.o.Notes.Notes(ctx, reportPrefix) {
-		if err != nil {
-			return err
-		}
-		day, domain, _ := strings.Cut(strings.TrimPrefix(x.Key, reportPrefix), "/")
-		k := tallyKey{day, domain}
-		if due, err := p.due(k); err != nil || !p.o.Now().Before(due) {
-			ready = append(ready, k)
+	for ago := 1; ago <= reportDays; ago++ {
+		day := p.o.Now().UTC().AddDate(0, 0, -ago).Format(time.DateOnly)
+		for x, err := range p.o.Notes.Notes(ctx, reportPrefix+day+"/") {
+			if err != nil {
+				return err
+			}
+			k := tallyKey{day, strings.TrimPrefix(x.Key, reportPrefix+day+"/")}
+			if due, err := p.due(k); err != nil || !p.o.Now().Before(due) {
+				ready = append(ready, k)
+			}
 		}
 	}
 	for _, k := range ready {

@@ -141,6 +141,9 @@ func New(o Options) *Policies {
 
 // Decide says what a host must prove.
 func (p *Policies) Decide(ctx context.Context, peer Peer, want Demand) Decision {
+	for _, name := range []*string{&peer.Domain, &peer.Host, &peer.Canonical} {
+		*name = strings.ToLower(strings.TrimSuffix(*name, "."))
+	}
 	d := &decider{p: p, ctx: ctx, peer: peer, want: want}
 	d.decide()
 	d.Why = strings.TrimSpace(string(d.Kind) + ": " + d.Why)
