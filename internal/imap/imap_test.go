@@ -354,6 +354,8 @@ func FuzzCommand(f *testing.F) {
 		"a UID SORT RETURN (PARTIAL -1:-9 UPDATE) (REVERSE DATE RELEVANCY) UTF-8 FUZZY TEXT x OLDER 5\r\n", "a THREAD REFS UTF-8 FILTER f\r\n",
 		"a ESEARCH IN (personal subtree-one (a b) mailboxes c) RETURN (COUNT) SAVEDON 1-Feb-2023\r\n",
 		"a LIST (SUBSCRIBED) \"\" (a% \"&U,BTFw-\") RETURN (STATUS (MESSAGES))\r\n", "a APPEND x (\\Seen) \" 1-Feb-2023 03:04:05 +0200\" {3}\r\n",
+		"a SELECT x (CONDSTORE QRESYNC (7 9 1:5,8 (1,3 2,4)))\r\n", "a UID FETCH 1:* (PREVIEW (LAZY)) (CHANGEDSINCE 5 VANISHED PARTIAL -1:-9)\r\n",
+		"a NOTIFY SET STATUS (selected (MessageNew (UID BODY.PEEK[1]) MessageExpunge)) (subtree (a b) MailboxName)\r\n",
 		"a STATUS x (SIZE)\r\n", "a X ((((\r\n", "\r\n", "a X {99999999999999999999}\r\n", "a X \"\\",
 	} {
 		f.Add([]byte(s), true)
@@ -377,6 +379,8 @@ func FuzzCommand(f *testing.F) {
 			at := *cmd.Args
 			for _, read := range []func(*Scanner){
 				func(s *Scanner) { s.SP(); s.Set(); s.SP(); s.FetchItems(); s.FetchModifiers() },
+				func(s *Scanner) { s.SP(); s.Mailbox(); s.SelectParams() },
+				func(s *Scanner) { s.Notify() },
 				func(s *Scanner) { s.Search() },
 				func(s *Scanner) { s.Sort() },
 				func(s *Scanner) { s.Thread() },
