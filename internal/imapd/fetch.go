@@ -274,7 +274,7 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 			b = c.appendFlags(append(b, "FLAGS "...), e)
 		case imap.FetchInternalDate:
 			b = append(b, "INTERNALDATE "...)
-			b = imap.AppendDateTime(b, time.Unix(e.Internal, 0).UTC())
+			b = imap.AppendDateTime(b, e.Internal.Time())
 		case imap.FetchSize:
 			b = append(b, "RFC822.SIZE "...)
 			b = strconv.AppendInt(b, e.Size, 10)

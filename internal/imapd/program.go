@@ -190,7 +190,7 @@ func day(t time.Time) int64 {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400
 }
 
-// unixDay is the day, in UTC as INTERNALDATE tells it, of a time.
+// unixDay is the day of a time in UTC.
 func unixDay(seconds int64) int64 {
 	if seconds < 0 {
 		seconds -= 86399
@@ -211,11 +211,11 @@ func (t *test) index(e *store.Entry) verdict {
 	case imap.SearchFlag:
 		return decided(e.Flags&t.flag != 0)
 	case imap.SearchBefore:
-		return decided(unixDay(e.Internal) < t.date)
+		return decided(e.Internal.Day() < t.date)
 	case imap.SearchSince:
-		return decided(unixDay(e.Internal) >= t.date)
+		return decided(e.Internal.Day() >= t.date)
 	case imap.SearchOn:
-		return decided(unixDay(e.Internal) == t.date)
+		return decided(e.Internal.Day() == t.date)
 	case imap.SearchSavedBefore:
 		return decided(unixDay(e.Saved) < t.date)
 	case imap.SearchSavedSince:
@@ -223,9 +223,9 @@ func (t *test) index(e *store.Entry) verdict {
 	case imap.SearchSavedOn:
 		return decided(unixDay(e.Saved) == t.date)
 	case imap.SearchOlder:
-		return decided(e.Internal <= t.number)
+		return decided(e.Internal.Unix() <= t.number)
 	case imap.SearchYounger:
-		return decided(e.Internal >= t.number)
+		return decided(e.Internal.Unix() >= t.number)
 	case imap.SearchLarger:
 		return decided(e.Size > t.number)
 	case imap.SearchSmaller:

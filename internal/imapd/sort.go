@@ -98,7 +98,7 @@ func (s *sorter) fill(values []sortValue, e *store.Entry, k *store.Keys) {
 		v := &values[i]
 		switch s.keys[i].By {
 		case imap.SortArrival:
-			v.number = e.Internal
+			v.number = e.Internal.Unix()
 		case imap.SortSize:
 			v.number = e.Size
 		case imap.SortDate:
@@ -126,7 +126,7 @@ func sentDate(e *store.Entry, k *store.Keys) int64 {
 	if k.Dated {
 		return k.Sent
 	}
-	return e.Internal
+	return e.Internal.Unix()
 }
 
 // compare orders two messages; equal ones stay in the order of the mailbox.
@@ -209,7 +209,7 @@ func (f *found) threadable(ctx context.Context, byUID bool) ([]thread.Message, e
 			k := next(e.UID)
 			m := thread.Message{
 				Number: uint32(e.UID), ID: k.ID, Refs: k.Refs(), Subject: k.Base, Reply: k.Reply,
-				Date: sentDate(&e, &k), Arrival: e.Internal,
+				Date: sentDate(&e, &k), Arrival: e.Internal.Unix(),
 			}
 			if !byUID {
 				m.Number = f.v.number(e.UID)

@@ -30,8 +30,10 @@ type chunk struct {
 
 // rest is what of an Entry never changes.
 type rest struct {
-	size, internal, saved int64
-	body                  mail.ID
+	size     int64
+	internal engine.Date
+	saved    int64
+	body     mail.ID
 }
 
 func (c *chunk) last() UID { return c.uids[len(c.uids)-1] }

@@ -207,12 +207,12 @@ func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Dr
 		}
 		internal := d.in.Internal
 		if internal.IsZero() {
-			internal = now
+			internal = now.UTC()
 		}
 		placed[i], err = e.add(engine.Message{
 			Entry: Entry{
 				Flags: flags, Size: int64(len(d.in.Prefix)) + d.size,
-				Internal: internal.Unix(), Saved: now.Unix(), Body: d.body,
+				Internal: engine.DateOf(internal), Saved: now.Unix(), Body: d.body,
 			},
 			Detail: engine.Detail{Prefix: d.in.Prefix, Summary: d.sum},
 		})

@@ -82,7 +82,7 @@ type Entry struct {
 	ModSeq   ModSeq
 	Flags    Flags
 	Size     int64 // octets of prefix and body together: RFC822.SIZE
-	Internal int64 // INTERNALDATE, seconds since 1970
+	Internal Date  // INTERNALDATE
 	Saved    int64 // when it came into this mailbox, seconds since 1970
 	Body     mail.ID
 }

@@ -23,7 +23,7 @@ const mixed = "From: Ann <ann@example.org>\r\nSubject: parts\r\nMIME-Version: 1.
 
 func testDeliver(t *testing.T, s *site) {
 	inbox := s.mailbox("ann", "INBOX")
-	internal := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
+	internal := time.Date(2020, 2, 3, 4, 5, 6, 0, time.FixedZone("", -(5*60+30)*60))
 	prefix := "Return-Path: <x@example.org>\r\nReceived: from there\r\n\tby here\r\n"
 	body := text("hello")
 	placed, err := inbox.Append(s.ctx, store.Incoming{
@@ -42,7 +42,7 @@ func testDeliver(t *testing.T, s *site) {
 	snap := s.snapshot(inbox)
 	e := snap.At(0)
 	equal(t, "size", e.Size, int64(len(prefix)+len(body)))
-	equal(t, "date", e.Internal, internal.Unix())
+	equal(t, "date", e.Internal.Time().Format(time.RFC3339), internal.Format(time.RFC3339))
 	equal(t, "MODSEQ", e.ModSeq, snap.HighestModSeq())
 	equal(t, "flags", fmt.Sprint(snap.Flags(e)), fmt.Sprint(store.Flags{System: store.Flagged | store.Deleted, Keywords: []string{"$Forwarded"}}))
 	equal(t, "text", s.read(inbox, 1), prefix+body)

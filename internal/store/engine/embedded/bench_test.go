@@ -124,7 +124,7 @@ func fillMailbox(b testing.TB, e *Engine, messages int) mail.ID {
 		c := engine.MailboxChange{Account: 1, Record: engine.Mailbox{ID: 1, Name: "INBOX"}}
 		for uid := from; uid < from+1000; uid++ {
 			c.Add = append(c.Add, engine.Message{
-				Entry:  engine.Entry{UID: engine.UID(uid), ModSeq: engine.ModSeq(uid), Body: id, Internal: time.Now().Unix()},
+				Entry:  engine.Entry{UID: engine.UID(uid), ModSeq: engine.ModSeq(uid), Body: id, Internal: engine.DateOf(time.Now())},
 				Detail: engine.Detail{Prefix: make([]byte, 200), Summary: make([]byte, 600)},
 			})
 		}

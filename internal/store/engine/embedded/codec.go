@@ -230,7 +230,7 @@ func decodeEntry(key, record []byte) (engine.Entry, error) {
 		ModSeq:   engine.ModSeq(binary.BigEndian.Uint64(raw)),
 		Flags:    engine.Flags(binary.BigEndian.Uint64(raw[8:])),
 		Size:     int64(binary.BigEndian.Uint64(raw[16:])),
-		Internal: int64(binary.BigEndian.Uint64(raw[24:])),
+		Internal: engine.Date(binary.BigEndian.Uint64(raw[24:])),
 		Saved:    int64(binary.BigEndian.Uint64(raw[32:])),
 		Body:     mail.ID(raw[40:56]),
 	}, nil

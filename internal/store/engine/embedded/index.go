@@ -79,10 +79,10 @@ func appendRest(b []byte, n int, at func(int) *engine.Entry) []byte {
 	for i := range n {
 		e := at(i)
 		b = binary.AppendVarint(b, e.Size)
-		b = binary.AppendVarint(b, e.Internal-internal)
+		b = binary.AppendVarint(b, int64(e.Internal)-internal)
 		b = binary.AppendVarint(b, e.Saved-saved)
 		b = append(b, e.Body[:]...)
-		internal, saved = e.Internal, e.Saved
+		internal, saved = int64(e.Internal), e.Saved
 	}
 	return b
 }
@@ -168,7 +168,7 @@ func (f *fields) tails(list []engine.Entry) {
 		}
 		internal += after
 		saved += later
-		e.Size, e.Internal, e.Saved = size, internal, saved
+		e.Size, e.Internal, e.Saved = size, engine.Date(internal), saved
 		e.Body = mail.ID(rest[a+b+c:])
 		rest = rest[a+b+c+len(e.Body):]
 	}

@@ -312,8 +312,8 @@ func (e *Engine) recover(ctx context.Context, at pebble.Reader, m mailboxRef, fr
 			entry.Size += l.size
 		}
 		entry.ModSeq = modSeq
-		entry.Internal = entry.Body.Time().Unix()
-		entry.Saved = entry.Internal
+		entry.Saved = entry.Body.Time().Unix()
+		entry.Internal = engine.Date(entry.Saved)
 		kept = append(kept, entry)
 	}
 	return kept, nil

@@ -472,7 +472,7 @@ func (a *author) change(acct engine.AccountID, box *mailbox, body mail.ID) engin
 		c.Add = append(c.Add, engine.Message{
 			Entry: engine.Entry{
 				UID: r.UIDNext, ModSeq: a.seq, Flags: engine.Flags(a.rng.IntN(32)), Size: int64(a.rng.IntN(1 << 30)),
-				Internal: a.clock.now().Unix(), Saved: a.clock.now().Unix() - 5, Body: id,
+				Internal: engine.DateOf(a.clock.now().In(time.FixedZone("", 3600*a.noted.IntN(3)))), Saved: a.clock.now().Unix() - 5, Body: id,
 			},
 			Detail: engine.Detail{Prefix: a.bytes(a.rng.IntN(40)), Summary: a.bytes(a.rng.IntN(60))},
 		})
