@@ -70,10 +70,11 @@ func withSites(ctx context.Context, do func(ours, theirs *site) error) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	ours, err := startPlic(ctx, dir+"/plic")
+	ours, err := startPlic(ctx, dir+"/plic", "127.78.0", true)
 	if err != nil {
 		return fmt.Errorf("start plic: %w", err)
 	}
+	ours.plain = func(ctx context.Context) (*site, error) { return startPlic(ctx, dir+"/plain", "127.78.1", false) }
 	defer ours.end()
 	theirs, err := startPeers(ctx, dir+"/peers")
 	if err != nil {

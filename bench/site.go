@@ -39,9 +39,10 @@ type site struct {
 	program []string // prefixes of the paths of its programs
 	mail    string   // the directory that holds it
 	start   func(context.Context) error
-	stop    func()                      // of what holds the mail; start begins it again
-	last    func()                      // ends the rest
-	settle  func(context.Context) error // waits for what is done in the background; nil if nothing is
+	stop    func()                               // of what holds the mail; start begins it again
+	last    func()                               // ends the rest
+	settle  func(context.Context) error          // waits for what is done in the background; nil if nothing is
+	plain   func(context.Context) (*site, error) // starts the same without compression; nil if it has none
 
 	watch     [users]*imapConn
 	raw       int64 // octets of the messages in the large mailbox
@@ -112,11 +113,11 @@ const plicConfig = `hostname = "mx.local.test"
 data_dir = "%[1]s/data"
 
 [listen]
-smtp = ["127.78.0.1:25"]
-lmtp = ["127.78.0.1:24"]
-imap = ["127.78.0.1:143"]
-imaps = ["127.78.0.1:993"]
-pop3 = ["127.78.0.1:110"]
+smtp = ["%[2]s.1:25"]
+lmtp = ["%[2]s.1:24"]
+imap = ["%[2]s.1:143"]
+imaps = ["%[2]s.1:993"]
+pop3 = ["%[2]s.1:110"]
 submission = []
 submissions = []
 pop3s = []
@@ -138,18 +139,22 @@ aliases = "file:%[1]s/crowds"
 transports = "file:%[1]s/transports"
 
 [remote]
-smart_host = "127.78.0.2"
+smart_host = "%[2]s.2"
 tls = "off"
+
+[store]
+compress = %[3]t
 
 [log]
 level = "warn"
 `
 
-// startPlic builds plic and runs it on 127.78.0.1. Mail for the sink comes in
-// through an alias, as nobody may relay.
-func startPlic(ctx context.Context, dir string) (*site, error) {
-	s := &site{name: "plic", smtp: "127.78.0.1:25", relay: "127.78.0.1:25", imap: "127.78.0.1:143", imaps: "127.78.0.1:993", pop3: "127.78.0.1:110",
-		program: []string{dir}, many: 1, mail: dir + "/data", letters: newLetters()}
+// startPlic builds plic and runs it on the first address of a network. Mail for
+// the sink, on the second, comes in through an alias, as nobody may relay.
+func startPlic(ctx context.Context, dir, network string, compress bool) (*site, error) {
+	at := func(port string) string { return network + ".1:" + port }
+	s := &site{name: "plic", smtp: at("25"), relay: at("25"), imap: at("143"), imaps: at("993"), pop3: at("110"),
+		program: []string{dir + "/"}, many: 1, mail: dir + "/data", letters: newLetters()}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -157,7 +162,7 @@ func startPlic(ctx context.Context, dir string) (*site, error) {
 		return nil, err
 	}
 	binary, config := dir+"/plic", dir+"/plic.toml"
-	if err := os.WriteFile(config, fmt.Appendf(nil, plicConfig, dir), 0o644); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, plicConfig, dir, network, compress), 0o644); err != nil {
 		return nil, err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/plic")
@@ -166,7 +171,7 @@ func startPlic(ctx context.Context, dir string) (*site, error) {
 		return nil, fmt.Errorf("build: %w: %s", err, out)
 	}
 	var err error
-	if s.sink, err = newSink("127.78.0.2:25"); err != nil {
+	if s.sink, err = newSink(network + ".2:25"); err != nil {
 		return nil, err
 	}
 	s.last = func() { s.sink.Close() }
