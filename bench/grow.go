@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // curve is one thing measured as a mailbox grows.
@@ -86,17 +85,19 @@ func grow(ctx context.Context, ours, theirs *site, path, steps string) error {
 
 // growTo adds short messages to the large mailbox.
 func (s *site) growTo(ctx context.Context, from, to int) error {
+	if err := s.rush(ctx, true); err != nil {
+		return err
+	}
 	c, err := s.login(ctx, user(0))
 	if err != nil {
 		return err
 	}
 	defer c.close()
 	c.do("CREATE " + largeBox)
-	if _, err = s.pour(ctx, c, from, to, s.letters.short); err == nil && s.settle != nil {
-		err = s.settle(ctx)
+	if _, err = s.pour(ctx, c, from, to, s.letters.short); err != nil {
+		return err
 	}
-	time.Sleep(2 * time.Second)
-	return err
+	return s.calm(ctx)
 }
 
 func (l *line) measure(ctx context.Context, c curve, s *site, size int) error {

@@ -197,7 +197,7 @@ func (s *site) fill(ctx context.Context, messages int) error {
 	if s.raw > 0 {
 		return nil
 	}
-	if err := s.restart(ctx, false); err != nil {
+	if err := s.rush(ctx, true); err != nil {
 		return err
 	}
 	before := s.used()
@@ -210,21 +210,48 @@ func (s *site) fill(ctx context.Context, messages int) error {
 	if s.raw, err = s.pour(ctx, c, 0, messages, s.letters.letter); err != nil {
 		return err
 	}
-	if s.settle != nil {
-		if err := s.settle(ctx); err != nil {
-			return err
-		}
-	}
-	if err := s.restart(ctx, false); err != nil { // all is written now
+	if err := s.calm(ctx); err != nil {
 		return err
 	}
 	s.onDisk = s.used() - before
 	return nil
 }
 
+// rush starts the site anew to be filled.
+func (s *site) rush(ctx context.Context, on bool) error {
+	if s.hurry != nil {
+		s.hurry(on)
+	}
+	return s.restart(ctx, false)
+}
+
+// calm waits until nothing more is done in the background, an index that
+// catches up or tables that are merged, and starts the site anew to be measured.
+func (s *site) calm(ctx context.Context) error {
+	if s.settle != nil {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+	}
+	const quiet, patience = 3, 60 // seconds
+	last, still := int64(-1), 0
+	for range patience {
+		if now := s.used(); now == last {
+			still++
+		} else {
+			last, still = now, 0
+		}
+		if still == quiet {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	return s.rush(ctx, false)
+}
+
 // pour puts letters into the large mailbox, in their order.
 func (s *site) pour(ctx context.Context, c *imapConn, from, to int, letter func(int) []byte) (int64, error) {
-	octets, err := c.multi(largeBox, from, to, 200, letter)
+	octets, err := c.multi(largeBox, from, to, 500, letter)
 	if !errors.Is(err, errNoMulti) {
 		return octets, err
 	}

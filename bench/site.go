@@ -41,6 +41,7 @@ type site struct {
 	start   func(context.Context) error
 	stop    func()                               // of what holds the mail; start begins it again
 	last    func()                               // ends the rest
+	hurry   func(bool)                           // from the next start on without syncs, for what is not measured; nil if there is no need
 	settle  func(context.Context) error          // waits for what is done in the background; nil if nothing is
 	plain   func(context.Context) (*site, error) // starts the same without compression; nil if it has none
 
@@ -261,6 +262,12 @@ func startPeers(ctx context.Context, dir string) (*site, error) {
 	d := &peers.Dovecot{Dir: dir + "/d", Address: "127.78.0.6", Password: password, Format: "sdbox", Settings: fmt.Sprintf(dovecotSettings, dir+"/d")}
 	p := &peers.Postfix{Dir: dir + "/p", Address: "127.78.0.5", Hostname: "mx.peer.test", Settings: fmt.Sprintf(postfixSettings, dir)}
 	s.start, s.stop = d.Start, func() { stopDovecot(d) }
+	settings := d.Settings
+	s.hurry = func(on bool) {
+		if d.Settings = settings; on {
+			d.Settings += "mail_fsync = never\n"
+		}
+	}
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
