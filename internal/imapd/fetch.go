@@ -61,6 +61,7 @@ type fetcher struct {
 	seen    bool         // \Seen is to be set
 	msg     reading      // the message at hand
 	pieces  []piece      // of it, for the items that read
+	ahead   *ahead       // opens those after it
 
 	gone    bool  // some message is no longer there
 	unknown bool  // some part is encoded in a way we do not know
@@ -126,6 +127,13 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 			if err := f.setSeen(ctx, batch); err != nil {
 				return err
 			}
+		}
+		if f.reads && len(batch) > 1 {
+			f.ahead = openAhead(ctx, v.mb, batch)
+			defer func() {
+				f.ahead.close()
+				f.ahead = nil
+			}()
 		}
 		if f.details {
 			return v.sweepBatch(ctx, batch, func(i int, it item, d *store.Detail) error {
@@ -212,12 +220,14 @@ func (f *fetcher) setSeen(ctx context.Context, batch []numbered) error {
 
 // message sends one message whose octets or details are wanted.
 func (f *fetcher) message(ctx context.Context, i int, it item, d *store.Detail) error {
+	next := f.ahead.next()
 	if f.details && d == nil {
 		f.gone = true
+		next.close()
 		return nil
 	}
 	if f.reads {
-		err := f.find(ctx, it.Entry)
+		err := f.find(ctx, it.Entry, next)
 		switch {
 		case err == nil:
 		case errors.Is(err, engine.ErrNotFound):
@@ -237,8 +247,8 @@ func (f *fetcher) message(ctx context.Context, i int, it item, d *store.Detail) 
 
 // find opens a message and finds what is wanted of it, so that nothing is begun
 // that could not be ended.
-func (f *fetcher) find(ctx context.Context, e store.Entry) error {
-	if err := f.msg.open(ctx, f.c, e); err != nil {
+func (f *fetcher) find(ctx context.Context, e store.Entry, next opened) error {
+	if err := f.msg.open(ctx, f.c, e, next); err != nil {
 		return err
 	}
 	f.pieces = f.pieces[:0]

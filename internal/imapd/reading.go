@@ -38,10 +38,14 @@ var errUnknownEncoding = errors.New("unknown content transfer encoding")
 // maxHeader bounds how much of a header is filtered.
 const maxHeader = 4 << 20
 
-func (m *reading) open(ctx context.Context, c *conn, e store.Entry) error {
+func (m *reading) open(ctx context.Context, c *conn, e store.Entry, next opened) error {
 	m.closeMessage()
 	m.server = c.server
-	return m.openIn(ctx, c.view.mb, e)
+	if next.msg == nil && next.err == nil {
+		return m.openIn(ctx, c.view.mb, e)
+	}
+	m.msg, m.tree, m.head, m.cached = next.msg, nil, 0, 0
+	return next.err
 }
 
 func (m *reading) openIn(ctx context.Context, mb *store.Mailbox, e store.Entry) error {

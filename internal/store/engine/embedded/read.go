@@ -290,10 +290,29 @@ func (e *Engine) Entries(ctx context.Context, a engine.AccountID, m engine.Mailb
 // Details gives the details of messages.
 func (e *Engine) Details(ctx context.Context, a engine.AccountID, m engine.MailboxID, uids []engine.UID) iter.Seq2[engine.Detailed, error] {
 	return ofMailbox(e, a, m, func(yield func(engine.Detailed, error) bool) {
+		if len(uids) == 1 {
+			if d, ok := e.detail(a, m, uids[0]); ok {
+				yield(d, nil)
+				return
+			}
+		}
 		if len(uids) > 0 {
 			e.details(ctx, a, m, uids, yield)
 		}
 	})
+}
+
+// detail reads one that is there and well, for which an iterator is not worth
+// its making.
+func (e *Engine) detail(a engine.AccountID, m engine.MailboxID, uid engine.UID) (engine.Detailed, bool) {
+	key := messageKey(a, partDetail, m, uid)
+	value, closer, err := e.db.Get(key)
+	if err != nil {
+		return engine.Detailed{}, false
+	}
+	defer closer.Close()
+	d, err := decodeDetail(key, value)
+	return engine.Detailed{UID: uid, Detail: d}, err == nil
 }
 
 func (e *Engine) details(ctx context.Context, a engine.AccountID, m engine.MailboxID, uids []engine.UID, yield func(engine.Detailed, error) bool) {
