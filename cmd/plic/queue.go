@@ -134,6 +134,9 @@ func (a *app) queueRow(item queue.Listed) []string {
 	if len(item.To) > 0 {
 		to = item.To[0].Address.String()
 	}
+	if len(item.To) == 0 && len(item.Fates) > 0 {
+		to = "report on " + item.Fates[0].Address.String()
+	}
 	if n := len(item.To) - 1; n > 0 {
 		to += fmt.Sprintf(" and %d more", n)
 	}
