@@ -98,33 +98,32 @@ type dotted struct {
 }
 
 func (d *dotted) write(p []byte) error {
-	for len(p) > 0 && !d.enough {
-		if d.length == 0 && p[0] == '.' {
+	from, at := 0, 0 // what is not written yet, and the line at hand
+	for at < len(p) && !d.enough {
+		if d.length == 0 && p[at] == '.' {
+			d.w.Write(p[from:at])
 			d.w.WriteByte('.')
+			from = at
 		}
-		i := bytes.IndexByte(p, '\n')
+		i := bytes.IndexByte(p[at:], '\n')
 		if i < 0 {
-			d.length, d.cr = d.length+len(p), p[len(p)-1] == '\r'
-			_, err := d.w.Write(p)
-			return err
+			d.length, d.cr = d.length+len(p)-at, p[len(p)-1] == '\r'
+			at = len(p)
+			break
 		}
-		ended := i > 0 && p[i-1] == '\r' || i == 0 && d.cr
+		ended := i > 0 && p[at+i-1] == '\r' || i == 0 && d.cr
 		blank := d.length+i == 0 || d.length+i == 1 && ended
-		var err error
-		if ended {
-			_, err = d.w.Write(p[:i+1])
-		} else {
-			d.w.Write(p[:i])
-			_, err = d.w.WriteString("\r\n")
+		if !ended {
+			d.w.Write(p[from : at+i])
+			d.w.WriteString("\r\n")
+			from = at + i + 1
 		}
-		if err != nil {
-			return err
-		}
-		p = p[i+1:]
+		at += i + 1
 		d.length, d.cr = 0, false
 		d.count(blank)
 	}
-	return nil
+	_, err := d.w.Write(p[from:at])
+	return err
 }
 
 // count ends TOP when it has what it wants.
