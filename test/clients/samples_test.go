@@ -61,7 +61,10 @@ func TestSamplesByAppend(t *testing.T) {
 	t.Parallel()
 	trial.Need(t, "curl", "mbsync")
 	s := trial.Start(t, program, ann)
-	samples := messagetest.All()
+	// Nothing at all takes an APPEND back, RFC 3502, and curl knows no literal8.
+	samples := slices.DeleteFunc(messagetest.All(), func(m messagetest.Sample) bool {
+		return len(m.Raw) == 0 || bytes.IndexByte(m.Raw, 0) >= 0
+	})
 	if len(samples) < 100 {
 		t.Fatalf("%d samples", len(samples))
 	}
@@ -88,7 +91,7 @@ func TestSamplesByAppend(t *testing.T) {
 		}
 		delete(left, text)
 	}
-	want := "empty half-header only-header"
+	want := "half-header only-header"
 	if got := strings.Join(slices.Sorted(maps.Values(left)), " "); got != want {
 		t.Errorf("mbsync left out %s, not %s", got, want)
 	}
