@@ -75,6 +75,10 @@ func (n Notes) Put(ctx context.Context, key string, value []byte) error {
 	return err
 }
 
+// Room says whether there is room for so many octets that mail can do without;
+// engine.ErrFull, engine.ErrFailed.
+func (n Notes) Room(octets int64) error { return n.a.store.Room(octets) }
+
 // PutAll is Put for several notes in one commit.
 func (n Notes) PutAll(ctx context.Context, all ...Note) error {
 	t := n.a.store.Begin()

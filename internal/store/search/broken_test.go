@@ -8,10 +8,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"plic/internal/store"
+	"plic/internal/store/engine"
+	"plic/internal/store/memory"
 )
 
 // indexed is a mailbox with an index of a few segments.
@@ -156,6 +159,49 @@ func (f *fading) Err() error {
 		return context.Canceled
 	}
 	return nil
+}
+
+// cramped is an engine that has room for nothing that mail can do without.
+type cramped struct {
+	*memory.Engine
+	full atomic.Bool
+}
+
+func (c *cramped) Room(octets int64) error {
+	if c.full.Load() {
+		return engine.ErrFull
+	}
+	return c.Engine.Room(octets)
+}
+
+// What is left of a full disk is for mail, not for indexes.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	e := &cramped{Engine: memory.New(time.Now)}
+	h := newHouse(t)
+	h.store = store.New(store.Options{Engine: e})
+	t.Cleanup(func() { h.store.Close() })
+	a, err := h.store.Account(ctx, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.box, err = a.Mailbox("INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	h.put("Subject: x\r\n\r\n", "Subject: y\r\n\r\n")
+	x := New(Options{Wait: -1, Least: 1})
+	e.full.Store(true)
+	if err := x.Update(ctx, h.box, true); !errors.Is(err, engine.ErrFull) {
+		t.Errorf("without room: %v", err)
+	}
+	if keys, err := h.box.Notes().Keys(ctx, notes); err != nil || len(keys) > 0 {
+		t.Errorf("%q was written, %v", keys, err)
+	}
+	e.full.Store(false)
+	if err := x.Update(ctx, h.box, true); err != nil || h.check(x, "x", Subject) != 2 {
+		t.Errorf("with room again: %v", err)
+	}
 }
 
 // An index goes with its mailbox.

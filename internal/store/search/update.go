@@ -164,6 +164,9 @@ func (u *updater) grow(ctx context.Context) error {
 	low := u.m.high() + 1
 	at := u.snap.Search(low)
 	for at < u.snap.Len() {
+		if err := u.mb.Notes().Room(maxWrite); err != nil {
+			return err // what is left is for mail
+		}
 		began := time.Now()
 		to := min(at+batchDocs, u.snap.Len())
 		if err := u.gather(ctx, b, at, to); err != nil {
