@@ -3,7 +3,7 @@
 # it may, else says which are missing and what to run.
 set -eu
 
-packages="postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect swaks libnet-ssleay-perl isync fetchmail mutt curl php-cli python3 unbound ca-certificates"
+packages="postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl isync fetchmail mutt curl php-cli python3 unbound ca-certificates"
 
 missing=""
 for p in $packages; do

@@ -64,6 +64,7 @@ func rules() map[string]rule {
 		"acme":             {ground, "dns pki vfs"},
 		"tlspolicy":        {ground, "dane dns mail mtasts tlsrpt"},
 		"serve":            {ground, ""},
+		"proxy":            {ground, ""},
 		"spf":              {ground, "dns"},
 		"dkim":             {ground, "dns message"},
 		"arc":              {ground, "dkim dns"},
@@ -86,6 +87,7 @@ func rules() map[string]rule {
 		"embargo": {custody, "mail queue store store/engine"},
 		"post":    {custody, "deliver/local directory journal mail message queue route store store/engine table"},
 
+		"check": {in, "dns mail table"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
 		"imapd":        {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/search thread"},
@@ -96,8 +98,8 @@ func rules() map[string]rule {
 		"autoconf": {read, "mail"},
 
 		"control": {assembly, "embargo journal mail queue"},
-		"server": {assembly, "acme auth autoconf bounce config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
-			"mail maildrop managesieved message mtasts pki pop3d post queue route sasl scripts serve sieve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
+		"server": {assembly, "acme auth autoconf bounce check config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
+			"mail maildrop managesieved message mtasts pki pop3d post proxy queue route sasl scripts serve sieve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

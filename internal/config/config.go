@@ -20,6 +20,7 @@ type Config struct {
 	MTASTS     MTASTS
 	Autoconfig Autoconfig
 	SMTP       SMTP
+	Access     Access
 	Submission Submission
 	Auth       Auth
 	Directory  Directory
@@ -141,6 +142,19 @@ type SMTP struct {
 	JunkCommands       int
 	Connections        int
 	ConnectionsPerHost int
+}
+
+// Access are the rules of the door.
+type Access struct {
+	Clients, Helos, Senders, Recipients []string
+	UnknownSenders, StrictHelo          bool
+	Connections                         int
+	NetworkMessages, NetworkRecipients  int
+	AccountMessages, AccountRecipients  int
+	Policy                              string
+	PolicyTimeout                       time.Duration
+	PolicyOpen                          bool
+	XClient, Proxies                    []netip.Prefix
 }
 
 // BareNewline says what becomes of a CR or LF that stands alone.
@@ -370,6 +384,7 @@ func Default() *Config {
 			ErrorsSoft: 10, ErrorsHard: 20, ErrorDelay: time.Second, JunkCommands: 100,
 			Connections: 1000, ConnectionsPerHost: 30,
 		},
+		Access:     Access{Connections: 300, PolicyTimeout: 10 * time.Second},
 		Submission: Submission{CheckSender: true},
 		Auth: Auth{
 			Mechanisms:  mechanisms(),

@@ -83,6 +83,7 @@ func (c *Config) inbound() []Section {
 			{"names", "The names `autoconfig.DOMAIN` and `autodiscover.DOMAIN` of our domains lead here: get a certificate for them too.", live, switchValue{&c.Autoconfig.Names}},
 		}},
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
+		{"access", "Who may talk and send what to whom. Tables give actions as Postfix's access tables do: `ok`, `dunno`, `reject text`, `defer text`, or a reply code with text. Users who have logged in are no strangers.", c.access()},
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
 			{"maildrop", "Directory where programs of this host hand in mail by `sendmail`: a socket, and letters that were left while no server ran. For users other than the server's it must be where they can reach it, such as `/var/spool/plic`. Empty: `maildrop` in the data directory.", restart, free{&c.Submission.Maildrop, "path", nil}},
 			{"origin", "Domain of addresses without one in mail that such programs hand in. Empty: `hostname`.", restart, noDomain{domain{&c.Submission.Origin}}},
@@ -110,6 +111,28 @@ func (c *Config) acme() []Setting {
 		{"names", "Names to be in the certificate beside `hostname` and those of MTA-STS.", restart, list[string]{&c.ACME.Names, "host names", "imap.example.org", hostName, plain}},
 		{"dns_server", "The primary server of the zone, for `dns-01`.", restart, free{&c.ACME.DNSServer, "host or host:port", smartHost}},
 		{"dns_key_file", "File with the TSIG key that may change the zone, as `tsig-keygen` writes it. Empty: updates are not signed.", restart, free{&c.ACME.DNSKeyFile, "path", nil}},
+	}
+}
+
+func (c *Config) access() []Setting {
+	k := &c.Access
+	return []Setting{
+		{"clients", "Asked for the address of a stranger, then for its confirmed name, and `.domain` for those above it.", restart, tables{&k.Clients}},
+		{"helos", "Asked for the name in HELO, then `.domain` for those above it.", restart, tables{&k.Helos}},
+		{"senders", "Asked for the sender, its domain, `.domain` for those above it, and `local@`.", restart, tables{&k.Senders}},
+		{"recipients", "Asked for each recipient likewise.", restart, tables{&k.Recipients}},
+		{"unknown_senders", "Take mail from senders whose domain does not exist, or takes no mail (RFC 7505).", live, switchValue{&k.UnknownSenders}},
+		{"strict_helo", "Refuse names in HELO without a dot.", live, switchValue{&k.StrictHelo}},
+		{"connections", "Connections in a minute from a stranger's network (IPv4 /24, IPv6 /64); further ones get 421. 0 is without limit; loopback is excepted.", live, number{&k.Connections, 0, 1000000}},
+		{"network_messages", "Messages in an hour from such a network; further ones get 451. 0 is without limit.", live, number{&k.NetworkMessages, 0, 100000000}},
+		{"network_recipients", "Recipients in an hour likewise.", live, number{&k.NetworkRecipients, 0, 100000000}},
+		{"account_messages", "Messages in a day from an account; further ones get 451. 0 is without limit.", live, number{&k.AccountMessages, 0, 100000000}},
+		{"account_recipients", "Recipients in a day likewise.", live, number{&k.AccountRecipients, 0, 100000000}},
+		{"policy_server", "A policy server that is asked at each RCPT of a stranger, as Postfix asks one: `host:port`, or `unix:/path`.", restart, free{&k.Policy, "host:port or unix:path", nil}},
+		{"policy_timeout", "How long to wait for its answer.", restart, duration{&k.PolicyTimeout, time.Second, 5 * time.Minute}},
+		{"policy_open", "Let mail pass while the policy server does not answer, instead of 451.", restart, switchValue{&k.PolicyOpen}},
+		{"xclient", "Networks of proxies that may tell by XCLIENT for whom they speak.", live, networks(&k.XClient)},
+		{"proxies", "Networks of load balancers: their connections begin with a header of the PROXY protocol, version 1 or 2, that says for whom they are. Nobody else may send one.", restart, networks(&k.Proxies)},
 	}
 }
 

@@ -17,18 +17,20 @@ import (
 	"plic/internal/managesieved"
 	"plic/internal/pop3d"
 	"plic/internal/post"
+	"plic/internal/proxy"
 	"plic/internal/smtpd"
 )
 
 // services are the protocol servers of one configuration over one site.
 type services struct {
-	smtp  *smtpd.Server
-	imap  *imapd.Server
-	pop3  *pop3d.Server
-	sieve *managesieved.Server
-	web   http.Handler
-	keys  *certificates
-	log   *slog.Logger
+	smtp    *smtpd.Server
+	imap    *imapd.Server
+	pop3    *pop3d.Server
+	sieve   *managesieved.Server
+	web     http.Handler
+	keys    *certificates
+	proxies []netip.Prefix
+	log     *slog.Logger
 }
 
 // intake lets smtpd hand mail to the office, without either knowing the other.
@@ -55,9 +57,10 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	options := smtpd.Options{
 		Host: c.Hostname.String(), Intake: intake{s.office}, Auth: smtpd.FromAuth(a), TLS: keys.config,
 		Journal: s.journal, Log: s.log, Reverse: s.reverse,
+		Guard: s.door(c), XClient: c.Access.XClient,
 		Normalise: normalised(c), AllowEarly: !c.SMTP.EarlyTalker, Limits: limits,
 	}
-	all := &services{smtp: smtpd.New(options), web: pages(c, s), keys: keys, log: s.log}
+	all := &services{smtp: smtpd.New(options), web: pages(c, s), keys: keys, log: s.log, proxies: c.Access.Proxies}
 	all.imap = imapd.New(imapd.Options{
 		Store: s.store, Index: s.index, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.config(), Version: Version(),
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
@@ -78,6 +81,9 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 
 // serve runs the server of a service on a listener until ctx ends.
 func (all *services) serve(ctx context.Context, service string, l net.Listener) error {
+	if service != "https" && service != "acme_http" {
+		l = proxy.Listen(ctx, l, proxy.Options{Trusted: all.proxies, Log: all.log})
+	}
 	switch service {
 	case "smtp":
 		return all.smtp.Serve(ctx, l, smtpd.MX)

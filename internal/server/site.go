@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"plic/internal/bounce"
+	"plic/internal/check"
 	"plic/internal/config"
 	"plic/internal/deliver/remote"
 	"plic/internal/directory"
@@ -47,6 +48,7 @@ type site struct {
 	routing   *routing
 	embargo   *embargo.Book
 	scripts   *scripts.Keeper
+	access    check.Options // of the door, as far as they are kept over reloads
 	office    *post.Office
 	transport *remote.Transport
 	queue     *queue.Queue
@@ -130,6 +132,9 @@ func (s *site) openRoutes(now func() time.Time) error {
 		Host: c.Hostname, Now: now, Log: s.log,
 		Open: func(ctx context.Context, item *mail.Item) (mail.Body, error) { return s.office.OpenBody(ctx, item) },
 	})
+	if err := s.openRules(); err != nil {
+		return err
+	}
 	filter, err := s.newFilter(now)
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ const (
 	EXPN     Verb = "EXPN"
 	HELP     Verb = "HELP"
 	QUIT     Verb = "QUIT"
+	XCLIENT  Verb = "XCLIENT" // of Postfix
 )
 
 // Command is one command line.
@@ -99,6 +100,8 @@ func parseVerb(name []byte) Verb {
 		return HELP
 	case "QUIT":
 		return QUIT
+	case "XCLIENT":
+		return XCLIENT
 	}
 	return ""
 }

@@ -33,7 +33,8 @@ type conn struct {
 	kind    Kind
 	ctx     context.Context
 	id      mail.ID
-	remote  netip.AddrPort // invalid for a socket of this host
+	socket  netip.AddrPort // who is connected; invalid for a socket of this host
+	remote  netip.AddrPort // who is served, mostly the peer
 	ours    netip.AddrPort
 	started time.Time
 	known   journal.Event // what every record of this connection says
@@ -63,8 +64,9 @@ func newConn(s *Server, kind Kind, nc net.Conn) *conn {
 	now := s.o.Now()
 	c := &conn{
 		s: s, kind: kind, raw: nc, nc: nc, id: mail.NewID(now), started: now, last: now,
-		remote: addrPort(nc.RemoteAddr()), ours: addrPort(nc.LocalAddr()),
+		socket: addrPort(nc.RemoteAddr()), ours: addrPort(nc.LocalAddr()),
 	}
+	c.remote = c.socket
 	c.known = journal.Event{Service: kind.String(), Conn: c.id}
 	if c.remote.IsValid() {
 		c.known.Remote = c.remote.String()
@@ -82,11 +84,11 @@ func addrPort(a net.Addr) netip.AddrPort {
 }
 
 // local says that the peer is on this host.
-func (c *conn) local() bool { return !c.remote.IsValid() || c.remote.Addr().IsLoopback() }
+func (c *conn) local() bool { return !c.socket.IsValid() || c.socket.Addr().IsLoopback() }
 
 // network is what connections are counted by.
 func (c *conn) network() netip.Prefix {
-	addr, bits := c.remote.Addr(), 32
+	addr, bits := c.socket.Addr(), 32
 	if addr.Is6() {
 		bits = 64
 	}

@@ -39,6 +39,15 @@ func (s *session) hello(cmd smtp.Command) {
 	if s.helo != "" && !s.idle() {
 		return
 	}
+	if s.toldHelo != "" {
+		name = s.toldHelo
+	}
+	o := s.origin(name, false)
+	if err := s.s.o.Guard.Hello(s.ctx, &o); err != nil {
+		s.known.Helo = name // the journal tells who it was
+		s.refuse(err)
+		return
+	}
 	s.reset()
 	s.helo, s.known.Helo, s.esmtp = name, name, cmd.Verb != smtp.HELO
 	if !s.esmtp {
@@ -74,6 +83,9 @@ func (s *session) offers() []string {
 		}
 	} else {
 		lines = append(lines, s.timing()...)
+	}
+	if s.mayXClient() {
+		lines = append(lines, xclientKeywords)
 	}
 	return append(lines, "HELP")
 }

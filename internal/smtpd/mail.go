@@ -65,6 +65,9 @@ func (s *session) sender(m smtp.MailFrom) error {
 	case s.tx.env.Release.Sub(s.tx.env.Received) > s.s.o.Limits.Hold: // RFC 4865 section 4
 		return badHold
 	}
+	if err := s.s.o.Guard.Sender(s.ctx, s.tx.env); err != nil {
+		return err
+	}
 	return s.s.o.Intake.Sender(s.ctx, s.tx.env)
 }
 
@@ -81,11 +84,7 @@ func (s *session) envelope(m smtp.MailFrom) *mail.Envelope {
 	return &mail.Envelope{
 		ID: mail.NewID(now), From: m.From, Kind: m.Body, UTF8: m.UTF8, Ret: m.Ret,
 		RequireTLS: m.RequireTLS, EnvelopeID: m.EnvelopeID, Size: m.Size, Received: now, Priority: m.Priority, Release: release, By: by,
-		Origin: mail.Origin{
-			Conn: s.id, Service: s.kind.String(), Protocol: s.protocol(m.UTF8),
-			Remote: s.remote, Local: s.ours, Name: s.known.Name, Helo: s.helo,
-			TLS: s.known.TLS, Account: s.account,
-		},
+		Origin: s.origin(s.helo, m.UTF8),
 	}
 }
 

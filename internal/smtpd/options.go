@@ -54,6 +54,11 @@ type Options struct {
 	// Normalise lists the networks whose bare CRs and LFs are mended; from
 	// everywhere else a message that holds one is refused.
 	Normalise []netip.Prefix
+	// XClient lists the networks of proxies that may tell by XCLIENT for whom they
+	// speak.
+	XClient []netip.Prefix
+	// Guard says who may talk and send; nil lets everybody.
+	Guard Guard
 	// AllowEarly lets clients of MX talk before they are greeted.
 	AllowEarly bool
 
@@ -124,6 +129,9 @@ func (l *Limits) defaults() {
 
 func (o *Options) defaults() {
 	o.Limits.defaults()
+	if o.Guard == nil {
+		o.Guard = nobody{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

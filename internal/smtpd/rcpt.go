@@ -32,6 +32,10 @@ func (s *session) rcpt(args string) {
 		s.refuse(err, to)
 		return
 	}
+	if err := s.s.o.Guard.Recipient(s.ctx, s.tx.env, to); err != nil {
+		s.refuse(err, to)
+		return
+	}
 	s.tx.env.To = append(s.tx.env.To, to)
 	s.say(okRecipient)
 }

@@ -13,10 +13,11 @@ import (
 // session is what a client has told of itself; the zero one knows nothing.
 type session struct {
 	*conn
-	helo    string
-	esmtp   bool   // it said EHLO or LHLO
-	account string // who authenticated
-	tx      transaction
+	helo     string
+	toldHelo string // by XCLIENT, in the place of helo
+	esmtp    bool   // it said EHLO or LHLO
+	account  string // who authenticated
+	tx       transaction
 }
 
 // transaction is one message on its way in; the zero one has not begun.
@@ -49,7 +50,13 @@ var (
 
 // greet says who we are, or why we will not talk.
 func (s *session) greet() {
+	o := s.origin("", false)
+	refusal := s.s.o.Guard.Client(s.ctx, &o)
 	switch {
+	case refusal != nil:
+		s.rejected(mail.StatusOf(refusal), refusal)
+		s.say(mail.StatusOf(refusal))
+		s.end, s.linger = true, true
 	case s.kind == LMTP && !s.local():
 		s.bye(byeForeigner)
 	case s.kind == MX && !s.s.o.AllowEarly && early(s.nc):
@@ -97,6 +104,8 @@ func (s *session) command(line []byte) *session {
 		s.expn()
 	case smtp.HELP:
 		s.help()
+	case smtp.XCLIENT:
+		return s.xclient(cmd.Args)
 	case smtp.QUIT:
 		s.quit(cmd.Args)
 	default:

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"crypto/tls"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -152,6 +153,7 @@ func (p *player) start() {
 	}
 	p.house = open(p.t, p.kind, func(o *Options) {
 		o.Limits = p.limits
+		o.XClient = []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")}
 		if p.tls {
 			withTLS(o)
 		}
