@@ -253,8 +253,7 @@ func (w *walk) local(ctx context.Context, p at) error {
 	w.note(Step{Step: "account", Table: "directory", Key: p.to.String(), Found: true, Answer: target.Account})
 	d := Destination{Address: p.to, From: p.from, List: p.list, Account: target.Account, Detail: target.Detail}
 	// An account may have its mail in the store of another program.
-	keys := append(addressKeys(p.to, w.router.o.Separator, true), p.to.Domain.String())
-	way, found, err := w.way(ctx, "transport", w.router.o.Tables.Transports, keys)
+	way, found, err := w.own(ctx, p.to)
 	if err != nil {
 		return err
 	}

@@ -152,8 +152,26 @@ func ParseRefusal(text string) (*mail.Status, error) {
 	return &s, nil
 }
 
-// way asks a table for a transport. One that says nothing is none.
-func (w *walk) way(ctx context.Context, step string, list table.List, keys []string) (way Way, found bool, err error) {
+// way asks a table for the transport of an address elsewhere.
+func (w *walk) way(ctx context.Context, step string, list table.List, of mail.Address) (Way, bool, error) {
+	if len(list) == 0 {
+		return Way{}, false, nil
+	}
+	return w.parseWay(ctx, step, list, transportKeys(of, w.router.o.Separator))
+}
+
+// own asks for the transport of an address of ours, which must be named: what is
+// said of all mail does not mean it.
+func (w *walk) own(ctx context.Context, of mail.Address) (Way, bool, error) {
+	list := w.router.o.Tables.Transports
+	if len(list) == 0 {
+		return Way{}, false, nil
+	}
+	return w.parseWay(ctx, "transport", list, append(addressKeys(of, w.router.o.Separator, true), of.Domain.String()))
+}
+
+// parseWay reads what a table says. A transport that says nothing is none.
+func (w *walk) parseWay(ctx context.Context, step string, list table.List, keys []string) (way Way, found bool, err error) {
 	a, err := w.ask(ctx, step, list, keys...)
 	if err != nil || !a.found {
 		return Way{}, false, err
@@ -167,9 +185,9 @@ func (w *walk) way(ctx context.Context, step string, list table.List, keys []str
 // leave finds the way of a recipient to elsewhere.
 func (w *walk) leave(ctx context.Context, p at, class Class) error {
 	t := &w.router.o.Tables
-	way, found, err := w.way(ctx, "transport", t.Transports, transportKeys(p.to, w.router.o.Separator))
+	way, found, err := w.way(ctx, "transport", t.Transports, p.to)
 	if err == nil && !found && class == Foreign {
-		way, found, err = w.way(ctx, "sender transport", t.SenderTransports, transportKeys(p.from, w.router.o.Separator))
+		way, found, err = w.way(ctx, "sender transport", t.SenderTransports, p.from)
 	}
 	if err != nil {
 		return err
@@ -229,7 +247,10 @@ func (w *walk) usual(ctx context.Context, p at, class Class) (hop mail.Hop, smar
 	if class != Foreign {
 		return direct(p.to.Domain), false, nil
 	}
-	a, err := w.ask(ctx, "smart host", w.router.o.Tables.SmartHosts, addressKeys(p.from, w.router.o.Separator, true)...)
+	var a answer
+	if list := w.router.o.Tables.SmartHosts; len(list) > 0 {
+		a, err = w.ask(ctx, "smart host", list, addressKeys(p.from, w.router.o.Separator, true)...)
+	}
 	switch {
 	case err != nil:
 		return hop, false, err
@@ -269,6 +290,9 @@ func (w *walk) equip(ctx context.Context, p at, hop *mail.Hop, smart bool) error
 		if a.found {
 			hop.Login = a.key
 		}
+	}
+	if len(t.Sources) == 0 {
+		return nil
 	}
 	keys := append(addressKeys(p.from, w.router.o.Separator, true), p.to.Domain.String())
 	a, err := w.ask(ctx, "source address", t.Sources, keys...)

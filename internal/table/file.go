@@ -22,6 +22,7 @@ type file struct {
 	parse func([]byte) (content, error)
 
 	now    atomic.Pointer[state]
+	looked atomic.Int64 // when the file was last looked at
 	reload sync.Mutex
 }
 
@@ -49,14 +50,20 @@ func (f *file) Lookup(_ context.Context, key string) (string, bool, error) {
 	return value, found, nil
 }
 
-// tick is how coarse the times of a file system may be: a file that was changed
-// less than that before it was read may have been changed since.
+// tick is how often a file is looked at, and how coarse the times of a file
+// system may be: a file that was changed less than that before it was read may
+// have been changed since.
 const tick = 100 * time.Millisecond
 
 // fresh is the content of the file as it is now. One caller reads a new one,
 // others go on with what there is.
 func (f *file) fresh() content {
 	s := f.now.Load()
+	now := f.o.Now().UnixNano()
+	if last := f.looked.Load(); now-last < int64(tick) && now >= last {
+		return s
+	}
+	f.looked.Store(now)
 	info, err := f.o.FS.Stat(f.path)
 	if err == nil && info.ModTime().Equal(s.time) && info.Size() == s.size && s.read.Sub(s.time) > tick {
 		return s

@@ -146,7 +146,11 @@ func TestReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "table")
 	put(t, path, "bob one\n")
 	var told strings.Builder
-	tab, err := table.Open("file:"+path, table.Options{Log: slog.New(slog.NewTextHandler(&told, nil))})
+	now := time.Now()
+	tab, err := table.Open("file:"+path, table.Options{Log: slog.New(slog.NewTextHandler(&told, nil)), Now: func() time.Time {
+		now = now.Add(110 * time.Millisecond) // a moment later at each look
+		return now
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +166,10 @@ func TestReload(t *testing.T) {
 		{"bob 5\n", "5", 1},
 	} {
 		put(t, path, c.text)
+		now = now.Add(time.Millisecond)
+		if err := os.Chtimes(path, now, now); err != nil { // by the clock of the test
+			t.Fatal(err)
+		}
 		for range 3 {
 			if got := ask(t, tab, "bob"); got != c.want {
 				t.Errorf("%d: %q, want %q", i, got, c.want)

@@ -164,8 +164,9 @@ func TestProgramsAndFiles(t *testing.T) {
 		t.Errorf("deferred with %+v", e)
 	}
 	write("prog: \"|" + script + " second\"\n")
+	world.Wait(t, "the changed alias", func() bool { return strings.Contains(p.Run(t, "route", "prog@here.test"), "second") })
 	post(t, p, "eve@there.test", "prog@here.test", "second")
-	world.Wait(t, "the changed alias", func() bool { return strings.Contains(got("got.second"), "Subject: second") })
+	world.Wait(t, "the other program", func() bool { return strings.Contains(got("got.second"), "Subject: second") })
 }
 
 // A strange recipient never becomes a program, a file or a way through us,
