@@ -75,16 +75,18 @@ func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, pause time.
 }
 
 // idling is the memory in KiB that each idling session adds to the server's
-// processes: their proportional set size, as the kernel counts it.
+// processes, their proportional set size as the kernel counts it: what n more
+// sessions take beside n that are there, so that neither what is made once nor
+// what was freed before counts.
 func idling(ctx context.Context, s *site, n int, secret *tls.Config) (float64, error) {
-	if err := s.crowd(ctx, 50, secret, 0, nil); err != nil { // what is made once
-		return 0, err
-	}
-	time.Sleep(5 * time.Second)
-	before, after := s.memory(), int64(0)
-	// Buffers go and collections end meanwhile.
-	err := s.crowd(ctx, n, secret, 5*time.Second, func() { after = s.memory() })
-	return float64(after-before) / float64(n), err
+	const pause = 8 * time.Second // buffers go and collections end meanwhile
+	var before, after int64
+	var second error
+	first := s.crowd(ctx, n, secret, pause, func() {
+		before = s.memory()
+		second = s.crowd(ctx, n, secret, pause, func() { after = s.memory() })
+	})
+	return float64(after-before) / float64(n), errors.Join(first, second)
 }
 
 // memory is the proportional set size of the site's processes in KiB.
