@@ -78,8 +78,15 @@ func (p *Office) sendOn(ctx context.Context, j *job, msg *message.Message, pl *p
 				d = &pl.local[i]
 			}
 		}
+		from, err := p.o.Router.Forwarded(ctx, d.from)
+		if err != nil {
+			return err
+		}
 		for _, next := range extra.remote {
 			next.via = d.to
+			if next.from == d.from {
+				next.from = from
+			}
 			for _, to := range next.to {
 				added = true
 				pl.depart(next.way, to)

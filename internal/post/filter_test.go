@@ -10,6 +10,7 @@ import (
 	"plic/internal/mail"
 	"plic/internal/route"
 	"plic/internal/scripts"
+	"plic/internal/srs"
 )
 
 // filtering is an office whose accounts have filters.
@@ -123,6 +124,28 @@ func TestFilterRedirects(t *testing.T) {
 	o.want("bob@here.test", "INBOX", 1)
 	if len(o.items()) != 1 {
 		t.Errorf("the queue has %+v", o.items())
+	}
+}
+
+// TestRedirectedSender has a site that rewrites senders of mail that it passes
+// on: it does so for filters too, so that the next host does not take it for a
+// forger.
+func TestRedirectedSender(t *testing.T) {
+	o := filtering(t, map[string]string{"ann@here.test": `redirect "eve@there.test";`})
+	rewriter := srs.New(srs.Options{Domain: mail.MustDomain("here.test"), Secrets: [][]byte{[]byte("a secret of ours")}})
+	o.o.Router = route.New(route.Options{Directory: o.people, SRS: rewriter})
+	for _, from := range []string{"x@far.test", "bob@here.test"} {
+		if _, err := o.post(envelope(from, "ann@here.test"), letter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var senders []string
+	for _, item := range o.items() {
+		local, _, _ := strings.Cut(item.Envelope.From.Local, "=")
+		senders = append(senders, local)
+	}
+	if slices.Sort(senders); !slices.Equal(senders, []string{"SRS0", "bob"}) {
+		t.Errorf("senders %q", senders)
 	}
 }
 

@@ -314,17 +314,36 @@ func (w *walk) equip(ctx context.Context, p at, hop *mail.Hop, smart bool) error
 // rewriteSender gives mail that an alias of ours sends on a sender that is ours,
 // so that the next host does not take us for somebody who forges it.
 func (w *walk) rewriteSender(ctx context.Context, p at, d *Destination) error {
-	if p.depth == 0 || w.router.o.SRS == nil || p.from.IsNull() {
+	if p.depth == 0 {
 		return nil
 	}
-	class, err := (&walk{router: w.router}).class(ctx, p.from.Domain)
-	if err != nil || class == Local {
+	from, ok, err := w.router.forwarded(ctx, p.from)
+	if err != nil || from == p.from && !ok {
 		return err
 	}
-	from, ok := w.router.o.SRS.Forward(p.from)
 	w.note(Step{Step: "rewrite sender", Key: p.from.String(), Found: ok, Answer: from.String()})
 	d.From = from
 	return nil
+}
+
+// Forwarded is the sender of mail that an account of ours sends on to another
+// host: one of ours, where SRS is on.
+func (r *Router) Forwarded(ctx context.Context, from mail.Address) (mail.Address, error) {
+	from, _, err := r.forwarded(ctx, from)
+	return from, err
+}
+
+// forwarded rewrites a sender that is not ours; ok says that it could.
+func (r *Router) forwarded(ctx context.Context, from mail.Address) (_ mail.Address, ok bool, err error) {
+	if r.o.SRS == nil || from.IsNull() {
+		return from, false, nil
+	}
+	class, err := (&walk{router: r}).class(ctx, from.Domain)
+	if err != nil || class == Local {
+		return from, false, err
+	}
+	from, ok = r.o.SRS.Forward(from)
+	return from, ok, nil
 }
 
 // addressKeys are the keys of an address: whole, without its detail, and its
