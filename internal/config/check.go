@@ -56,6 +56,7 @@ func (c *Config) rules() []rule {
 		{c.SMTP.ErrorsSoft > c.SMTP.ErrorsHard, "smtp.errors_soft", fmt.Sprintf("%d is more than smtp.errors_hard, which is %d: the session would be closed first", c.SMTP.ErrorsSoft, c.SMTP.ErrorsHard)},
 		{c.SMTP.HeaderSize > c.SMTP.MessageSize, "smtp.header_size", "is more than smtp.message_size: a header is part of its message"},
 		{c.SMTP.ConnectionsPerHost > c.SMTP.Connections, "smtp.connections_per_host", "is more than smtp.connections: one host could take them all"},
+		{c.IMAP.MessageLimit > 0 && c.IMAP.MessageLimit < 1000, "imap.message_limit", "is below 1000: clients would need too many commands; write 0 for no limit"},
 		{q.BackoffMin > q.BackoffMax, "queue.backoff_min", order(q.BackoffMin, "queue.backoff_max", q.BackoffMax)},
 		{q.BackoffMax > q.ExpireAfter, "queue.backoff_max", order(q.BackoffMax, "queue.expire_after", q.ExpireAfter)},
 		{q.WarnAfter > q.ExpireAfter, "queue.warn_after", order(q.WarnAfter, "queue.expire_after", q.ExpireAfter)},

@@ -313,6 +313,8 @@ type IMAP struct {
 	Connections         int
 	ConnectionsPerLogin int
 	SharedAccount       string
+	SaveLimit           int
+	MessageLimit        int
 }
 
 // POP3 is what a POP3 session may use.
@@ -407,7 +409,7 @@ func Default() *Config {
 		Store: Store{Cache: 64 * mib, Index: 256 * mib, Reserve: 256 * mib, Compress: true, Grace: 10 * time.Minute},
 		IMAP: IMAP{
 			Timeout: 30 * time.Minute, LoginTimeout: 3 * time.Minute,
-			Connections: 20000, ConnectionsPerLogin: 20,
+			Connections: 20000, ConnectionsPerLogin: 20, SaveLimit: 100000,
 		},
 		POP3: POP3{
 			Timeout: 10 * time.Minute, LoginTimeout: 3 * time.Minute,

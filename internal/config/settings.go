@@ -261,6 +261,8 @@ func (c *Config) reading() []Section {
 			{"connections", "Connections to IMAP; further ones get BYE.", live, number{&c.IMAP.Connections, 1, 1000000}},
 			{"connections_per_login", "Connections of one account from one address.", live, number{&c.IMAP.ConnectionsPerLogin, 1, 10000}},
 			{"shared_account", "The account of each domain whose mailboxes its other accounts see below `shared/`, as far as it gives them rights (RFC 4314): the part before the @, as `shared`. Empty: there are none.", live, free{&c.IMAP.SharedAccount, "local part", localPart}},
+			{"save_limit", "Messages that one COPY or APPEND may save, told as SAVELIMIT (RFC 9738): they are one change of the store. More are refused, and none of them saved.", live, number{&c.IMAP.SaveLimit, 1000, 1000000}},
+			{"message_limit", "Messages that one FETCH, STORE, SEARCH, COPY, MOVE, APPEND or UID EXPUNGE may work on, told as MESSAGELIMIT (RFC 9738) in place of SAVELIMIT: 0 for no limit, else 1000 or more. Most clients do not know the limit and take the newest messages for all there are; long commands yield to others without it, and so it is off.", live, number{&c.IMAP.MessageLimit, 0, 1000000}},
 		}},
 		{"pop3", "What POP3 sessions hold to.", []Setting{
 			{"timeout", "How long a session may be silent (RFC 1939 section 3 wants 10 minutes).", live, duration{&c.POP3.Timeout, time.Second, day}},

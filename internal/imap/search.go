@@ -149,11 +149,32 @@ func (s *Scanner) searchKey(q *Search, n *int) SearchKey {
 	case "UID":
 		s.SP()
 		return SearchKey{Op: SearchUIDs, Set: s.Set()}
+	case "UIDAFTER", "UIDBEFORE": // RFC 9738 section 3.2
+		s.SP()
+		return s.uidSide(word)
 	}
 	if k, ok := searchFlag(word); ok {
 		return k
 	}
 	return s.searchValue(word)
+}
+
+// uidSide reads the UID that UIDs are above or below, itself left out.
+func (s *Scanner) uidSide(word string) SearchKey {
+	n := s.Number()
+	if n == 0 {
+		s.Fail("%s wants a UID", word)
+		return SearchKey{}
+	}
+	r := Range{Lo: 1, Hi: n - 1}
+	if word == "UIDAFTER" {
+		r = Range{Lo: min(n, Star-1) + 1, Hi: Star - 1} // Star would name the last message too
+	}
+	k := SearchKey{Op: SearchUIDs}
+	if r.Lo <= r.Hi {
+		k.Set.Ranges = []Range{r}
+	}
+	return k
 }
 
 // searchFlag gives the keys that stand alone.

@@ -132,7 +132,7 @@ func (a *arrivals) message(ctx context.Context, find func() error) error {
 	case form != "" && form != "CATENATE" && (form != "UTF8" || !a.c.utf8):
 		return bad(fmt.Errorf("a message is a literal or CATENATE, not %.40s", form))
 	case len(a.in) == a.c.server.o.SaveLimit:
-		return a.c.errSaveLimit(0)
+		return errTooMany(a.c.server.o.SaveLimit, 0)
 	case len(a.in) == maxMessages:
 		return no("LIMIT", "%d messages at a time are enough", maxMessages)
 	}

@@ -150,6 +150,60 @@ func TestUIDBatches(t *testing.T) {
 	}
 }
 
+// A command works on the newest messages, and says how far it came.
+func TestMessageLimit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *Options) { o.MessageLimit = 3 })
+	for range 6 {
+		h.deliver("INBOX", store.Flags{}, "Subject: it\r\n\r\nword\r\n")
+	}
+	c := h.open("alice")
+	if got := c.ok("CAPABILITY")[0]; !strings.Contains(got, " MESSAGELIMIT=3 ") || strings.Contains(got, "SAVELIMIT") {
+		t.Error(got)
+	}
+	c.ok("SELECT INBOX")
+	check := func(command, want string) {
+		t.Helper()
+		lines, answer := c.do(command)
+		if got := strings.Join(append(lines, answer), "; "); !match(want, got) {
+			t.Errorf("%s\n got %s\nwant %s", command, got, want)
+		}
+	}
+	check("FETCH 1:* UID", "* 4 FETCH (UID 4); * 5 FETCH (UID 5); * 6 FETCH (UID 6); OK [MESSAGELIMIT 3 4] ...")
+	check("UID FETCH 1:3 (UID)", "* 1 FETCH (UID 1); * 2 FETCH (UID 2); * 3 FETCH (UID 3); OK ...FETCH completed")
+	check("UID FETCH 1:2,4,6 (UID)", "* 2 FETCH (UID 2); * 4 FETCH (UID 4); * 6 FETCH (UID 6); OK [MESSAGELIMIT 3 2] ...")
+	check("UID FETCH 1:* (UID) (PARTIAL 2:4)", "* 2 FETCH (UID 2); * 3 FETCH (UID 3); * 4 FETCH (UID 4); OK ...FETCH completed")
+	check("UID FETCH 1:* (UID) (PARTIAL 1:4)", "NO [MESSAGELIMIT 3] ...")
+	check("SEARCH ALL", "* SEARCH 4 5 6; OK [MESSAGELIMIT 3 4] ...")
+	check("UID SEARCH BODY word", "* SEARCH 4 5 6; OK [MESSAGELIMIT 3 4] ...")
+	check("UID SEARCH UIDBEFORE 4 BODY word", "* SEARCH 1 2 3; OK ...SEARCH completed")
+	check("UID SEARCH UIDAFTER 4", "* SEARCH 5 6; OK ...SEARCH completed")
+	check("UID SEARCH 1:5 UIDAFTER 1 NOT UID 4", "* SEARCH 3 5; OK [MESSAGELIMIT 3 3] ...")
+	check("UID SEARCH OR UID 1 UID 5", "* SEARCH 5; OK [MESSAGELIMIT 3 4] ...")
+	check("SEARCH RETURN (UPDATE) ALL", `* NO [NOUPDATE "...; OK [MESSAGELIMIT 3 4] ...`)
+	check("UID SEARCH RETURN (SAVE) ALL", "OK [MESSAGELIMIT 3 4] ...")
+	check("UID FETCH $ (UID)", "* 4 FETCH (UID 4); * 5 FETCH (UID 5); * 6 FETCH (UID 6); OK ...FETCH completed")
+	check("ESEARCH IN (personal) RETURN (COUNT) ALL", `* ESEARCH (TAG "... UID COUNT 6; OK ESEARCH ...`)
+	check("UID SORT (DATE) UTF-8 ALL", "NO [MESSAGELIMIT 3 4] ...")
+	check("UID SORT (ARRIVAL) UTF-8 UIDBEFORE 4", "* SORT 1 2 3; OK ...SORT completed")
+	check("UID THREAD REFS UTF-8 ALL", "NO [MESSAGELIMIT 3 4] ...")
+	check("STORE 1:* +FLAGS.SILENT (\\Flagged)", "OK [MESSAGELIMIT 3 4] ...")
+	check("UID SEARCH UIDBEFORE 4 FLAGGED", "* SEARCH; OK ...SEARCH completed")
+	check("COPY 1:4 Trash", "NO [MESSAGELIMIT 3 2] ...")
+	check("APPEND Trash {3+}\r\na:1 {3+}\r\na:2 {3+}\r\na:3 {3+}\r\na:4", "NO [MESSAGELIMIT 3] ...")
+	c.ok("STORE 1:2 +FLAGS.SILENT (\\Deleted)")
+	c.ok("STORE 4:5 +FLAGS.SILENT (\\Deleted)")
+	check("UID EXPUNGE 1:*", "* 5 EXPUNGE; * 4 EXPUNGE; * 2 EXPUNGE; OK [MESSAGELIMIT 3 2] ...")
+	c.ok("APPEND INBOX {3+}\r\na:1")
+	check("UID MOVE 1:* Trash", "* OK [COPYUID ...; * 4 EXPUNGE; * 3 EXPUNGE; * 2 EXPUNGE; OK [MESSAGELIMIT 3 3] ...")
+	h.deliver("INBOX", store.Flags{}, "a: 1\r\n\r\n", "a: 2\r\n\r\n", "a: 3\r\n\r\n")
+	c.ok("ENABLE CONDSTORE")
+	c.ok("NOOP")
+	check("STORE 1:* (UNCHANGEDSINCE 1) +FLAGS (x)", "* NO [MESSAGELIMIT 3 8] ...; OK [MODIFIED 2:4] ...")
+	check("UID MOVE 1:* Trash", "* OK [COPYUID ...; * NO [MESSAGELIMIT 3 8] ...; OK [HIGHESTMODSEQ ...")
+	check("EXPUNGE", "* 1 EXPUNGE; OK ...") // has no limit
+}
+
 // What is too much to save at once is refused whole, RFC 9738 section 3.1.
 func TestSaveLimit(t *testing.T) {
 	t.Parallel()

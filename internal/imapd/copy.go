@@ -15,25 +15,14 @@ func (c *conn) copy(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil || len(uids) == 0 {
 		return reply{}, err
 	}
-	if n := c.server.o.SaveLimit; len(uids) > n {
-		return reply{}, c.errSaveLimit(uids[len(uids)-n])
+	if n := c.server.o.SaveLimit; len(uids) > n { // all or none, RFC 9738 section 3.1
+		return reply{}, errTooMany(n, uids[len(uids)-n])
 	}
 	src, dst, err := c.view.mb.CopyBut(ctx, uids, to, ^c.changeable(to))
 	if err != nil || len(src) == 0 {
 		return reply{}, err
 	}
 	return reply{copyUID(src, dst), "copied"}, nil
-}
-
-// errSaveLimit is the answer when more messages are to be saved at once than may
-// be, RFC 9738 section 3.1: with the lowest UID up to which it would do, if there
-// are UIDs yet.
-func (c *conn) errSaveLimit(lowest store.UID) error {
-	code := "MESSAGELIMIT " + strconv.Itoa(c.server.o.SaveLimit)
-	if lowest > 0 {
-		code += " " + strconv.FormatUint(uint64(lowest), 10)
-	}
-	return no(code, "these are too many messages at once")
 }
 
 // transferArgs reads what COPY and MOVE have in common. Of messages named by

@@ -144,7 +144,8 @@ func (c *conn) searchIn(ctx context.Context, cmd *imap.Command, q imap.Search, n
 	} else {
 		name = c.nameOf(v.mb)
 	}
-	f, err := c.find(ctx, v, cmd.Tag, &q, nil)
+	// the limit of messages is not that of ESEARCH: which mailbox was it reached in?
+	f, err := c.find(ctx, v, cmd.Tag, &q, nil, false)
 	if err != nil {
 		if v == c.view && q.Return.Save {
 			v.saved = nil

@@ -34,11 +34,18 @@ func (c *conn) expunge(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	uids, _ := v.uids(spans)
+	var uids []store.UID // only what is \Deleted counts
+	for _, it := range v.entries(spans) {
+		if it.there && it.Flags&store.Deleted != 0 {
+			uids = append(uids, it.UID)
+		}
+	}
+	uids, lowest := c.limitUIDs(uids)
 	if len(uids) > 0 {
 		_, err = v.mb.Expunge(ctx, uids, true)
 	}
-	return c.expunged(ctx, err)
+	r, err := c.expunged(ctx, err)
+	return c.limited(r, err, lowest)
 }
 
 // expunged gives a client that knows of mod-sequences the one of the change,

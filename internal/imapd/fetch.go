@@ -42,13 +42,19 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 			return reply{}, err
 		}
 	}
+	lowest := store.UID(0)
 	if mod.Partial != nil {
 		spans = f.partial(spans, mod.Partial)
+		if n := c.server.o.MessageLimit; n > 0 && sizeOf(spans) > n {
+			return reply{}, errTooMany(n, 0)
+		}
+	} else {
+		spans, lowest = c.limit(f.wanted(spans))
 	}
 	if err := f.run(ctx, spans); err != nil {
 		return reply{}, err
 	}
-	return reply{}, f.outcome(byUID(cmd))
+	return c.limited(reply{}, f.outcome(byUID(cmd)), lowest)
 }
 
 // fetcher runs one FETCH.
@@ -155,6 +161,19 @@ func (f *fetcher) entries(spans []span) iter.Seq2[int, item] {
 		return f.c.view.changed(spans, f.since)
 	}
 	return f.c.view.entries(spans)
+}
+
+// wanted leaves of spans what a FETCH counts against a limit: what has changed, if
+// it asks for that only.
+func (f *fetcher) wanted(spans []span) []span {
+	if f.since == 0 || f.c.server.o.MessageLimit == 0 {
+		return spans
+	}
+	var out []span
+	for i := range f.entries(spans) {
+		out = addIndex(out, i)
+	}
+	return out
 }
 
 // partial leaves of the messages that are wanted those of a range, counted from

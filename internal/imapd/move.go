@@ -20,9 +20,11 @@ func (c *conn) move(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if len(uids) == 0 {
 		return reply{}, nil
 	}
+	uids, lowest := c.limitUIDs(uids)
 	src, dst, err := c.view.mb.MoveBut(ctx, uids, to, ^c.changeable(to))
 	if len(src) > 0 {
 		c.out.text("* OK [", copyUID(src, dst), "] moved")
 	}
-	return c.expunged(ctx, err)
+	r, err := c.expunged(ctx, err)
+	return c.limited(r, err, lowest)
 }

@@ -31,6 +31,7 @@ type Options struct {
 	MaxMessage     int64         // octets of a message to APPEND: 50 MiB
 	MaxConnections int           // of one Serve: 20000
 	SaveLimit      int           // messages of one COPY, or APPEND: 100000
+	MessageLimit   int           // messages of any one command: 0 for no limit
 	PerUserIP      int           // sessions of one user from one address: 20
 	PerIP          int           // connections of one address that have not logged in: 100
 	LoginTimeout   time.Duration // to log in: 3 min
@@ -61,6 +62,9 @@ func (o Options) withDefaults() Options {
 	}
 	number(&o.MaxConnections, 20000)
 	number(&o.SaveLimit, 100000)
+	if o.MessageLimit = max(o.MessageLimit, 0); o.MessageLimit > 0 {
+		o.SaveLimit = o.MessageLimit // a client is told one number, RFC 9738 section 3
+	}
 	number(&o.PerUserIP, 20)
 	number(&o.PerIP, 100)
 	span := func(d *time.Duration, value time.Duration) {

@@ -32,7 +32,7 @@ func (c *conn) searchOrSort(ctx context.Context, cmd *imap.Command, q *imap.Sear
 	if q.Return.Update && v.contexts.find(cmd.Tag) != nil { // RFC 5267 section 4.3
 		return reply{}, bad(errors.New("the tag is that of a search whose result is kept up to date"))
 	}
-	f, err := c.find(ctx, v, cmd.Tag, q, keys)
+	f, err := c.find(ctx, v, cmd.Tag, q, keys, true)
 	if err != nil {
 		if q.Return.Save {
 			v.saved = nil // RFC 5182 section 2.1
@@ -51,12 +51,14 @@ func (c *conn) searchOrSort(ctx context.Context, cmd *imap.Command, q *imap.Sear
 	} else {
 		c.tellPlain(q, f, a)
 	}
-	return reply{}, nil
+	return c.limited(reply{}, nil, f.lowest)
 }
 
 // found is what a search has found.
 type found struct {
 	v      *view
+	scope  []span    // where to look
+	lowest store.UID // the lowest of scope, if that was made less than there is
 	uids   []imap.Range
 	sorted []uint32 // UIDs in the order asked for; nil if none was
 	order  *sorter  // nil likewise
@@ -78,8 +80,8 @@ func append1(ranges []imap.Range, n uint32) []imap.Range {
 	return append(ranges, imap.Range{Lo: n, Hi: n})
 }
 
-// find runs a search in a view.
-func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, keys []imap.SortKey) (*found, error) {
+// find runs a search in a view; limited says that the limit of messages holds.
+func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, keys []imap.SortKey, limited bool) (*found, error) {
 	if err := c.decodeKeys(q); err != nil {
 		return nil, err
 	}
@@ -90,7 +92,12 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 	if err != nil {
 		return nil, err
 	}
-	f := &found{v: v}
+	f := &found{v: v, scope: v.scope(p)}
+	if limited {
+		if f.scope, f.lowest = c.limit(f.scope); f.lowest > 0 && q.Sorted {
+			return nil, errTooMany(c.server.o.MessageLimit, f.lowest)
+		}
+	}
 	if q.Fuzzy {
 		f.scores = map[store.UID]int{}
 	}
@@ -155,7 +162,7 @@ func (c *conn) decodeKeys(q *imap.Search) error {
 // look tests what the index knows, and gives the messages that must be looked
 // into. Those that a FUZZY key may match are among them, to have their score.
 func (f *found) look(ctx context.Context, p *test) (pending []span, err error) {
-	for i, it := range f.v.entries([]span{{0, f.v.seq.Len()}}) {
+	for i, it := range f.v.entries(f.scope) {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

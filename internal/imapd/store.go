@@ -45,6 +45,7 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if flags, err = narrow(a.op, flags, may); err != nil {
 		return reply{}, err
 	}
+	spans, lowest := c.limit(spans)
 	uids, missing := v.uids(spans)
 	var modified []store.UID
 	if len(uids) > 0 {
@@ -62,9 +63,9 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 		r = reply{"MODIFIED " + c.nameMessages(modified, byUID(cmd)), "the others were changed"}
 	}
 	if missing && !byUID(cmd) {
-		return reply{}, no("EXPUNGEISSUED", "some of the messages are gone")
+		r, err = reply{}, no("EXPUNGEISSUED", "some of the messages are gone")
 	}
-	return r, nil
+	return c.limited(r, err, lowest)
 }
 
 func (c *conn) storeArgs(s *imap.Scanner) storeArgs {

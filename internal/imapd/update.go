@@ -41,6 +41,8 @@ func (c *conn) watch(cmd *imap.Command, q *imap.Search, keys []imap.SortKey, f *
 	switch {
 	case len(v.contexts) >= maxContexts:
 		why = "too many results are kept up to date"
+	case f.lowest > 0:
+		why = "a result that is not whole is not kept up to date"
 	case namesMessages(&q.Key):
 		why = "a search for message numbers is not kept up to date"
 	case slices.ContainsFunc(keys, func(k imap.SortKey) bool { return k.By == imap.SortRelevancy }):
