@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -86,6 +87,21 @@ func (a *app) signedLetter() (*dkim.Message, []byte, error) {
 	return m, text, err
 }
 
+// onLetter runs a command over the message on standard input.
+func (k *asking) onLetter(c *cobra.Command, do func(ctx context.Context, r dns.Resolver, m *dkim.Message, text []byte) error) {
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		m, text, err := k.signedLetter()
+		if err != nil {
+			return err
+		}
+		resolver, err := k.resolver()
+		if err != nil {
+			return err
+		}
+		return do(c.Context(), resolver, m, text)
+	}
+}
+
 func (a *app) checkSPF() *cobra.Command {
 	var host string
 	c := &cobra.Command{
@@ -136,16 +152,8 @@ for each; none if there is no signature.`,
 		Args:    arguments(0, 0, ""),
 	}
 	k := a.asking(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		m, _, err := a.signedLetter()
-		if err != nil {
-			return err
-		}
-		resolver, err := k.resolver()
-		if err != nil {
-			return err
-		}
-		results, err := (&dkim.Verifier{Resolver: resolver, Now: a.now}).Verify(c.Context(), m)
+	k.onLetter(c, func(ctx context.Context, r dns.Resolver, m *dkim.Message, _ []byte) error {
+		results, err := (&dkim.Verifier{Resolver: r, Now: a.now}).Verify(ctx, m)
 		if err == nil && len(results) == 0 {
 			return k.tell("none", "the message has no signature", map[string]any{})
 		}
@@ -160,7 +168,7 @@ for each; none if there is no signature.`,
 			}
 		}
 		return err
-	}
+	})
 	return c
 }
 
@@ -172,16 +180,8 @@ func (a *app) checkARC() *cobra.Command {
 		Args:    arguments(0, 0, ""),
 	}
 	k := a.asking(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		m, _, err := a.signedLetter()
-		if err != nil {
-			return err
-		}
-		resolver, err := k.resolver()
-		if err != nil {
-			return err
-		}
-		chain, err := (&arc.Verifier{Resolver: resolver, Now: a.now}).Verify(c.Context(), m)
+	k.onLetter(c, func(ctx context.Context, r dns.Resolver, m *dkim.Message, _ []byte) error {
+		chain, err := (&arc.Verifier{Resolver: r, Now: a.now}).Verify(ctx, m)
 		if err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func (a *app) checkARC() *cobra.Command {
 		return k.tell(string(chain.Status), chain.Reason, map[string]any{
 			"sealers": sealers, "unchanged_since": chain.Intact, "temporary": chain.Temporary,
 		})
-	}
+	})
 	return c
 }
 
@@ -209,30 +209,22 @@ are checked; with --ip the client that brought it is, too.`,
 	c.Flags().StringVar(&ip, "ip", "", "the `address` of the client")
 	c.Flags().StringVar(&helo, "helo", "", "the `name` that it gave")
 	c.Flags().StringVar(&from, "from", "", "the reverse-`path`")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		m, text, err := a.signedLetter()
-		if err != nil {
-			return err
-		}
-		resolver, err := k.resolver()
-		if err != nil {
-			return err
-		}
+	k.onLetter(c, func(ctx context.Context, r dns.Resolver, m *dkim.Message, text []byte) error {
 		var senders []dmarc.Sender
 		if ip != "" {
 			q, err := spfQuestion(ip, helo, from)
 			if err != nil {
 				return err
 			}
-			v := (&spf.Checker{Resolver: resolver, Now: a.now}).Check(c.Context(), q)
+			v := (&spf.Checker{Resolver: r, Now: a.now}).Check(ctx, q)
 			senders = append(senders, dmarc.Sender{Method: "spf", Domain: v.Domain, Pass: v.Result == spf.Pass})
 		}
-		results, err := (&dkim.Verifier{Resolver: resolver, Now: a.now}).Verify(c.Context(), m)
+		results, err := (&dkim.Verifier{Resolver: r, Now: a.now}).Verify(ctx, m)
 		if err != nil {
 			return err
 		}
-		for _, r := range results {
-			senders = append(senders, dmarc.Sender{Method: "dkim", Domain: r.Domain, Pass: r.Status == dkim.Pass, Detail: r.Selector})
+		for _, sig := range results {
+			senders = append(senders, dmarc.Sender{Method: "dkim", Domain: sig.Domain, Pass: sig.Status == dkim.Pass, Detail: sig.Selector})
 		}
 		parsed, err := message.Parse(strings.NewReader(string(text)), message.Limits{})
 		if err != nil {
@@ -242,9 +234,9 @@ are checked; with --ip the client that brought it is, too.`,
 		if err != nil {
 			return k.tell(string(dmarc.PermError), err.Error(), map[string]any{})
 		}
-		v := (&dmarc.Checker{Resolver: resolver}).Check(c.Context(), author, senders)
+		v := (&dmarc.Checker{Resolver: r}).Check(ctx, author, senders)
 		return k.tell(string(v.Result), v.Reason, map[string]any{"author": v.Author, "organization": v.Organization,
 			"policy": v.Policy, "policy_domain": v.PolicyDomain, "disposition": v.Disposition})
-	}
+	})
 	return c
 }

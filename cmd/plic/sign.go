@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -8,6 +9,7 @@ import (
 
 	"plic/internal/arc"
 	"plic/internal/dkim"
+	"plic/internal/dns"
 )
 
 // signCommand signs a message on standard input.
@@ -80,20 +82,12 @@ three fields that extend it. A chain that was sealed as broken is not extended.`
 	signer := a.signer(c)
 	k := a.asking(c)
 	c.Flags().StringVar(&results, "results", "", "what was found of the message, as Authentication-Results has it (default \"DOMAIN; arc=STATE\")")
-	c.RunE = func(c *cobra.Command, _ []string) error {
+	k.onLetter(c, func(ctx context.Context, r dns.Resolver, m *dkim.Message, _ []byte) error {
 		s, err := signer()
 		if err != nil {
 			return err
 		}
-		m, _, err := a.signedLetter()
-		if err != nil {
-			return err
-		}
-		resolver, err := k.resolver()
-		if err != nil {
-			return err
-		}
-		chain, err := (&arc.Verifier{Resolver: resolver, Now: a.now}).Verify(c.Context(), m)
+		chain, err := (&arc.Verifier{Resolver: r, Now: a.now}).Verify(ctx, m)
 		if err != nil {
 			return err
 		}
@@ -108,6 +102,6 @@ three fields that extend it. A chain that was sealed as broken is not extended.`
 			_, err = a.out.Write(set)
 		}
 		return err
-	}
+	})
 	return c
 }
