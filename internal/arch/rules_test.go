@@ -49,6 +49,7 @@ func rules() map[string]rule {
 		"mtasts":  {words, ""},
 		"tlsrpt":  {words, "mail message"},
 		"srs":     {words, "mail"},
+		"authres": {words, ""},
 
 		"vfs":              {ground, ""},
 		"deflate":          {ground, ""},
@@ -69,6 +70,7 @@ func rules() map[string]rule {
 		"dkim":             {ground, "dns message"},
 		"arc":              {ground, "dkim dns"},
 		"dmarc":            {ground, "dns mail message"},
+		"check/sender":     {ground, "arc authres dkim dmarc dns mail message spf"},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
@@ -85,7 +87,7 @@ func rules() map[string]rule {
 		"route":   {custody, "directory mail srs table vfs"},
 		"bounce":  {custody, "dsn mail message"},
 		"embargo": {custody, "mail queue store store/engine"},
-		"post":    {custody, "deliver/local directory journal mail message queue route store store/engine table"},
+		"post":    {custody, "authres check/sender deliver/local directory journal mail message queue route store store/engine table"},
 
 		"check": {in, "dns mail table"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
@@ -98,7 +100,7 @@ func rules() map[string]rule {
 		"autoconf": {read, "mail"},
 
 		"control": {assembly, "embargo journal mail queue"},
-		"server": {assembly, "acme auth autoconf bounce check config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
+		"server": {assembly, "acme auth autoconf bounce check check/sender config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
 			"mail maildrop managesieved message mtasts pki pop3d post proxy queue route sasl scripts serve sieve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}

@@ -21,6 +21,7 @@ type Config struct {
 	Autoconfig Autoconfig
 	SMTP       SMTP
 	Access     Access
+	Senders    Senders
 	Submission Submission
 	Auth       Auth
 	Directory  Directory
@@ -164,6 +165,26 @@ type BareNewline string
 const (
 	RefuseBare    BareNewline = "refuse"
 	NormaliseBare BareNewline = "normalise"
+)
+
+// Senders is what becomes of mail of strangers by what is found of who sent it.
+type Senders struct {
+	Check            bool
+	DMARC            DMARCPolicy
+	Timeout          time.Duration
+	ExceptedNetworks []netip.Prefix
+	TrustedSealers   []string
+	TrustedLists     []string
+}
+
+// DMARCPolicy is how far the wishes of authors' domains are followed.
+type DMARCPolicy string
+
+// The policies.
+const (
+	EnforceDMARC DMARCPolicy = "enforce"
+	SoftenDMARC  DMARCPolicy = "junk"
+	TellDMARC    DMARCPolicy = "tell"
 )
 
 // Submission is what holds for the mail of our own users.
@@ -386,7 +407,11 @@ func Default() *Config {
 			ErrorsSoft: 10, ErrorsHard: 20, ErrorDelay: time.Second, JunkCommands: 100,
 			Connections: 1000, ConnectionsPerHost: 30,
 		},
-		Access:     Access{Connections: 300, PolicyTimeout: 10 * time.Second},
+		Access: Access{Connections: 300, PolicyTimeout: 10 * time.Second},
+		Senders: Senders{
+			Check: true, DMARC: EnforceDMARC, Timeout: 20 * time.Second,
+			ExceptedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
+		},
 		Submission: Submission{CheckSender: true},
 		Auth: Auth{
 			Mechanisms:  mechanisms(),

@@ -84,6 +84,7 @@ func (c *Config) inbound() []Section {
 		}},
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
 		{"access", "Who may talk and send what to whom. Tables give actions as Postfix's access tables do: `ok`, `dunno`, `reject text`, `defer text`, or a reply code with text. Users who have logged in are no strangers.", c.access()},
+		{"senders", "What is found of who sent a message that a stranger brings: the confirmed name of the client, SPF (RFC 7208), DKIM (RFC 6376), ARC (RFC 8617) and DMARC (RFC 9989). It is told in an Authentication-Results field and, with every reason, by `plic journal`.", c.senders()},
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
 			{"maildrop", "Directory where programs of this host hand in mail by `sendmail`: a socket, and letters that were left while no server ran. For users other than the server's it must be where they can reach it, such as `/var/spool/plic`. Empty: `maildrop` in the data directory.", restart, free{&c.Submission.Maildrop, "path", nil}},
 			{"origin", "Domain of addresses without one in mail that such programs hand in. Empty: `hostname`.", restart, noDomain{domain{&c.Submission.Origin}}},
@@ -99,6 +100,18 @@ func (c *Config) inbound() []Section {
 			{"hash_rounds", "Passes of argon2id over its memory.", restart, number{&c.Auth.HashRounds, 1, 32}},
 			{"hash_threads", "Threads of one argon2id hash.", restart, number{&c.Auth.HashThreads, 1, 16}},
 		}},
+	}
+}
+
+func (c *Config) senders() []Setting {
+	s := &c.Senders
+	return []Setting{
+		{"check", "Look at all.", restart, switchValue{&s.Check}},
+		{"dmarc", "What follows when nobody vouches for the author of a message: what the author's domain asks for (550 5.7.1 for `reject`, the Junk mailbox for `quarantine`), Junk for both, or nothing but the telling.", restart, choice[DMARCPolicy]{&s.DMARC, []DMARCPolicy{EnforceDMARC, SoftenDMARC, TellDMARC}}},
+		{"timeout", "How long all questions about a message may take together. What was not answered by then is `temperror`, and mail gets 451 if another answer could have it refused.", restart, duration{&s.Timeout, time.Second, 5 * time.Minute}},
+		{"excepted_networks", "Networks whose mail is not looked at: a backup MX or a filter in front of us that has done so already, and programs of this host.", restart, networks(&s.ExceptedNetworks)},
+		{"trusted_sealers", "Domains whose ARC seals are believed: where such a forwarder saw that DMARC passed, a failure here has no consequence. `.example.org` is any domain below.", restart, list[string]{&s.TrustedSealers, "domains", "example.org", trustedDomain, plain}},
+		{"trusted_lists", "Domains that may change what others have signed, as mailing lists do: if SPF or DKIM shows that one of them has sent a message, a failure of DMARC has no consequence.", restart, list[string]{&s.TrustedLists, "domains", "lists.example.org", trustedDomain, plain}},
 	}
 }
 

@@ -444,3 +444,13 @@ func secureURL(s string) error {
 	}
 	return nil
 }
+
+// trustedDomain is a domain, or all below one behind a dot.
+func trustedDomain(s string) (string, error) {
+	rest, below := strings.CutPrefix(s, ".")
+	name, err := hostName(rest)
+	if err == nil && below {
+		name = "." + name
+	}
+	return name, err
+}

@@ -13,6 +13,10 @@ import (
 // message must never count as authentic.
 var ErrAuthor = errors.New("the message has no author that could be checked")
 
+// ErrAuthors is an ErrAuthor: there are several, so that a reader may be shown
+// another than was checked.
+var ErrAuthors = fmt.Errorf("%w: there are several", ErrAuthor)
+
 // Author is the domain of From, RFC 9989 section 4.2: there must be one field,
 // and all its addresses must have the same domain.
 func Author(header []message.Field) (string, error) {
@@ -22,8 +26,12 @@ func Author(header []message.Field) (string, error) {
 			values = append(values, f.Text())
 		}
 	}
-	if len(values) != 1 {
-		return "", fmt.Errorf("%w: it has %d From fields", ErrAuthor, len(values))
+	switch len(values) {
+	case 0:
+		return "", fmt.Errorf("%w: it has no From field", ErrAuthor)
+	case 1:
+	default:
+		return "", fmt.Errorf("%w: it has %d From fields", ErrAuthors, len(values))
 	}
 	var domain mail.Domain
 	for _, a := range message.ParseAddressList(values[0]) {
@@ -35,7 +43,7 @@ func Author(header []message.Field) (string, error) {
 			return "", fmt.Errorf("%w: %w", ErrAuthor, err)
 		}
 		if !domain.IsZero() && d != domain {
-			return "", fmt.Errorf("%w: From names %s and %s", ErrAuthor, domain, d)
+			return "", fmt.Errorf("%w: From names %s and %s", ErrAuthors, domain, d)
 		}
 		domain = d
 	}

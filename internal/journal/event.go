@@ -33,6 +33,7 @@ const (
 	Redirect   = "redirect" // sent on by the filter of an account
 	Discard    = "discard"  // thrown away, as a table wants it
 	Rule       = "rule"     // a header rule had something to say
+	Sender     = "sender"   // what was found of who sent it
 	Reroute    = "reroute"
 	Remove     = "remove"
 	Read       = "read" // a mail reader's session

@@ -12,9 +12,6 @@ import (
 	"plic/internal/store"
 )
 
-// inbox is where mail for an account goes.
-const inbox = "INBOX"
-
 // Commit takes custody: when it returns no error, the message is on stable
 // storage for every recipient with a positive outcome, and reports for those
 // that failed are on their way. trace is what smtpd puts before the message.
@@ -31,12 +28,17 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	if err := d.office.author(ctx, env, msg); err != nil {
 		return nil, err
 	}
+	field, junk, err := d.office.examine(ctx, d, env, msg)
+	if err != nil {
+		return nil, err
+	}
+	trace = append(field, trace...)
 	shaped := *env
 	orders, err := d.office.shape(ctx, d, &shaped)
 	if err != nil {
 		return nil, err
 	}
-	j := job{draft: d.Draft, env: &shaped, trace: trace}
+	j := job{draft: d.Draft, env: &shaped, trace: trace, junk: junk}
 	switch {
 	case orders.discard:
 		d.Discard()
@@ -63,6 +65,7 @@ type job struct {
 	draft *store.Draft
 	env   *mail.Envelope
 	trace []byte
+	junk  string // why it belongs into Junk, "" if it does not
 	// item is what the message was in the queue, if it has been there; what is
 	// left of it changes in the same commit.
 	item *mail.Item
@@ -207,13 +210,9 @@ func (p *Office) deliver(ctx context.Context, tx *store.Tx, j *job, local []deli
 			sent = append(sent, items...)
 			continue
 		}
-		account, err := p.o.Store.Account(ctx, d.account)
+		mailbox, err := p.mailbox(ctx, d.account, j.junk)
 		if err != nil {
-			return nil, storage("open account "+d.account, err)
-		}
-		mailbox, err := account.Mailbox(inbox)
-		if err != nil {
-			return nil, storage("open INBOX of "+d.account, err)
+			return nil, err
 		}
 		tx.Deliver(mailbox, store.Incoming{Draft: j.draft, Prefix: localPrefix(d.from, d.to, j.trace)})
 	}

@@ -21,19 +21,19 @@ type orders struct {
 }
 
 // shape gives a message the form in which it goes on: the sender's address, the
-// addresses in the header of our own users' mail, and what the header rules
-// change. The body is copied only if something has changed.
+// addresses in the header of our own users' mail, without what others say that
+// we have found, and what the header rules change. The body is copied only if something has changed.
 func (p *Office) shape(ctx context.Context, d *Draft, env *mail.Envelope) (o orders, err error) {
 	rewrites := p.o.Router.Rewrites()
-	if !rewrites && len(p.o.HeaderRules) == 0 {
+	msg, err := d.Message()
+	if err != nil {
+		return o, storage("read the message", err)
+	}
+	if !rewrites && len(p.o.HeaderRules) == 0 && !p.forged(env, msg) {
 		return o, nil
 	}
 	if env.From, err = p.o.Router.Form(ctx, env.From, route.EnvelopeSender); err != nil {
 		return o, err
-	}
-	msg, err := d.Message()
-	if err != nil {
-		return o, storage("read the message", err)
 	}
 	body := d.Body()
 	header := make([]byte, msg.Root.Body)
@@ -83,6 +83,10 @@ func (s *shaper) header(ctx context.Context, header []byte) error {
 		seen += len(field)
 		if name == "" {
 			s.out.Write(field)
+			continue
+		}
+		if _, value, _ := bytes.Cut(field, []byte(":")); s.office.isForged(s.env, name, string(value)) {
+			s.changed = true
 			continue
 		}
 		if s.rewrites {

@@ -45,6 +45,10 @@ type Options struct {
 	MaxDrop     int64   // octets of a message that a program of this host drops; 0 is no limit
 	MaxHops     int     // Received fields of such a message; 0 is no limit
 	Embargo     Embargo // nil lets all go
+	// Host is our name: fields that tell in that name what we have found, and are
+	// not ours, are taken out.
+	Host     string
+	Examiner Examiner // of mail from strangers; nil believes all
 	// Filter says what accounts do with their mail; nil is to put it into INBOX.
 	Filter Filter
 }

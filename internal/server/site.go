@@ -141,7 +141,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	}
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
-		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
+		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: filter,
 	})
 	s.transport = remote.New(remote.Options{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +44,31 @@ func (b boxes) BySpecialUse(use string) (string, bool) {
 func (b boxes) HasSpecialUse(name, use string) bool {
 	info, err := b.account.Info(name)
 	return err == nil && strings.EqualFold(info.SpecialUse, use)
+}
+
+// Keep is where mail goes that no script has a place for: the inbox, or the
+// mailbox for junk (RFC 6154), which is made if there is none.
+func Keep(ctx context.Context, account *store.Account, junk bool) (*store.Mailbox, error) {
+	if !junk {
+		return account.Mailbox(store.Inbox)
+	}
+	const use, usual = `\Junk`, "Junk"
+	name, ok := boxes{ctx, account}.BySpecialUse(use)
+	if !ok {
+		err := account.Create(ctx, usual, use)
+		if errors.Is(err, store.ErrLimit) {
+			return account.Mailbox(store.Inbox) // there may be no more mailboxes
+		}
+		if err != nil && !errors.Is(err, store.ErrExists) {
+			return nil, err
+		}
+		name = usual
+	}
+	box, err := account.Mailbox(name)
+	if errors.Is(err, store.ErrNoMailbox) || errors.Is(err, store.ErrNoSelect) {
+		return account.Mailbox(store.Inbox)
+	}
+	return box, err
 }
 
 // seenPrefix is where an account remembers what scripts have seen: the value is

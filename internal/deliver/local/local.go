@@ -64,6 +64,7 @@ type Letter struct {
 	To       mail.Address // that led here
 	Whole    mail.Body    // with what is put before it
 	Envelope *mail.Envelope
+	Junk     bool            // what is kept goes into Junk, and nobody is answered
 	Rcpt     *mail.Recipient // of the envelope; nil if it came here by a filter
 }
 

@@ -24,7 +24,9 @@ func (w *work) take(r *sieve.Result) error {
 		case *sieve.Reject:
 			w.plan.Rejected, w.plan.Reason = true, strings.Join(strings.Fields(a.Reason), " ")
 		case *sieve.Vacation:
-			err = w.answer(a)
+			if !w.letter.Junk { // whoever sent it, it is not whom an answer would go to
+				err = w.answer(a)
+			}
 		case *sieve.Notify:
 			err = w.notify(a)
 		}
@@ -47,11 +49,11 @@ func (w *work) take(r *sieve.Result) error {
 	return w.read()
 }
 
-// keep puts the letter into the inbox.
+// keep puts the letter where it belongs if no script says otherwise.
 func (w *work) keep(flags []string) error {
-	box, err := w.letter.Account.Mailbox(store.Inbox)
+	box, err := Keep(w.ctx, w.letter.Account, w.letter.Junk)
 	if err != nil {
-		return fmt.Errorf("open INBOX of %s: %w", w.letter.Account.Name(), err)
+		return fmt.Errorf("open a mailbox of %s: %w", w.letter.Account.Name(), err)
 	}
 	w.add(File{box, flagsOf(flags)})
 	return nil

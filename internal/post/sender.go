@@ -1,0 +1,75 @@
+package post
+
+import (
+	"context"
+	"strings"
+
+	"plic/internal/authres"
+	"plic/internal/check/sender"
+	"plic/internal/deliver/local"
+	"plic/internal/journal"
+	"plic/internal/mail"
+	"plic/internal/message"
+	"plic/internal/store"
+)
+
+// Examiner finds out who has sent a message.
+type Examiner interface {
+	// Wants says that a message is to be looked at.
+	Wants(env *mail.Envelope) bool
+	// Check looks at it as it came; the error is one of reading.
+	Check(ctx context.Context, env *mail.Envelope, msg *message.Message, body mail.Body) (*sender.Findings, error)
+}
+
+// examine finds out who has sent a message of a stranger, before anything in it
+// is changed. It gives the field that tells, and why the message belongs into
+// Junk; the error is the answer to who brings it.
+func (p *Office) examine(ctx context.Context, d *Draft, env *mail.Envelope, msg *message.Message) (field []byte, junk string, err error) {
+	if p.o.Examiner == nil || !p.o.Examiner.Wants(env) {
+		return nil, "", nil
+	}
+	began := p.o.Now()
+	found, err := p.o.Examiner.Check(ctx, env, msg, d.Body())
+	if err != nil {
+		return nil, "", storage("check the sender", err)
+	}
+	p.record(journal.Event{
+		Kind: journal.Sender, Service: env.Origin.Service, Conn: env.Origin.Conn, Message: env.ID,
+		From: env.From.String(), Remote: env.Origin.Remote.Addr().String(), Name: env.Origin.Name, Helo: env.Origin.Helo,
+		Size: d.Size(), Reason: found.Summary(), Took: p.o.Now().Sub(began),
+	})
+	if found.Refuse != nil {
+		return nil, "", found.Refuse
+	}
+	return found.Field(), found.Junk, nil
+}
+
+// isForged says that a field tells what we have found, while we have not: RFC
+// 8601 section 5. Behind an LMTP relay others may speak in our name.
+func (p *Office) isForged(env *mail.Envelope, name, value string) bool {
+	return p.o.Host != "" && env.Origin.Service != "lmtp" && strings.EqualFold(name, authres.Name) &&
+		strings.EqualFold(authres.Server(value), p.o.Host)
+}
+
+// forged says that there is such a field.
+func (p *Office) forged(env *mail.Envelope, msg *message.Message) bool {
+	for _, f := range msg.Root.Header {
+		if p.isForged(env, f.Name, f.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// mailbox is where a message goes that no filter has a place for.
+func (p *Office) mailbox(ctx context.Context, name, junk string) (*store.Mailbox, error) {
+	account, err := p.o.Store.Account(ctx, name)
+	if err != nil {
+		return nil, storage("open account "+name, err)
+	}
+	box, err := local.Keep(ctx, account, junk != "")
+	if err != nil {
+		return nil, storage("open a mailbox of "+name, err)
+	}
+	return box, nil
+}
