@@ -43,7 +43,13 @@ func run(t *testing.T, name string, args ...string) ran {
 
 func execute(t *testing.T, cmd *exec.Cmd) ran {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	return patient(t, time.Minute, cmd)
+}
+
+// patient runs a command that may take longer.
+func patient(t *testing.T, patience time.Duration, cmd *exec.Cmd) ran {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	bound := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
 	bound.Dir, bound.Env, bound.Stdin = cmd.Dir, cmd.Env, cmd.Stdin
@@ -111,4 +117,10 @@ func files(t *testing.T, dir string) []string {
 		names = append(names, filepath.Join(dir, e.Name()))
 	}
 	return names
+}
+
+// maildir is every file of a Maildir, old and new.
+func maildir(t *testing.T, dir string) []string {
+	t.Helper()
+	return append(files(t, filepath.Join(dir, "cur")), files(t, filepath.Join(dir, "new"))...)
 }
