@@ -1,5 +1,5 @@
 // Package clients meets the real program with real clients: swaks, curl,
-// mbsync, fetchmail, mutt, ImapFlow and Python's libraries.
+// mbsync, offlineimap, fetchmail, mutt, ImapFlow and Python's libraries.
 package clients
 
 import (

@@ -46,7 +46,7 @@ func TestMbsyncMany(t *testing.T) {
 	t.Parallel()
 	trial.Need(t, "mbsync", "script", "curl", "python3")
 	s := trial.Start(t, program, ann)
-	bothWays(t, s, many(t, 2000), func() mirror { return newReplica(t, s, ann) })
+	bothWays(t, s, many(t, 10000), func() mirror { return newReplica(t, s, ann) })
 }
 
 func TestOfflineIMAPMany(t *testing.T) {
