@@ -34,7 +34,10 @@ func TestSamples(t *testing.T) {
 	s := trial.Start(t, program, ann)
 	c := login(t, s, ann, listen())
 	ok(t, c.Create("samples", nil).Wait())
-	samples := messagetest.All()
+	// Nothing at all takes an APPEND back, RFC 3502, and NUL needs a literal8.
+	samples := slices.DeleteFunc(messagetest.All(), func(m messagetest.Sample) bool {
+		return len(m.Raw) == 0 || bytes.IndexByte(m.Raw, 0) >= 0
+	})
 	appendAll(t, c, "samples", samples)
 	must[*imap.SelectData](t)(c.Select("samples", nil).Wait())
 
