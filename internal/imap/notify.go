@@ -10,6 +10,8 @@ const (
 	FlagChange
 	MailboxName
 	SubscriptionChange
+	MailboxMetadataChange
+	ServerMetadataChange
 
 	MessageEvents = MessageNew | MessageExpunge | FlagChange
 )
@@ -122,6 +124,10 @@ func (s *Scanner) notifyEvent(n *Notify, g *NotifyGroup) {
 		g.Events |= MailboxName
 	case "SUBSCRIPTIONCHANGE":
 		g.Events |= SubscriptionChange
+	case "MAILBOXMETADATACHANGE":
+		g.Events |= MailboxMetadataChange
+	case "SERVERMETADATACHANGE":
+		g.Events |= ServerMetadataChange
 	default:
 		n.Unknown = true
 	}

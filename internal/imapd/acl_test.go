@@ -41,6 +41,46 @@ func verbs() []verb {
 		{"DELETEACL %s carl", store.MayAdmin},
 		{"LISTRIGHTS %s carl", store.MayAdmin},
 		{`APPEND INBOX CATENATE (URL "/%s;UIDVALIDITY=1/;UID=1")`, store.MayRead},
+		{`GENURLAUTH "imap://bob@mail.example/%s/;UID=1;URLAUTH=authuser" INTERNAL`, store.MayRead},
+		{"RESETKEY %s", 0},
+	}
+}
+
+// quietVerbs are commands that pass over what they do not find. What they say of a
+// mailbox with the right to read it has the text.
+func quietVerbs() map[string]string {
+	return map[string]string{
+		"ESEARCH IN (mailboxes %s) RETURN (COUNT) ALL":                             "COUNT 1",
+		"ESEARCH IN (subtree user/alice mailboxes %s) RETURN (COUNT) ALL":          "MAILBOX MAILBOX",
+		"NOTIFY SET STATUS (mailboxes %s (MessageNew MessageExpunge))":             "* STATUS MAILBOX (MESSAGES 1",
+		"NOTIFY SET STATUS (subtree user/alice/%[1]s (MessageNew MessageExpunge))": "OK",
+	}
+}
+
+// TestHiddenFromQuiet: what they say of what one may not look up, or not read, is
+// what they say of nothing.
+func TestHiddenFromQuiet(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t)
+	for text, shown := range quietVerbs() {
+		absent := s.try(text, "user/alice/None")
+		if !strings.HasPrefix(absent, "OK ") {
+			t.Errorf("%s of no mailbox: %s", text, absent)
+		}
+		for _, r := range []store.Rights{0, store.AllRights &^ store.MayLookup, store.AllRights &^ store.MayRead, store.MayAdmin} {
+			if got := s.try(text, s.fresh(r)); got != absent {
+				t.Errorf("%s with rights %q: %s, and of no mailbox: %s", text, r, got, absent)
+			}
+		}
+		name := s.fresh(store.MayLookup | store.MayRead)
+		if got := s.try(text, name); !strings.Contains(got, shown) {
+			t.Errorf("%s of what may be read: %s", text, got)
+		}
+		m, err := s.alice.Mailbox(strings.TrimPrefix(name, "user/alice/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.grant(m, 0)
 	}
 }
 

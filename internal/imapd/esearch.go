@@ -84,12 +84,8 @@ func (c *conn) sources(ctx context.Context, all []imap.SearchSource) (names []st
 				add(name)
 			}
 			continue
-		case imap.SourceSubtree, imap.SourceSubtreeOne:
-			var patterns []string
-			for _, name := range s.Names {
-				patterns = append(patterns, name, name+"/*")
-			}
-			if boxes, err = c.reachable(ctx, patterns); err != nil {
+		case imap.SourceSubtree, imap.SourceSubtreeOne, imap.SourceSubscribed:
+			if boxes, err = c.reachable(ctx, patternsOf(&s)); err != nil {
 				return nil, err
 			}
 		}
@@ -100,6 +96,20 @@ func (c *conn) sources(ctx context.Context, all []imap.SearchSource) (names []st
 		}
 	}
 	return names, nil
+}
+
+// patternsOf gives patterns that all mailboxes of a source match, if it may have
+// others than one's own.
+func patternsOf(s *imap.SearchSource) (patterns []string) {
+	switch s.Kind {
+	case imap.SourceSubscribed:
+		return []string{"*"}
+	case imap.SourceMailboxes, imap.SourceSubtree, imap.SourceSubtreeOne:
+		for _, name := range s.Names {
+			patterns = append(patterns, name, name+"/*")
+		}
+	}
+	return patterns
 }
 
 // nameOf is the name of a mailbox in this session.

@@ -70,7 +70,9 @@ func (c *conn) listen(ctx context.Context, until time.Time, idle bool) error {
 				return err
 			}
 		case <-elsewhere:
-			c.tellElsewhere()
+			if err := c.tellElsewhere(ctx); err != nil {
+				return err
+			}
 		case <-signs:
 			c.out.text("* OK still here")
 		}

@@ -179,7 +179,9 @@ func (c *conn) setMetadata(ctx context.Context, cmd *imap.Command) (reply, error
 			tx.PutNote(o.notes, o.prefix+v.Entry, append([]byte{}, v.Text...))
 		}
 	}
-	_, err = tx.Commit(ctx)
+	if _, err = tx.Commit(ctx); err == nil {
+		c.post(a.mb, values)
+	}
 	return reply{}, err
 }
 

@@ -13,9 +13,19 @@ import (
 type notice struct {
 	groups   []imap.NotifyGroup
 	selected imap.NotifyGroup // of the selected mailbox; no events if none were asked for
-	changes  <-chan struct{}  // of the account; nil if only the selected mailbox matters
-	stop     func()
-	boxes    map[string]store.Info
+	abroad   bool             // some group may have mailboxes of others
+	changes  chan struct{}    // something is new; nil if only the selected mailbox matters
+	stops    map[string]func()
+	boxes    map[string]known
+
+	news []annotations // of the board, and under its lock
+	lost bool          // there were too many of them
+}
+
+// known is a mailbox that a client was told of.
+type known struct {
+	store.Info
+	own bool
 }
 
 // maxNotices is how many changes of mailboxes are told at a time. A client that
@@ -23,11 +33,12 @@ type notice struct {
 const maxNotices = 1000
 
 // errEvents is the answer to events that there are none of, RFC 5465 section 3.1.
-var errEvents = no("BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)", "there are no other events here")
+var errEvents = no("BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange"+
+	" MailboxMetadataChange ServerMetadataChange)", "there are no other events here")
 
 // notify is NOTIFY, RFC 5465 section 3.1. What has changed in the selected mailbox
 // is told before the answer.
-func (c *conn) notify(_ context.Context, cmd *imap.Command) (reply, error) {
+func (c *conn) notify(ctx context.Context, cmd *imap.Command) (reply, error) {
 	n := cmd.Args.Notify()
 	switch err := cmd.Args.End(); {
 	case err != nil:
@@ -37,32 +48,88 @@ func (c *conn) notify(_ context.Context, cmd *imap.Command) (reply, error) {
 	}
 	c.stopNotice()
 	w := &notice{}
-	for _, g := range n.Groups {
+	for i := range n.Groups {
+		g := n.Groups[i]
 		if g.Mailboxes.Kind == imap.SourceSelected {
 			w.selected = g
 		} else if g.Events != 0 {
 			w.groups = append(w.groups, g)
+			patterns := patternsOf(&g.Mailboxes)
+			w.abroad = w.abroad || mayMatchBelow(patterns, otherUsers) || mayMatchBelow(patterns, sharedTree)
 		}
 	}
 	c.notice = w
 	if len(w.groups) == 0 {
 		return reply{}, nil
 	}
-	w.changes, w.stop = c.account.Watch()
-	w.boxes = map[string]store.Info{}
-	for _, info := range c.account.Mailboxes() {
-		w.boxes[info.Name] = info
+	w.changes = make(chan struct{}, 1)
+	w.stops = map[string]func(){"": c.server.board.listen(w), c.account.Name(): c.account.Tell(w.changes)}
+	all, err := c.watched(ctx)
+	if err != nil {
+		c.stopNotice()
+		return reply{}, err
+	}
+	w.boxes = make(map[string]known, len(all))
+	for _, k := range all {
+		w.boxes[k.Name] = k
 		if n.Status {
-			c.tellStart(&info)
+			c.tellStart(&k)
 		}
 	}
 	return reply{}, nil
 }
 
+// sharesStop is the key of what ends the watch of who shares with whom; no account
+// has that name.
+const sharesStop = "\x00"
+
+// watched lists the mailboxes that a client may be told of, and watches the
+// accounts that have them.
+func (c *conn) watched(ctx context.Context) ([]known, error) {
+	w := c.notice
+	if w.abroad && w.stops[sharesStop] == nil {
+		w.stops[sharesStop] = c.server.o.Store.TellShares(w.changes)
+	}
+	infos := c.account.Mailboxes()
+	own := len(infos)
+	if w.abroad {
+		foreign, from, err := c.abroad(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range from {
+			if w.stops[a.Name()] == nil {
+				w.stops[a.Name()] = a.Tell(w.changes)
+				w.wake() // what changed before is seen then
+			}
+		}
+		if infos, err = c.subscriptions(ctx, distinct(append(infos, foreign...))); err != nil {
+			return nil, err
+		}
+	}
+	all := make([]known, 0, len(infos))
+	for i, info := range infos {
+		if i < own || !info.NoSelect || info.NonExistent {
+			all = append(all, known{info, i < own})
+		}
+	}
+	return all, nil
+}
+
+// wake makes a client be told of what is new.
+func (w *notice) wake() {
+	select {
+	case w.changes <- struct{}{}:
+	default:
+	}
+}
+
 // stopNotice ends what NOTIFY began.
 func (c *conn) stopNotice() {
-	if c.notice != nil && c.notice.stop != nil {
-		c.notice.stop()
+	if c.notice != nil {
+		for _, stop := range c.notice.stops {
+			stop()
+		}
 	}
 	c.notice = nil
 }
@@ -81,19 +148,27 @@ func (c *conn) isListening() bool {
 	return c.notice != nil && (len(c.notice.groups) > 0 || c.view != nil && c.notice.selected.Events != 0)
 }
 
-// events are those that are told of a mailbox that is not selected.
-func (w *notice) events(info *store.Info) (all imap.NotifyEvents) {
-	for i := range w.groups {
-		if includes(&w.groups[i].Mailboxes, info) {
-			all |= w.groups[i].Events
+// events are those that are told of a mailbox that is not selected. What is in
+// it is not told to who may not read it.
+func (c *conn) events(k *known) (all imap.NotifyEvents) {
+	for i := range c.notice.groups {
+		g := &c.notice.groups[i]
+		if kind := g.Mailboxes.Kind; !k.own && (kind == imap.SourcePersonal || kind == imap.SourceInboxes) {
+			continue
 		}
+		if includes(&g.Mailboxes, &k.Info) {
+			all |= g.Events
+		}
+	}
+	if !k.own && !k.ACL.Of(c.account.Name()).Has(store.MayRead) {
+		all &^= imap.MessageEvents | imap.MailboxMetadataChange
 	}
 	return all
 }
 
 // tellStart sends the STATUS that a client asks for to begin with.
-func (c *conn) tellStart(info *store.Info) {
-	events := c.notice.events(info) & imap.MessageEvents
+func (c *conn) tellStart(info *known) {
+	events := c.events(info) & imap.MessageEvents
 	if events == 0 || info.NoSelect || c.isSelected(info.Name) {
 		return
 	}
@@ -101,7 +176,7 @@ func (c *conn) tellStart(info *store.Info) {
 	if events&imap.FlagChange != 0 {
 		items = append(items, imap.StatusHighestModSeq)
 	}
-	c.tellNumbersOf(info, items)
+	c.tellNumbersOf(&info.Info, items)
 }
 
 func (c *conn) isSelected(name string) bool { return c.view != nil && c.nameOf(c.view.mb) == name }
@@ -120,50 +195,55 @@ func (c *conn) tellNumbersOf(info *store.Info, items []imap.StatusItem) {
 
 // tellElsewhere tells what is new in the mailboxes that are not selected, and of
 // which there are.
-func (c *conn) tellElsewhere() {
+func (c *conn) tellElsewhere(ctx context.Context) error {
 	w := c.notice
 	before, told := w.boxes, 0
-	infos := c.account.Mailboxes()
-	w.boxes = make(map[string]store.Info, len(infos))
-	for i := range infos {
-		w.boxes[infos[i].Name] = infos[i]
+	all, err := c.watched(ctx)
+	if err != nil {
+		return err
 	}
-	renamed := renames(before, infos)
-	for i := range infos {
-		info := &infos[i]
-		events := w.events(info)
+	w.boxes = make(map[string]known, len(all))
+	for _, k := range all {
+		w.boxes[k.Name] = k
+	}
+	renamed := renames(before, all)
+	for i := range all {
+		info := &all[i]
+		events := c.events(info)
 		was, had := before[info.Name]
 		switch {
 		case events == 0:
 			continue
 		case had && was.NonExistent == info.NonExistent:
-			told += c.tellChanged(info, &was, events)
+			told += c.tellChanged(&info.Info, &was.Info, events)
 		case events&imap.MailboxName != 0 && !isBelowRenamed(info.Name, renamed):
 			from := renamed[info.Name]
 			if from == "" {
 				from = info.Name
 			}
-			c.tellMailbox(*info, from)
+			c.tellMailbox(info.Info, from)
 			told++
 		}
 		if told > maxNotices {
 			c.overflow()
-			return
+			return nil
 		}
 	}
 	for _, name := range renamed {
 		delete(before, name)
 	}
 	for name, was := range before {
-		if _, there := w.boxes[name]; there || was.NonExistent || w.events(&was)&imap.MailboxName == 0 {
+		if _, there := w.boxes[name]; there || was.NonExistent || c.events(&was)&imap.MailboxName == 0 {
 			continue
 		}
 		c.tellMailbox(store.Info{Name: name, NoSelect: true, NonExistent: true}, name)
 		if told++; told > maxNotices {
 			c.overflow()
-			return
+			return nil
 		}
 	}
+	c.tellAnnotations()
+	return nil
 }
 
 // overflow says that the client will hear no more, RFC 5465 section 5.8.
@@ -174,7 +254,7 @@ func (c *conn) overflow() {
 }
 
 // renames gives for new names the old ones of the same mailboxes.
-func renames(before map[string]store.Info, now []store.Info) map[string]string {
+func renames(before map[string]known, now []known) map[string]string {
 	gone := map[string]string{} // name by ObjectID
 	for name, was := range before {
 		if was.ObjectID != "" {

@@ -35,8 +35,10 @@ func TestNotifyOverflow(t *testing.T) {
 	c := &conn{server: h.server, account: account}
 	c.out.server, c.out.conn = h.server, theirs
 	all := imap.NotifyGroup{Mailboxes: imap.SearchSource{Kind: imap.SourcePersonal}, Events: imap.MailboxName}
-	c.notice = &notice{boxes: map[string]store.Info{}, groups: []imap.NotifyGroup{all}} // it knows of none of them
-	c.tellElsewhere()
+	c.notice = &notice{boxes: map[string]known{}, groups: []imap.NotifyGroup{all}} // it knows of none of them
+	if err := c.tellElsewhere(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	c.out.rest()
 	theirs.Close()
 	lines := strings.Split(strings.TrimSuffix(<-told, "\r\n"), "\r\n")
@@ -45,6 +47,44 @@ func TestNotifyOverflow(t *testing.T) {
 	}
 	if c.isListening() || c.selectedEvents() != 0 {
 		t.Error("it goes on to tell")
+	}
+}
+
+// A client is told of mailboxes of others that it may look up, of which there are
+// and what is in them, from when it may.
+func TestNotifyOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t)
+	m := s.share("Plans", store.MayLookup|store.MayRead)
+	bob, alice := s.open("bob"), s.open("alice")
+	bob.send("a NOTIFY SET STATUS (subtree user (MessageNew MessageExpunge MailboxName MailboxMetadataChange)) (personal (MailboxName))\r\n")
+	bob.expect("* STATUS user/alice/Plans (MESSAGES 1 UIDNEXT 2 UIDVALIDITY ...", "a OK ...")
+	s.deliver("Plans", store.Flags{}, "a: b\r\n\r\n")
+	bob.expect("* STATUS user/alice/Plans (UIDNEXT 3 MESSAGES 2)")
+	alice.ok("CREATE Hidden")
+	alice.ok(`SETMETADATA Hidden (/shared/comment "x")`)
+	alice.ok(`SETMETADATA Plans (/shared/comment "x" /private/comment "y")`)
+	bob.expect("* METADATA user/alice/Plans /shared/comment")
+	s.grant(m, store.MayLookup)
+	s.deliver("Plans", store.Flags{}, "a: b\r\n\r\n")
+	alice.ok(`SETMETADATA Plans (/shared/comment "z")`)
+	alice.ok("RENAME Plans Other")
+	bob.expect(`* LIST (\HasNoChildren) "/" user/alice/Other ("OLDNAME" (user/alice/Plans))`)
+	s.grant(m, 0)
+	bob.expect(`* LIST (\NonExistent \Noselect \HasNoChildren) "/" user/alice/Other`)
+	s.share("Later", store.MayLookup|store.MayRead)
+	bob.expect(`* LIST (\HasNoChildren) "/" user/alice/Later`)
+	// and of another account that begins to share
+	team := s.open("team")
+	team.ok("CREATE Work")
+	team.ok("SETACL Work bob lr")
+	bob.expect(`* LIST (\HasNoChildren) "/" user/team/Work`)
+	team.ok("APPEND Work {6+}\r\na: b\r\n")
+	bob.expect("* STATUS user/team/Work (UIDNEXT 2 MESSAGES 1)")
+	bob.ok("NOTIFY NONE")
+	team.ok("APPEND Work {6+}\r\na: b\r\n")
+	if got := bob.ok("NOOP"); len(got) > 0 {
+		t.Errorf("after NONE: %q", got)
 	}
 }
 

@@ -150,9 +150,19 @@ func (c *conn) reachable(ctx context.Context, patterns []string) ([]store.Info, 
 	if !mayMatchBelow(patterns, otherUsers) && !mayMatchBelow(patterns, sharedTree) {
 		return infos, nil
 	}
-	names, err := c.server.o.Store.Sharing(ctx, c.account.Name())
+	foreign, _, err := c.abroad(ctx)
 	if err != nil {
 		return nil, err
+	}
+	return c.subscriptions(ctx, distinct(append(infos, foreign...)))
+}
+
+// abroad lists the mailboxes of others that this user may look up, and the
+// accounts that share with it.
+func (c *conn) abroad(ctx context.Context) (infos []store.Info, from []*store.Account, err error) {
+	names, err := c.server.o.Store.Sharing(ctx, c.account.Name())
+	if err != nil {
+		return nil, nil, err
 	}
 	var others, shared []store.Info
 	for _, name := range names {
@@ -161,8 +171,9 @@ func (c *conn) reachable(ctx context.Context, patterns []string) ([]store.Info, 
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		from = append(from, a)
 		if name == c.sharedOwner() {
 			shared = c.visible(a, sharedTree)
 		} else if found := c.visible(a, otherUsers+name+string(imap.Delimiter)); len(found) > 0 {
@@ -175,7 +186,7 @@ func (c *conn) reachable(ctx context.Context, patterns []string) ([]store.Info, 
 	if len(shared) > 0 {
 		infos = append(append(infos, branch(strings.TrimSuffix(sharedTree, "/"))), shared...)
 	}
-	return c.subscriptions(ctx, distinct(infos))
+	return infos, from, nil
 }
 
 // branch is a name that only has mailboxes below it.

@@ -20,6 +20,7 @@ type Server struct {
 
 	searches gate
 	atWork   *bench
+	board    board
 
 	mu       sync.Mutex
 	sessions map[login]int

@@ -17,14 +17,22 @@ import (
 // urlMechanism is the one way of proving that a URL may be used.
 const urlMechanism = "INTERNAL"
 
-// urlKey is the note of a mailbox that holds its access key, RFC 4467 section 3.
+// urlKey is the note of a mailbox that holds its owner's access key, RFC 4467
+// section 3. Others who may read it have keys of their own, with their names.
 const urlKey = "urlauth/key"
+
+func (c *conn) urlKey(mb *store.Mailbox) string {
+	if mb.Account().Name() == c.account.Name() {
+		return urlKey
+	}
+	return urlKey + "/" + c.account.Name()
+}
 
 // maxURLs of one URLFETCH or GENURLAUTH.
 const maxURLsAtOnce = 100
 
-// genURLAuth is GENURLAUTH, RFC 4467 section 7: the owner of a mailbox lets
-// whoever the URL says read what it names, without a password.
+// genURLAuth is GENURLAUTH, RFC 4467 section 7: who may read a mailbox lets whoever
+// the URL says read what it names, without a password, as long as it may itself.
 func (c *conn) genURLAuth(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	var rumps []string
@@ -69,14 +77,15 @@ func (c *conn) genURLAuth(ctx context.Context, cmd *imap.Command) (reply, error)
 
 // urlKeyOf gives the access key of a mailbox, which is made at first use.
 func (c *conn) urlKeyOf(ctx context.Context, name string) (key []byte, err error) {
-	mb, err := c.account.Mailbox(name)
+	mb, err := c.mailbox(ctx, name, store.MayRead)
 	if err != nil {
 		return nil, err
 	}
-	if key, err = mb.Notes().Get(ctx, urlKey); !errors.Is(err, engine.ErrNotFound) {
+	note := c.urlKey(mb)
+	if key, err = mb.Notes().Get(ctx, note); !errors.Is(err, engine.ErrNotFound) {
 		return key, err
 	}
-	err = mb.Notes().Update(ctx, urlKey, func(old []byte) ([]byte, error) {
+	err = mb.Notes().Update(ctx, note, func(old []byte) ([]byte, error) {
 		if key = old; key == nil {
 			key = make([]byte, sha256.Size)
 			rand.Read(key)
@@ -92,14 +101,18 @@ func urlToken(key []byte, rump string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// resetKey is RESETKEY, RFC 4467 section 7: what was allowed is not any more, in
-// one mailbox or in all.
+// resetKey is RESETKEY, RFC 4467 section 7: what the user allowed is not any more,
+// in one mailbox or in all.
 func (c *conn) resetKey(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	var boxes []*store.Mailbox
 	if s.Done() {
-		for _, info := range c.account.Mailboxes() {
-			if mb, err := c.account.Mailbox(info.Name); err == nil {
+		infos, err := c.reachable(ctx, []string{"*"})
+		if err != nil {
+			return reply{}, err
+		}
+		for _, info := range infos {
+			if mb, err := c.mailbox(ctx, info.Name, 0); err == nil {
 				boxes = append(boxes, mb)
 			}
 		}
@@ -116,7 +129,7 @@ func (c *conn) resetKey(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := s.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	mb, err := c.account.Mailbox(name)
+	mb, err := c.mailbox(ctx, name, 0)
 	if err != nil {
 		return reply{}, err
 	}
@@ -126,7 +139,7 @@ func (c *conn) resetKey(ctx context.Context, cmd *imap.Command) (reply, error) {
 func (c *conn) dropKeys(ctx context.Context, boxes []*store.Mailbox) error {
 	t := c.server.o.Store.Begin()
 	for _, mb := range boxes {
-		t.PutNote(mb.Notes(), urlKey, nil)
+		t.PutNote(mb.Notes(), c.urlKey(mb), nil)
 	}
 	_, err := t.Commit(ctx)
 	return err
@@ -184,15 +197,16 @@ func (c *conn) byProvenURL(ctx context.Context, m *reading, url string) (piece, 
 	if err != nil || u.Mechanism != urlMechanism || !c.mayUse(&u) {
 		return piece{}, errNoPart
 	}
-	owner, err := c.server.o.Store.Existing(ctx, u.User)
+	granter, err := c.server.o.Store.Existing(ctx, u.User)
 	if err != nil {
 		return piece{}, missing(err, store.ErrNoAccount)
 	}
-	mb, err := owner.Mailbox(u.Mailbox)
+	as := conn{server: c.server, account: granter} // who must be allowed to read it still
+	mb, err := as.mailbox(ctx, u.Mailbox, store.MayRead)
 	if err != nil {
 		return piece{}, errNoPart
 	}
-	key, err := mb.Notes().Get(ctx, urlKey)
+	key, err := mb.Notes().Get(ctx, as.urlKey(mb))
 	if err != nil {
 		return piece{}, missing(err, engine.ErrNotFound)
 	}

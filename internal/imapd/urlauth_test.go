@@ -86,6 +86,38 @@ func TestURLAuth(t *testing.T) {
 	check(bob, again, "NIL")
 }
 
+// Who may read a mailbox of another may let others read in it, as long as it may
+// itself; keys are of each one.
+func TestURLAuthOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t)
+	m := s.share("Plans", store.MayLookup|store.MayRead)
+	alice, bob, team := s.open("alice"), s.open("bob"), s.open("team")
+	url := genURLAuth(t, bob, "imap://bob@mail.example/user/alice/Plans/;UID=1;URLAUTH=user+team")
+	hers := genURLAuth(t, alice, "imap://alice@mail.example/Plans/;UID=1;URLAUTH=user+team")
+	check := func(url string, want bool) {
+		t.Helper()
+		if got := team.ok(`URLFETCH "` + url + `"`)[0]; strings.HasSuffix(got, " NIL") == want {
+			t.Errorf("URLFETCH %s: %s", url, got)
+		}
+	}
+	check(url, true)
+	check(hers, true)
+	s.grant(m, store.MayLookup)
+	check(url, false)
+	s.grant(m, store.MayLookup|store.MayRead)
+	check(url, true)
+	bob.ok("RESETKEY user/alice/Plans")
+	check(url, false)
+	check(hers, true)
+	url = genURLAuth(t, bob, "imap://bob@mail.example/user/alice/Plans/;UID=1;URLAUTH=user+team")
+	alice.ok("RESETKEY")
+	check(hers, false)
+	check(url, true)
+	bob.ok("RESETKEY")
+	check(url, false)
+}
+
 func TestURLAuthRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)

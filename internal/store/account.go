@@ -177,6 +177,10 @@ func (a *Account) Name() string { return a.name }
 // of which there are, that became visible since the last one was taken.
 func (a *Account) Watch() (c <-chan struct{}, stop func()) { return a.watch.watch() }
 
+// Tell is Watch by a channel of the caller's with room for one notice, which may
+// be told of several accounts.
+func (a *Account) Tell(c chan struct{}) (stop func()) { return a.watch.add(c) }
+
 // Mailboxes lists the mailboxes: INBOX first, each before those below it.
 func (a *Account) Mailboxes() []Info {
 	t := a.visible.Load()

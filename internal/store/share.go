@@ -145,6 +145,9 @@ func (s *Store) Sharing(ctx context.Context, account string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
+// TellShares is Account.Tell for which accounts share with which.
+func (s *Store) TellShares(c chan struct{}) (stop func()) { return s.site.watch.add(c) }
+
 // readACLs gives the mailboxes of an account that is opened their rights.
 func (a *Account) readACLs(ctx context.Context) error {
 	found := map[string]ACL{}

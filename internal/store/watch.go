@@ -11,13 +11,18 @@ type hub struct {
 
 func (h *hub) watch() (<-chan struct{}, func()) {
 	c := make(chan struct{}, 1)
+	return c, h.add(c)
+}
+
+// add tells a channel too, which has room for a notice.
+func (h *hub) add(c chan struct{}) (stop func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.all == nil {
 		h.all = map[chan struct{}]struct{}{}
 	}
 	h.all[c] = struct{}{}
-	return c, func() {
+	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		delete(h.all, c)
