@@ -28,6 +28,7 @@ const (
 	LMTP, SMTP, HTTP, POP3, IMAP = 24, 25, 80, 110, 143
 	Submissions, Submission      = 465, 587
 	IMAPS, POP3S                 = 993, 995
+	Sieve                        = 4190
 )
 
 // Account is a user of a Server.
@@ -116,7 +117,7 @@ func StartIn(t testing.TB, dir, program string, args ...string) *Server {
 // system gives out by itself.
 func FreeBase() (int, error) {
 	for range 100 {
-		base := 11000 + rand.IntN(20000)
+		base := 11000 + rand.IntN(17000)
 		if free(base) {
 			return base, nil
 		}
@@ -125,7 +126,7 @@ func FreeBase() (int, error) {
 }
 
 func free(base int) bool {
-	for _, port := range []int{LMTP, SMTP, HTTP, POP3, IMAP, Submissions, Submission, IMAPS, POP3S} {
+	for _, port := range []int{LMTP, SMTP, HTTP, POP3, IMAP, Submissions, Submission, IMAPS, POP3S, Sieve} {
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+port)))
 		if err != nil {
 			return false
