@@ -5,8 +5,9 @@ set -eu
 
 packages="postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl isync offlineimap3 fetchmail mutt curl php-cli python3 unbound ca-certificates"
 
-# What is not in Debian comes from npm, in the versions that the tests pin.
+# What is not in Debian comes from npm and PyPI, in the versions that the tests pin.
 command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
+python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
 
 missing=""
 for p in $packages; do

@@ -105,6 +105,9 @@ func (a *arrivals) message(ctx context.Context, find func() error) error {
 	var err error
 	s := a.s
 	s.SP()
+	if len(a.in) > 0 {
+		s.Take(' ') // IMAPClient writes two between literals
+	}
 	if s.Peek() == '(' {
 		names := s.Flags()
 		s.SP()

@@ -1,6 +1,8 @@
 package clients
 
 import (
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,5 +52,16 @@ func TestPython(t *testing.T) {
 		s := trial.Start(t, program, bob)
 		upload(t, s, bob, "/INBOX", 4)
 		python(t, s, "pop.py", bob.Name, bob.Password)
+	})
+	t.Run("IMAPClient", func(t *testing.T) {
+		t.Parallel()
+		where := t.TempDir()
+		install(t, exec.Command("python3", "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check", "--no-deps",
+			"--require-hashes", "--target", where, "-r", "testdata/requirements.txt"))
+		s := trial.Start(t, program, ann, bob)
+		run(t, program, "account", "quota", ann.Name, "--storage", "10MiB", "--dir", s.Dir).ok(t)
+		cmd := exec.Command("python3", "testdata/imap_client.py", strconv.Itoa(s.Base), s.CA(), ann.Name, ann.Password, bob.Name, bob.Password)
+		cmd.Env = append(os.Environ(), "PYTHONPATH="+where)
+		execute(t, cmd).ok(t)
 	})
 }
