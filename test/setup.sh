@@ -3,7 +3,7 @@
 # it may, else says which are missing and what to run.
 set -eu
 
-packages="postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl isync offlineimap3 fetchmail mutt curl php-cli python3 unbound ca-certificates"
+packages="postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl isync offlineimap3 fetchmail mutt curl php-cli python3 unbound libevent-2.1-7 libgnutls-dane0 libidn12 libdb5.3 ca-certificates"
 
 # What is not in Debian comes from npm and PyPI, in the versions that the tests pin.
 command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
@@ -13,6 +13,19 @@ missing=""
 for p in $packages; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
 done
+# Exim and OpenSMTPD cannot be installed beside Postfix: they are unpacked, and
+# run from there. What they need is installed.
+neighbours=/var/cache/plic-test/neighbours
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && ! { [ -x $neighbours/usr/sbin/smtpd ] && [ -x $neighbours/usr/sbin/exim4 ]; }; then
+	echo "unpacking exim4 and opensmtpd for the tests"
+	mkdir -p $neighbours
+	chmod 755 /var/cache/plic-test $neighbours
+	debs=$(mktemp -d)
+	apt-get update -q >/dev/null
+	(cd "$debs" && apt-get -o APT::Sandbox::User=root download -q exim4-daemon-light opensmtpd >/dev/null)
+	for deb in "$debs"/*.deb; do dpkg -x "$deb" $neighbours; done
+	rm -r "$debs"
+fi
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -1,6 +1,6 @@
 // Package internet tests how hosts exchange mail: plic as it is served with
-// itself and with real Postfix, over a little internet with MX records and
-// certificates, through hosts that are dead, slow or hostile.
+// itself and with real Postfix, Exim and OpenSMTPD, over a little internet with
+// MX records and certificates, through hosts that are dead, slow or hostile.
 package internet
 
 import (
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { os.Exit(world.Main(m, &binary)) }
 type net struct {
 	*world.World
 	one, two *world.Plic
-	peer     *world.Postfix
+	peer     *world.MTA
 }
 
 func TestInternet(t *testing.T) {

@@ -2,8 +2,8 @@
 // authoritative DNS server, a certificate authority, and hosts that each have
 // an address of their own with the well-known ports, so that names, MX records
 // and certificates mean what they mean outside. Hosts are plic as it is built
-// and served, real Postfix, and scripted sinks that take mail as badly as a
-// test wants.
+// and served, real Postfix, Exim and OpenSMTPD, and scripted sinks that take
+// mail as badly as a test wants.
 //
 //	w := world.New(t, binary, "127.80.1") // 127.80.1.1, .2… are its hosts
 //	one := w.Plic(t, world.Site{Host: "mx.one.test", Domain: "one.test"})
