@@ -93,7 +93,7 @@ directory itself when none runs. They find it by --dir, by the data_dir of
 		a.quickstartCommand(), a.serveCommand(), a.configCommand(),
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(),
 		a.queueCommand(), a.holdCommand(), a.suppressionCommand(), a.routeCommand(), a.journalCommand(), a.indexCommand(),
-		a.tlsCommand(), a.tlsrptCommand(),
+		a.dkimCommand(), a.tlsCommand(), a.tlsrptCommand(),
 		a.checkCommand(), a.signCommand(),
 		a.sieveCommand(),
 		a.versionCommand(),

@@ -252,16 +252,16 @@ func aliasNames(ctx context.Context, o control.Operations) (names []string) {
 
 func (a *app) domainRecords() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use: "records DOMAIN", Short: "What the DNS should say to mail programs",
+		Use: "records DOMAIN", Short: "What the DNS should say of a domain",
 		Long: `Print the records by which the mail programs of a domain's users find this host: SRV
 for what is listened on (RFC 6186, RFC 8314), and the names that Thunderbird and
-Outlook ask by HTTPS.`,
+Outlook ask by HTTPS; and those of the keys that sign for it, see plic dkim keys.`,
 		Example: "  plic domain records example.org\n  plic domain records example.org --json",
 		Args:    arguments(1, 1, "the domain"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c.Context(), func(o control.Operations) error {
 				return list(a, o.Discovery.Records(c.Context(), args[0]), "There are no records to publish.", []string{"NAME", "TYPE", "VALUE", "FOR"},
-					func(r control.Record) []string { return []string{r.Name + ".", r.Type, r.Value, r.Why} })
+					func(r control.Record) []string { return []string{r.Name + ".", r.Type, zoneValue(r), r.Why} })
 			})
 		},
 		ValidArgsFunction: a.complete(domainNames),

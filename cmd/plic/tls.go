@@ -94,19 +94,34 @@ whether the DNS has the record.`,
 		Args:    arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c.Context(), func(o control.Operations) error {
-				return list(a, o.TLS.Records(c.Context()), "There are no records to publish.", []string{"NAME", "TYPE", "VALUE", "IN DNS", "FOR"}, func(r control.Record) []string {
-					value, published := r.Value, "no"
-					if r.Type == "TXT" {
-						value = `"` + value + `"`
-					}
-					if r.Published {
-						published = "yes"
-					}
-					return []string{r.Name + ".", r.Type, value, published, r.Why}
-				})
+				return list(a, o.TLS.Records(c.Context()), "There are no records to publish.", []string{"NAME", "TYPE", "VALUE", "IN DNS", "FOR"}, recordRow)
 			})
 		},
 	})
+}
+
+// recordRow shows a record as a zone file has it, and whether it is published.
+func recordRow(r control.Record) []string {
+	published := "no"
+	if r.Published {
+		published = "yes"
+	}
+	return []string{r.Name + ".", r.Type, zoneValue(r), published, r.Why}
+}
+
+// zoneValue is the value of a record as a zone file has it: a text in strings of
+// at most 255 octets, RFC 1035 section 3.3.14.
+func zoneValue(r control.Record) string {
+	if r.Type != "TXT" {
+		return r.Value
+	}
+	var parts []string
+	for rest := r.Value; rest != ""; {
+		n := min(len(rest), 255)
+		parts = append(parts, `"`+rest[:n]+`"`)
+		rest = rest[n:]
+	}
+	return strings.Join(parts, " ")
 }
 
 func (a *app) tlsRotate() *cobra.Command {

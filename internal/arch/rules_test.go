@@ -87,7 +87,8 @@ func rules() map[string]rule {
 		"route":   {custody, "directory mail srs table vfs"},
 		"bounce":  {custody, "dsn mail message"},
 		"embargo": {custody, "mail queue store store/engine"},
-		"post":    {custody, "authres check/sender deliver/local directory journal mail message queue route store store/engine table"},
+		"signer":  {custody, "arc dkim dmarc mail message store/engine"},
+		"post":    {custody, "arc authres check/sender deliver/local directory journal mail message queue route store store/engine table"},
 
 		"check": {in, "dns mail table"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
@@ -101,7 +102,7 @@ func rules() map[string]rule {
 
 		"control": {assembly, "embargo journal mail queue"},
 		"server": {assembly, "acme auth autoconf bounce check check/sender config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
-			"mail maildrop managesieved message mtasts pki pop3d post proxy queue route sasl scripts serve sieve smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
+			"mail maildrop managesieved message mtasts pki pop3d post proxy queue route sasl scripts serve sieve signer smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}
 }

@@ -22,6 +22,7 @@ type Config struct {
 	SMTP       SMTP
 	Access     Access
 	Senders    Senders
+	Signing    Signing
 	Submission Submission
 	Auth       Auth
 	Directory  Directory
@@ -175,6 +176,12 @@ type Senders struct {
 	ExceptedNetworks []netip.Prefix
 	TrustedSealers   []string
 	TrustedLists     []string
+}
+
+// Signing is how we vouch for mail that leaves.
+type Signing struct {
+	DKIM bool
+	ARC  bool
 }
 
 // DMARCPolicy is how far the wishes of authors' domains are followed.
@@ -412,6 +419,7 @@ func Default() *Config {
 			Check: true, DMARC: EnforceDMARC, Timeout: 20 * time.Second,
 			ExceptedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
 		},
+		Signing:    Signing{DKIM: true, ARC: true},
 		Submission: Submission{CheckSender: true},
 		Auth: Auth{
 			Mechanisms:  mechanisms(),

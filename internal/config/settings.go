@@ -85,6 +85,10 @@ func (c *Config) inbound() []Section {
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
 		{"access", "Who may talk and send what to whom. Tables give actions as Postfix's access tables do: `ok`, `dunno`, `reject text`, `defer text`, or a reply code with text. Users who have logged in are no strangers.", c.access()},
 		{"senders", "What is found of who sent a message that a stranger brings: the confirmed name of the client, SPF (RFC 7208), DKIM (RFC 6376), ARC (RFC 8617) and DMARC (RFC 9989). It is told in an Authentication-Results field and, with every reason, by `plic journal`.", c.senders()},
+		{"signing", "How we vouch for mail that leaves, with keys that plic makes for each domain and keeps in the data directory. `plic dkim keys DOMAIN` prints the records to publish; until they are, a signature is worth nothing and harms nothing.", []Setting{
+			{"dkim", "Sign mail of our users and our own reports (RFC 6376), by RSA and by Ed25519.", restart, switchValue{&c.Signing.DKIM}},
+			{"arc", "Seal what others sent and we send on to other hosts, with what we found of it (RFC 8617).", restart, switchValue{&c.Signing.ARC}},
+		}},
 		{"submission", "What holds for mail of our own users, beside what stands in [smtp].", []Setting{
 			{"maildrop", "Directory where programs of this host hand in mail by `sendmail`: a socket, and letters that were left while no server ran. For users other than the server's it must be where they can reach it, such as `/var/spool/plic`. Empty: `maildrop` in the data directory.", restart, free{&c.Submission.Maildrop, "path", nil}},
 			{"origin", "Domain of addresses without one in mail that such programs hand in. Empty: `hostname`.", restart, noDomain{domain{&c.Submission.Origin}}},
@@ -242,7 +246,7 @@ func (c *Config) custody() []Section {
 			{"data_timeout", "How long the answer to the whole message may take.", restart, duration{&c.Remote.DataTimeout, time.Second, time.Hour}},
 		}},
 		{"tlsrpt", "Reports to other domains of how TLS with them went, for those that ask (RFC 8460).", []Setting{
-			{"send", "Collect what came of TLS and send it each day. The mails are worth more where outgoing mail is signed.", restart, switchValue{&c.TLSRPT.Send}},
+			{"send", "Collect what came of TLS and send it each day. The mails are worth more where `plic dkim keys` are published.", restart, switchValue{&c.TLSRPT.Send}},
 			{"contact", "Their sender, whom to ask about them. Empty: postmaster at `hostname`.", restart, mailbox{&c.TLSRPT.Contact}},
 		}},
 		{"dns", "Questions about names.", []Setting{

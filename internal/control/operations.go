@@ -25,6 +25,7 @@ type Operations struct {
 	Route     Route
 	Index     Index
 	Discovery Discovery
+	DKIM      DKIM
 }
 
 // Directory is who exists. Names are as people write them; the errors say what
@@ -110,6 +111,18 @@ type TLS interface {
 	Records(ctx context.Context) iter.Seq2[Record, error]
 	// Rotate goes over to the next key; forced, whatever the DNS says.
 	Rotate(ctx context.Context, force bool) error
+}
+
+// DKIM is the keys that sign for our domains.
+type DKIM interface {
+	// Keys are the records of a domain's keys: those that sign, then those to come.
+	Keys(ctx context.Context, domain string) iter.Seq2[Record, error]
+	// Prepare makes the next keys, unless they are there, and gives their records.
+	Prepare(ctx context.Context, domain string) iter.Seq2[Record, error]
+	// Rotate has the next keys sign; forced, whatever the DNS says.
+	Rotate(ctx context.Context, domain string, force bool) error
+	// Import has a key sign that others made, in PEM.
+	Import(ctx context.Context, domain, selector, key string) error
 }
 
 // Record is a record for the DNS.

@@ -98,6 +98,12 @@ func Handler(o Operations) http.Handler {
 	list(m, "tls/records", func(ctx context.Context, _ nothing) iter.Seq2[Record, error] { return o.TLS.Records(ctx) })
 	act(m, "tls/rotate", func(ctx context.Context, force bool) error { return o.TLS.Rotate(ctx, force) })
 	act(m, "tls/forget", func(ctx context.Context, x name) error { return o.TLS.Forget(ctx, x.Name) })
+	list(m, "dkim/keys", func(ctx context.Context, x name) iter.Seq2[Record, error] { return o.DKIM.Keys(ctx, x.Name) })
+	list(m, "dkim/prepare", func(ctx context.Context, x name) iter.Seq2[Record, error] { return o.DKIM.Prepare(ctx, x.Name) })
+	act(m, "dkim/rotate", func(ctx context.Context, x rotation) error { return o.DKIM.Rotate(ctx, x.Domain, x.Force) })
+	act(m, "dkim/import", func(ctx context.Context, x foreignKey) error {
+		return o.DKIM.Import(ctx, x.Domain, x.Selector, x.Key)
+	})
 	list(m, "route/explain", func(ctx context.Context, x RouteQuery) iter.Seq2[Way, error] { return one(o.Route.Explain(ctx, x)) })
 	list(m, "index/status", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Status(ctx, x.Name) })
 	list(m, "index/rebuild", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Rebuild(ctx, x.Name) })

@@ -97,6 +97,9 @@ func (p *Office) resume(ctx context.Context, d *Draft, env *mail.Envelope, item 
 	if err != nil {
 		return nil, err
 	}
+	if j.trace, err = p.signed(ctx, d.Draft, j.trace); err != nil {
+		return nil, err
+	}
 	j.draft = d.Draft
 	given := len(env.To)
 	switch {

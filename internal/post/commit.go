@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"plic/internal/check/sender"
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/message"
@@ -28,17 +29,24 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	if err := d.office.author(ctx, env, msg); err != nil {
 		return nil, err
 	}
-	field, junk, err := d.office.examine(ctx, d, env, msg)
+	found, err := d.office.examine(ctx, d, env, msg)
 	if err != nil {
 		return nil, err
 	}
-	trace = append(field, trace...)
+	if found != nil {
+		trace = append(found.Field(), trace...)
+	}
 	shaped := *env
 	orders, err := d.office.shape(ctx, d, &shaped)
 	if err != nil {
 		return nil, err
 	}
-	j := job{draft: d.Draft, env: &shaped, trace: trace, junk: junk}
+	if mayRelay(env.Origin) {
+		if trace, err = d.office.signed(ctx, d.Draft, trace); err != nil {
+			return nil, err
+		}
+	}
+	j := job{draft: d.Draft, env: &shaped, trace: trace, found: found}
 	switch {
 	case orders.discard:
 		d.Discard()
@@ -65,7 +73,8 @@ type job struct {
 	draft *store.Draft
 	env   *mail.Envelope
 	trace []byte
-	junk  string // why it belongs into Junk, "" if it does not
+	found *sender.Findings // of who sent it; nil if nobody looked
+	seal  []byte           // what goes before it where it is sent on
 	// item is what the message was in the queue, if it has been there; what is
 	// left of it changes in the same commit.
 	item *mail.Item
@@ -146,6 +155,9 @@ func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 	if err != nil {
 		return err
 	}
+	if err := p.seal(ctx, j, pl.remote); err != nil {
+		return err
+	}
 	items := p.items(j, pl.remote)
 	for _, item := range items {
 		tx.PutItem(item)
@@ -210,7 +222,7 @@ func (p *Office) deliver(ctx context.Context, tx *store.Tx, j *job, local []deli
 			sent = append(sent, items...)
 			continue
 		}
-		mailbox, err := p.mailbox(ctx, d.account, j.junk)
+		mailbox, err := p.mailbox(ctx, d.account, j.junk() != "")
 		if err != nil {
 			return nil, err
 		}
@@ -236,10 +248,13 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 		if d.hold {
 			item.Why = "a transport holds it"
 		}
-		if !d.via.IsNull() { // so that a circle of filters ends, RFC 9228
-			item.Prefix = append([]byte("Delivered-To: "+d.via.String()+"\r\n"), j.trace...)
-			item.Size += int64(len(item.Prefix) - len(j.trace))
+		if d.hop.Kind == mail.HopRemote {
+			item.Prefix = slices.Concat(j.seal, item.Prefix)
 		}
+		if !d.via.IsNull() { // so that a circle of filters ends, RFC 9228
+			item.Prefix = append([]byte("Delivered-To: "+d.via.String()+"\r\n"), item.Prefix...)
+		}
+		item.Size += int64(len(item.Prefix) - len(j.trace))
 		if d.list { // whose business the sender's wishes are not, RFC 3461 section 5.2.7.1
 			item.Envelope.Ret, item.Envelope.EnvelopeID = "", ""
 		}

@@ -29,7 +29,7 @@ func (p *Office) filter(ctx context.Context, j *job, msg *message.Message, pl *p
 			return storage("open account "+d.account, err)
 		}
 		letter := &local.Letter{
-			Account: account, From: d.from, To: d.to, Envelope: j.env, Junk: j.junk != "",
+			Account: account, From: d.from, To: d.to, Envelope: j.env, Junk: j.junk() != "",
 			Whole: mail.WithPrefix(localPrefix(d.from, d.to, j.trace), j.draft.Body()),
 		}
 		if d.rcpt >= 0 {
@@ -205,7 +205,7 @@ func (p *Office) tellLocal(j *job, d *delivery, placed []store.Placed) []store.P
 	e := j.event("deliver")
 	e.From, e.To, e.Account, e.Status = d.from.String(), []string{d.to.String()}, d.account, "250 2.1.5 delivered"
 	if d.todo == nil {
-		e.Mailbox, e.UID, e.Reason = placed[0].Mailbox, uint32(placed[0].UID), j.junk
+		e.Mailbox, e.UID, e.Reason = placed[0].Mailbox, uint32(placed[0].UID), j.junk()
 		p.record(e)
 		return placed[1:]
 	}

@@ -49,6 +49,8 @@ type Options struct {
 	// not ours, are taken out.
 	Host     string
 	Examiner Examiner // of mail from strangers; nil believes all
+	Signer   Signer   // of mail of ours; nil signs nothing
+	Sealer   Sealer   // of mail that is sent on; nil seals nothing
 	// Filter says what accounts do with their mail; nil is to put it into INBOX.
 	Filter Filter
 }

@@ -22,16 +22,15 @@ type Examiner interface {
 }
 
 // examine finds out who has sent a message of a stranger, before anything in it
-// is changed. It gives the field that tells, and why the message belongs into
-// Junk; the error is the answer to who brings it.
-func (p *Office) examine(ctx context.Context, d *Draft, env *mail.Envelope, msg *message.Message) (field []byte, junk string, err error) {
+// is changed; nil if nobody needs to. The error is the answer to who brings it.
+func (p *Office) examine(ctx context.Context, d *Draft, env *mail.Envelope, msg *message.Message) (*sender.Findings, error) {
 	if p.o.Examiner == nil || !p.o.Examiner.Wants(env) {
-		return nil, "", nil
+		return nil, nil
 	}
 	began := p.o.Now()
 	found, err := p.o.Examiner.Check(ctx, env, msg, d.Body())
 	if err != nil {
-		return nil, "", storage("check the sender", err)
+		return nil, storage("check the sender", err)
 	}
 	p.record(journal.Event{
 		Kind: journal.Sender, Service: env.Origin.Service, Conn: env.Origin.Conn, Message: env.ID,
@@ -39,9 +38,17 @@ func (p *Office) examine(ctx context.Context, d *Draft, env *mail.Envelope, msg 
 		Size: d.Size(), Reason: found.Summary(), Took: p.o.Now().Sub(began),
 	})
 	if found.Refuse != nil {
-		return nil, "", found.Refuse
+		return nil, found.Refuse
 	}
-	return found.Field(), found.Junk, nil
+	return found, nil
+}
+
+// junk is why a message belongs into Junk, "" if it does not.
+func (j *job) junk() string {
+	if j.found == nil {
+		return ""
+	}
+	return j.found.Junk
 }
 
 // isForged says that a field tells what we have found, while we have not: RFC
@@ -62,12 +69,12 @@ func (p *Office) forged(env *mail.Envelope, msg *message.Message) bool {
 }
 
 // mailbox is where a message goes that no filter has a place for.
-func (p *Office) mailbox(ctx context.Context, name, junk string) (*store.Mailbox, error) {
+func (p *Office) mailbox(ctx context.Context, name string, junk bool) (*store.Mailbox, error) {
 	account, err := p.o.Store.Account(ctx, name)
 	if err != nil {
 		return nil, storage("open account "+name, err)
 	}
-	box, err := local.Keep(ctx, account, junk != "")
+	box, err := local.Keep(ctx, account, junk)
 	if err != nil {
 		return nil, storage("open a mailbox of "+name, err)
 	}

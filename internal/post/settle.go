@@ -109,7 +109,11 @@ func (p *Office) mailReport(ctx context.Context, tx *store.Tx, draft *store.Draf
 		}
 		p.o.Journal.Record(e)
 	}
-	j := &job{draft: draft, env: env}
+	signature, err := p.signed(ctx, draft, nil)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{draft: draft, env: env, trace: signature}
 	sent, err := p.deliver(ctx, tx, j, pl.local)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"net"
 	"net/netip"
@@ -11,7 +10,6 @@ import (
 	"plic/internal/autoconf"
 	"plic/internal/config"
 	"plic/internal/control"
-	"plic/internal/mail"
 )
 
 // webPort is where programs look for HTTPS.
@@ -64,13 +62,11 @@ func programHosts(domain string) []string {
 // clients is control.Discovery.
 type clients struct{ s *site }
 
-// Records tells what the DNS should say to the mail programs of a domain.
+// Records tells what the DNS should say to the mail programs of a domain, and of
+// the keys that sign for it.
 func (x clients) Records(ctx context.Context, domain string) iter.Seq2[control.Record, error] {
 	return func(yield func(control.Record, error) bool) {
-		d, err := mail.ParseDomain(domain)
-		if err == nil && !x.s.local(ctx, d) {
-			err = &control.Error{Text: fmt.Sprintf("%s is not a domain of ours", d), Missing: true}
-		}
+		d, err := x.s.domain(ctx, domain)
 		if err != nil {
 			yield(control.Record{}, err)
 			return
@@ -82,6 +78,19 @@ func (x clients) Records(ctx context.Context, domain string) iter.Seq2[control.R
 		o := x.s.discovery(c)
 		for _, r := range o.Records(d) {
 			if !yield(control.Record{Name: r.Name, Type: r.Type, Value: r.Value, Why: r.Why}, nil) {
+				return
+			}
+		}
+		if !c.Signing.DKIM {
+			return
+		}
+		keys, err := x.s.signer.Keys(ctx, d)
+		if err != nil {
+			yield(control.Record{}, err)
+			return
+		}
+		for i := range keys {
+			if !yield(keyRecord(&keys[i], d), nil) {
 				return
 			}
 		}

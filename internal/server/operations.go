@@ -39,6 +39,7 @@ func (s *site) operations() control.Operations {
 	return control.Operations{
 		Directory: people{s.directory, s.store},
 		Discovery: clients{s},
+		DKIM:      signatures{s},
 		Holds:     holds{s},
 		Index:     indexes{s},
 		Journal:   s.journal,

@@ -26,6 +26,7 @@ import (
 	"plic/internal/post"
 	"plic/internal/queue"
 	"plic/internal/scripts"
+	"plic/internal/signer"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
 	"plic/internal/store/search"
@@ -48,6 +49,7 @@ type site struct {
 	routing   *routing
 	embargo   *embargo.Book
 	scripts   *scripts.Keeper
+	signer    *signer.Signer
 	access    check.Options // of the door, as far as they are kept over reloads
 	office    *post.Office
 	transport *remote.Transport
@@ -139,9 +141,10 @@ func (s *site) openRoutes(now func() time.Time) error {
 	if err != nil {
 		return err
 	}
+	s.signer = signer.New(signer.Options{Notes: s.store.Notes(), Ours: s.local, Now: now, Log: s.log})
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
-		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
+		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now), Signer: s.signs(), Sealer: s.seals(), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: filter,
 	})
 	s.transport = remote.New(remote.Options{

@@ -48,6 +48,7 @@ func (s *Site) Operations() control.Operations {
 	return control.Operations{
 		Directory: s,
 		Discovery: clients{s},
+		DKIM:      keys{s},
 		Holds:     waiting{s},
 		Index:     indexes{s},
 		Journal:   s,
