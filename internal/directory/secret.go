@@ -10,12 +10,13 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"plic/internal/passwords"
 	"plic/internal/sasl"
 )
 
 // Secret is what is kept of a password.
 type Secret struct {
-	Hash  string         // argon2id in the PHC string format; "" if it cannot be checked so
+	Hash  string         // argon2id in the PHC string format, or {SCHEME} and a hash of another server; "" if it cannot be checked so
 	SCRAM *sasl.Verifier // nil if the account cannot use SCRAM
 }
 
@@ -64,8 +65,12 @@ func NewSecret(password string, c Cost) (Secret, error) {
 	return Secret{Hash: h.String(), SCRAM: verifier}, nil
 }
 
-// Verify says whether the password, prepared, is the one of the PHC string.
+// Verify says whether the password, prepared, is the one of the PHC string, or
+// of a hash of another server, {SCHEME}hash.
 func Verify(phc, prepared string) (bool, error) {
+	if strings.HasPrefix(phc, "{") {
+		return passwords.Verify(phc, prepared)
+	}
 	h, err := parseHash(phc)
 	if err != nil {
 		return false, err

@@ -64,3 +64,13 @@ func TestVerifyRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignSecret has a hash that came from another server.
+func TestForeignSecret(t *testing.T) {
+	const stored = "{SHA512-CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
+	for password, want := range map[string]bool{"Hello world!": true, "Hello": false} {
+		if ok, err := Verify(stored, password); ok != want || err != nil {
+			t.Errorf("%q: %v %v", password, ok, err)
+		}
+	}
+}
