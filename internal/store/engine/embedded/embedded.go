@@ -249,7 +249,7 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	cache := pebble.NewCache(e.o.Cache + 2*int64(e.o.memTable))
 	defer cache.Unref()
 	o := &pebble.Options{
-		FS:                          e.fs,
+		FS:                          logFS{e.fs, e, new(atomic.Bool)},
 		Lock:                        e.lock,
 		Cache:                       cache,
 		FormatMajorVersion:          formatVersion,

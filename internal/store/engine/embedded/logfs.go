@@ -1,0 +1,136 @@
+package embedded
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// logFS is the file system that Pebble sees. When Pebble changes from one log to
+// the next and that fails, it panics while others hold its locks, and the runtime
+// ends the process at once. So what fails there stops the engine and does not
+// return: the engine leaves who is stuck behind, and tells everybody else.
+type logFS struct {
+	vfs.FS
+	e       *Engine
+	created *atomic.Bool // a log, whose name is not yet durable
+}
+
+func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
+
+// stuck stops the engine and does not return, but while the database opens or
+// closes, which takes errors.
+func (e *Engine) stuck(err error) {
+	if e.dbOpen.Load() {
+		e.fail(fmt.Errorf("records: log: %w", err))
+		<-make(chan struct{})
+	}
+}
+
+func (l logFS) begun(name string, file vfs.File, err error) (vfs.File, error) {
+	switch {
+	case !isLog(name):
+		return file, err
+	case err != nil:
+		l.e.stuck(err)
+		return file, err
+	}
+	l.created.Store(true)
+	return &logFile{File: file, e: l.e}, nil
+}
+
+// Create is that of vfs.FS.
+func (l logFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := l.FS.Create(name, category)
+	return l.begun(name, file, err)
+}
+
+// ReuseForWrite is that of vfs.FS.
+func (l logFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := l.FS.ReuseForWrite(old, name, category)
+	return l.begun(name, file, err)
+}
+
+// OpenDir is that of vfs.FS.
+func (l logFS) OpenDir(name string) (vfs.File, error) {
+	dir, err := l.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &logDir{File: dir, of: l}, nil
+}
+
+// Unwrap is that of vfs.FS.
+func (l logFS) Unwrap() vfs.FS { return l.FS }
+
+// logDir is a directory that may have a new log.
+type logDir struct {
+	vfs.File
+	of logFS
+}
+
+// Sync is that of vfs.File.
+func (d *logDir) Sync() error {
+	err := d.File.Sync()
+	if err != nil && d.of.created.Load() {
+		d.of.e.stuck(err)
+	}
+	d.of.created.Store(false)
+	return err
+}
+
+// logFile is a log. Who waits for it is told of the first error; nobody comes
+// beyond that.
+type logFile struct {
+	vfs.File
+	e      *Engine
+	broken atomic.Pointer[error]
+}
+
+func (f *logFile) do(run func() error) error {
+	if before := f.broken.Load(); before != nil {
+		f.e.stuck(*before)
+	}
+	err := run()
+	if err != nil {
+		f.broken.Store(&err)
+	}
+	return err
+}
+
+// Write is that of vfs.File.
+func (f *logFile) Write(b []byte) (n int, err error) {
+	err = f.do(func() error { n, err = f.File.Write(b); return err })
+	return n, err
+}
+
+// Stat is that of vfs.File.
+func (f *logFile) Stat() (info vfs.FileInfo, err error) {
+	if info, err = f.File.Stat(); err != nil {
+		f.e.stuck(err)
+	}
+	return info, err
+}
+
+// Sync is that of vfs.File.
+func (f *logFile) Sync() error { return f.do(f.File.Sync) }
+
+// SyncData is that of vfs.File.
+func (f *logFile) SyncData() error { return f.do(f.File.SyncData) }
+
+// SyncTo is that of vfs.File.
+func (f *logFile) SyncTo(length int64) (full bool, err error) {
+	err = f.do(func() error { full, err = f.File.SyncTo(length); return err })
+	return full, err
+}
+
+// Close is that of vfs.File.
+func (f *logFile) Close() error {
+	err := f.do(f.File.Close)
+	if err != nil {
+		f.e.stuck(err)
+	}
+	return err
+}
