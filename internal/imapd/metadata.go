@@ -11,11 +11,6 @@ import (
 	"plic/internal/store/engine"
 )
 
-// Annotations, RFC 5464, are notes: those of a mailbox go with it, those of the
-// server are of the site if they are shared, and of the account if they are
-// private. What is private in a mailbox has the name of its user in its key.
-const metadataNotes = "metadata/"
-
 // The bounds of annotations: octets of a value, and how many there may be of
 // one owner.
 const (
@@ -52,18 +47,8 @@ func (c *conn) annotated(ctx context.Context, name string) (annotated, error) {
 
 // owner finds where an entry is kept.
 func (a *annotated) owner(entry string) owner {
-	shared := strings.HasPrefix(entry, "/shared/")
-	prefix := metadataNotes + "\x00"
-	if !shared {
-		prefix = metadataNotes + a.c.account.Name() + "\x00"
-	}
-	switch {
-	case a.mb != nil:
-		return owner{a.mb.Notes(), prefix}
-	case shared:
-		return owner{a.c.server.o.Store.Notes(), prefix}
-	}
-	return owner{a.c.account.Notes(), prefix}
+	notes, prefix := a.c.account.Annotations(a.mb, entry)
+	return owner{notes, prefix}
 }
 
 // getMetadata is GETMETADATA, RFC 5464 section 4.2.

@@ -11,6 +11,7 @@ import (
 	"plic/internal/route"
 	"plic/internal/scripts"
 	"plic/internal/srs"
+	"plic/internal/store"
 )
 
 // filtering is an office whose accounts have filters.
@@ -18,6 +19,7 @@ func filtering(t *testing.T, own map[string]string) *office {
 	t.Helper()
 	o := newOffice(t)
 	keeper := scripts.New(scripts.Options{Store: o.store})
+	o.keeper = keeper
 	o.Office = New(Options{
 		Store: o.store, Router: route.New(route.Options{Directory: o.people}), Directory: o.people,
 		Reporter: plainReporter{}, Now: time.Now, Lifetime: 5 * 24 * time.Hour,
@@ -230,5 +232,73 @@ fileinto "Archive"; if not ihave "teleport" { error "no teleport"; }`})
 	told := slices.DeleteFunc(slices.Clone(all), func(m string) bool { return !strings.Contains(m, "no teleport") })
 	if len(all) != 4 || len(told) != 1 || !strings.Contains(told[0], "Subject: Your mail filter has a fault") {
 		t.Errorf("%d messages, %d notices: %q", len(all), len(told), told)
+	}
+}
+
+// TestFilterAsksMailboxes: scripts find mailboxes by what stays with them under
+// any name, and read annotations: the owner's, and those for all.
+func TestFilterAsksMailboxes(t *testing.T) {
+	o := filtering(t, nil)
+	ann, err := o.store.Account(t.Context(), "ann@here.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Old", "Noted", "Site", "Wrong"} {
+		if err := ann.Create(t.Context(), name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := ann.Info("Old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ann.Rename(t.Context(), "Old", "New"); err != nil {
+		t.Fatal(err)
+	}
+	noted, err := ann.Mailbox("Noted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob, err := o.store.Account(t.Context(), "bob@here.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []struct {
+		of    *store.Account
+		in    *store.Mailbox
+		entry string
+		value string
+	}{
+		{ann, noted, "/private/comment", "hers"},
+		{bob, noted, "/private/comment", "his"},
+		{ann, noted, "/shared/comment", "all"},
+		{ann, nil, "/shared/admin", "mailto:x@here.test"},
+		{bob, nil, "/private/comment", "his"},
+	} {
+		notes, prefix := n.of.Annotations(n.in, n.entry)
+		if err := notes.Put(t.Context(), prefix+n.entry, []byte(n.value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := `require ["fileinto", "mailboxid", "mboxmetadata", "servermetadata"];
+if not mailboxidexists "` + info.ObjectID + `" { fileinto "Wrong"; }
+if mailboxidexists ["` + info.ObjectID + `", "Mnone"] { fileinto "Wrong"; }
+fileinto :mailboxid "` + info.ObjectID + `" "Old";
+if allof (metadata "Noted" "/private/comment" "hers", metadata "Noted" "/SHARED/comment" "all",
+          metadataexists "Noted" "/private/comment", not metadataexists "Noted" "/private/other",
+          not metadata "Nowhere" "/private/comment" "hers") { fileinto "Noted"; }
+if allof (servermetadata :contains "/shared/admin" "mailto", not servermetadataexists "/private/comment") { fileinto "Site"; }
+`
+	if err := o.keeper.Put(t.Context(), ann, "main", script); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.keeper.Activate(t.Context(), ann, "main"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.post(envelope("x@there.test", "ann@here.test"), letter); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range map[string]int{"New": 1, "Noted": 1, "Site": 1, "Wrong": 0, "INBOX": 0, "Old": -1} {
+		o.want("ann@here.test", name, n)
 	}
 }

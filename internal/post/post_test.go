@@ -14,6 +14,7 @@ import (
 	"plic/internal/mail"
 	"plic/internal/queue"
 	"plic/internal/route"
+	"plic/internal/scripts"
 	"plic/internal/store"
 	"plic/internal/store/engine"
 	"plic/internal/store/memory"
@@ -87,6 +88,7 @@ type office struct {
 	engine *memory.Engine
 	told   *told
 	people people
+	keeper *scripts.Keeper // of those that filter
 }
 
 func newOffice(t *testing.T) *office {

@@ -48,7 +48,7 @@ func (s *site) newFilter(now func() time.Time) (*local.Agent, error) {
 // allowed leaves out what a delivery cannot answer here.
 func allowed(capability string) bool {
 	switch capability {
-	case "mailboxid", "mboxmetadata", "servermetadata", "extlists", "imapsieve", "spamtest", "spamtestplus", "virustest", "redirect-deliverby":
+	case "extlists", "imapsieve", "spamtest", "spamtestplus", "virustest", "redirect-deliverby":
 		return false
 	}
 	return !strings.HasPrefix(capability, "vnd.") || capability == "vnd.dovecot.debug"

@@ -24,11 +24,31 @@ func (b boxes) Exists(name string) bool {
 	return err == nil
 }
 
-// ByID finds nothing yet.
-func (b boxes) ByID(string) (string, bool) { return "", false }
+// ByID finds the mailbox that has an OBJECTID, RFC 8474, under any name.
+func (b boxes) ByID(id string) (string, bool) {
+	for _, info := range b.account.Mailboxes() {
+		if id != "" && info.ObjectID == id && !info.NoSelect {
+			return info.Name, true
+		}
+	}
+	return "", false
+}
 
-// Metadata finds nothing yet.
-func (b boxes) Metadata(string, string) (string, bool) { return "", false }
+// Metadata gives an annotation as its owner sees it over IMAP, RFC 5464. Trouble
+// with the store says that there is none.
+func (b boxes) Metadata(mailbox, entry string) (string, bool) {
+	var m *store.Mailbox
+	if mailbox != "" {
+		var err error
+		if m, err = b.account.Mailbox(mailbox); err != nil {
+			return "", false
+		}
+	}
+	entry = strings.ToLower(entry)
+	notes, prefix := b.account.Annotations(m, entry)
+	value, err := notes.Get(b.ctx, prefix+entry)
+	return string(value), err == nil
+}
 
 // BySpecialUse finds the mailbox of a use, RFC 6154.
 func (b boxes) BySpecialUse(use string) (string, bool) {
