@@ -69,13 +69,13 @@ func (d *delivery) run(ctx context.Context) {
 		d.rest(&trouble{status: mail.Reply(554, "5.6.3", "binary messages cannot be sent on")})
 		return
 	}
-	if s := d.t.idle.take(d.item.Hop); s != nil && d.apart() {
-		d.t.idle.put(s)
-	} else if s != nil {
-		d.reuse(ctx, s)
-	}
-	if d.left == 0 {
-		return
+	if !d.apart() {
+		if s := d.t.idle.take(d.item.Hop); s != nil {
+			d.reuse(ctx, s)
+		}
+		if d.left == 0 {
+			return
+		}
 	}
 	places, bad := d.t.places(ctx, d.item.Hop)
 	if bad != nil {
@@ -135,6 +135,16 @@ func (d *delivery) visit(ctx context.Context, p place) (*trouble, *session) {
 		bad := &trouble{status: mail.StatusOf(need.Refuse), err: need.Refuse}
 		d.note(nil, p, bad, began)
 		return bad, nil
+	}
+	if !d.apart() {
+		if s := d.t.idle.share(p.spot(d.item.Hop), need); s != nil {
+			s.hop, s.place = d.item.Hop, p
+			d.reuse(ctx, s)
+		}
+		if d.left == 0 {
+			return nil, nil
+		}
+		began = time.Now()
 	}
 	bad, s := d.enter(ctx, p, need)
 	for bad != nil && errors.Is(bad.err, errSpent) {

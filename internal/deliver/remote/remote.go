@@ -10,6 +10,10 @@
 // (opportunistic security), RFC 8689 (REQUIRETLS), RFC 8314 (TLS on port 465), RFC 4954 (AUTH), RFC
 // 2033 (LMTP).
 //
+// A session is kept for more mail for a short time: also of other domains, if
+// they have the same host at the same address, and ask no more of its TLS than
+// it has shown.
+//
 // A message with 8-bit content goes as it is to a host that does not offer
 // 8BITMIME: those that choke on it have died out, a conversion would break
 // signatures, and a bounce would help nobody.

@@ -71,12 +71,7 @@ func (u unproved) Unwrap() error { return u.error }
 func (s *session) handshake(ctx context.Context, need Requirement) *trouble {
 	s.offered = true
 	config := s.t.o.TLS.Clone()
-	if config.ServerName = need.Name; need.Name == "" {
-		config.ServerName = s.host
-	}
-	if addr, ok := literal(s.host); ok {
-		config.ServerName = addr.String()
-	}
+	config.ServerName = s.serverName(need)
 	// Opportunistic TLS protects against listeners only, RFC 7435; anybody
 	// who can put himself between could take STARTTLS away as well.
 	config.InsecureSkipVerify = need.TLS != Verified || need.Verify != nil
@@ -104,6 +99,17 @@ func (s *session) handshake(ctx context.Context, need Requirement) *trouble {
 	state := conn.ConnectionState()
 	s.tls = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
 	return nil
+}
+
+// serverName is the name that a host is asked for in the handshake.
+func (s *session) serverName(need Requirement) string {
+	if addr, ok := literal(s.host); ok {
+		return addr.String()
+	}
+	if need.Name != "" {
+		return need.Name
+	}
+	return s.host
 }
 
 // login shows our credentials to a smart host, RFC 4954.
