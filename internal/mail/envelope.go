@@ -137,6 +137,7 @@ type Item struct {
 	Warned   bool      `json:"warned,omitempty"` // the delay was reported
 	Report   bool      `json:"report,omitempty"` // this is a DSN
 	Why      string    `json:"why,omitempty"`    // of Hold
+	Junk     string    `json:"junk,omitempty"`   // why the message belongs into Junk, if it comes back to us
 	Parts    int       `json:"parts,omitempty"`  // items that the message was in at first, if more than one
 
 	Tries []Try  `json:"tries,omitempty"` // the first and the last of them

@@ -284,6 +284,9 @@ func (p *Office) item(j *job, hop mail.Hop, to []mail.ItemRcpt) mail.Item {
 		Due: now, Expires: now.Add(p.o.Lifetime),
 	}
 	item.Envelope.To = nil
+	if hop.Kind == mail.HopPost {
+		item.Junk = j.junk()
+	}
 	if r := j.env.Release; r.After(now) { // RFC 4865 section 4
 		item.Due, item.Expires = r, r.Add(p.o.Lifetime)
 	}

@@ -45,10 +45,13 @@ func (p *Office) examine(ctx context.Context, d *Draft, env *mail.Envelope, msg 
 
 // junk is why a message belongs into Junk, "" if it does not.
 func (j *job) junk() string {
-	if j.found == nil {
-		return ""
+	switch {
+	case j.found != nil:
+		return j.found.Junk
+	case j.item != nil:
+		return j.item.Junk
 	}
-	return j.found.Junk
+	return ""
 }
 
 // isForged says that a field tells what we have found, while we have not: RFC

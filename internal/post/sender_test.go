@@ -13,6 +13,7 @@ import (
 	"plic/internal/message"
 	"plic/internal/route"
 	"plic/internal/scripts"
+	"plic/internal/table"
 )
 
 // suspicious puts all that comes by SMTP into Junk.
@@ -59,6 +60,30 @@ func TestJunk(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.want("ann@here.test", "Junk", 1)
+}
+
+// TestHeldJunk sees that what looks bad still does when it was held meanwhile.
+func TestHeldJunk(t *testing.T) {
+	o := newOffice(t)
+	rules, err := table.OpenAll([]string{`inline:{"Subject: hello" = "hold"}`}, table.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.o.HeaderRules, o.o.Examiner = rules, suspicious{}
+	if _, err := o.post(envelope("x@there.test", "ann@here.test"), letter); err != nil {
+		t.Fatal(err)
+	}
+	items := o.items()
+	if len(items) != 1 || !items[0].Hold {
+		t.Fatalf("%+v", items)
+	}
+	for _, outcome := range o.Deliver(t.Context(), &items[0], nil) {
+		if outcome.Err != nil {
+			t.Fatal(outcome.Err)
+		}
+	}
+	o.want("ann@here.test", "Junk", 1)
+	o.want("ann@here.test", "INBOX", 0)
 }
 
 // TestForged takes out what claims to be ours, whoever brings it, but for the

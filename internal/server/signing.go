@@ -63,7 +63,7 @@ func (x signatures) records(ctx context.Context, domain string, get func(context
 	return func(yield func(control.Record, error) bool) {
 		for r, err := range sequence(records, err) {
 			if err == nil {
-				r.Published = security{x.s}.published(ctx, r)
+				r.Published = security(x).published(ctx, r)
 			}
 			if !yield(r, err) {
 				return
@@ -97,7 +97,7 @@ func (x signatures) Rotate(ctx context.Context, domain string, force bool) error
 			continue
 		}
 		next++
-		if r := keyRecord(&keys[i], d); !force && !(security{x.s}.published(ctx, r)) {
+		if r := keyRecord(&keys[i], d); !force && !security(x).published(ctx, r) {
 			return fmt.Errorf("the DNS does not have the record of the next key at %s: publish what `plic dkim keys %s` prints, wait until it is known everywhere, and try again", r.Name, d)
 		}
 	}

@@ -93,9 +93,14 @@ type Findings struct {
 	Pardon  string        // why a failure of DMARC has no consequence, "" if it has
 }
 
-// Summary is all results with their reasons, for people.
+// Summary is for people: what follows, and all results with their reasons.
 func (f *Findings) Summary() string {
 	var b strings.Builder
+	for _, first := range []string{f.Pardon, f.Junk} {
+		if first != "" {
+			b.WriteString(first + "; ")
+		}
+	}
 	for i, r := range f.Results.Results {
 		if i > 0 {
 			b.WriteString("; ")
@@ -106,11 +111,6 @@ func (f *Findings) Summary() string {
 		}
 		if r.Reason != "" {
 			fmt.Fprintf(&b, " (%s)", r.Reason)
-		}
-	}
-	for _, more := range []string{f.Pardon, f.Junk} {
-		if more != "" {
-			b.WriteString("; " + more)
 		}
 	}
 	return b.String()

@@ -19,13 +19,13 @@ import (
 
 // world is a DNS server, and somebody who can sign for any domain in it.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	dns  *dnstest.Server
 	key  ed25519.PrivateKey
 	text string // of the key
 }
 
-func newWorld(t *testing.T, records ...string) *world {
+func newWorld(t testing.TB, records ...string) *world {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -46,7 +46,7 @@ func (w *world) signer(domain string) *dkim.Signer {
 	return &dkim.Signer{Domain: domain, Selector: "s", Key: w.key, Header: dkim.Relaxed, Body: dkim.Relaxed, Now: time.Now}
 }
 
-func read(t *testing.T, text string) *dkim.Message {
+func read(t testing.TB, text string) *dkim.Message {
 	t.Helper()
 	m, err := dkim.Read(strings.NewReader(text), int64(len(text)))
 	if err != nil {
