@@ -401,16 +401,25 @@ func (e *Engine) openAt(id mail.ID, l *location) (mail.Body, error) {
 }
 
 func (e *Engine) readFrame(id mail.ID, l *location) (memoryBody, error) {
-	stored, err := e.readStored(id, l)
-	if err != nil || !l.packed {
-		return stored, err
+	if !l.packed {
+		return e.readStored(nil, id, l)
+	}
+	page, _ := e.pages.Get().(*[]byte)
+	if page == nil {
+		page = new(slices.Grow([]byte(nil), frameHead+bodyInMemory/4))
+	}
+	defer e.pages.Put(page)
+	stored, err := e.readStored(*page, id, l)
+	if err != nil {
+		return nil, err
 	}
 	return e.packer.unpack(stored, l.size)
 }
 
-// readStored gives a body as it is in its segment.
-func (e *Engine) readStored(id mail.ID, l *location) ([]byte, error) {
-	raw := make([]byte, frameHead+l.stored)
+// readStored gives a body as it is in its segment, in a buffer if that is large
+// enough.
+func (e *Engine) readStored(buf []byte, id mail.ID, l *location) ([]byte, error) {
+	raw := slices.Grow(buf, frameHead+int(l.stored))[:frameHead+l.stored]
 	err := e.segments.handles.read(l.segment, raw, l.offset)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("%w: segment %d ends", engine.ErrDamaged, l.segment)

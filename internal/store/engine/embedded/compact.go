@@ -183,7 +183,7 @@ func (e *Engine) compact(ctx context.Context, number uint64) error {
 	whole := true
 	b := e.db.NewBatch()
 	for _, l := range live {
-		stored, err := e.readStored(l.id, &l.location)
+		stored, err := e.readStored(nil, l.id, &l.location)
 		if errors.Is(err, engine.ErrDamaged) {
 			e.o.Log.Error("a damaged body; its segment is kept", "body", l.id, "segment", number, "error", err)
 			whole = false

@@ -126,6 +126,7 @@ type Engine struct {
 	reclaimer reclaimer
 	folds     folds
 	packer    packer
+	pages     sync.Pool    // of *[]byte: what is unpacked
 	mending   sync.RWMutex // held while an index is mended, and shared by Apply
 	settling  sync.Mutex   // one settle at a time
 

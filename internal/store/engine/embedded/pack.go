@@ -9,22 +9,31 @@ import (
 )
 
 // packer compresses bodies with zstd (RFC 8878): small ones whole, large ones
-// block by block, so that a part of one can be read without the rest.
+// block by block, so that a part of one can be read without the rest. In short
+// ones only what is repeated is left out: the codes of their letters would save
+// a sixth more, but take two thirds of the time of reading them.
 type packer struct {
-	enc *zstd.Encoder // nil: nothing is compressed, but what is can be read
-	dec *zstd.Decoder
+	short *zstd.Encoder // nil: nothing is compressed, but what is can be read
+	long  *zstd.Encoder
+	dec   *zstd.Decoder
 }
 
 const (
-	packLeast = 256 // octets below which nothing is gained
-	packGain  = 16  // a sixteenth must be gained, or reading would not be worth it
+	packLeast = 256     // octets below which nothing is gained
+	packShort = 8 << 10 // octets of the longest body that counts as short
+	packGain  = 16      // a sixteenth must be gained, or reading would not be worth it
 )
 
 func newPacker(o *Options) (p packer, err error) {
 	if !o.Uncompressed {
-		p.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
-			zstd.WithWindowSize(bodyInMemory), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
-		if err != nil {
+		encoder := func(noCodes bool) (*zstd.Encoder, error) {
+			return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithNoEntropyCompression(noCodes),
+				zstd.WithWindowSize(bodyInMemory), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
+		}
+		if p.short, err = encoder(true); err != nil {
+			return p, err
+		}
+		if p.long, err = encoder(false); err != nil {
 			return p, err
 		}
 	}
@@ -33,8 +42,9 @@ func newPacker(o *Options) (p packer, err error) {
 }
 
 func (p *packer) close() {
-	if p.enc != nil {
-		p.enc.Close()
+	if p.long != nil {
+		p.short.Close()
+		p.long.Close()
 	}
 	if p.dec != nil {
 		p.dec.Close()
@@ -44,10 +54,14 @@ func (p *packer) close() {
 // pack appends the compressed octets to dst, which is empty; false if they gain
 // too little.
 func (p *packer) pack(dst, raw []byte) ([]byte, bool) {
-	if p.enc == nil || len(raw) < packLeast {
+	if p.long == nil || len(raw) < packLeast {
 		return nil, false
 	}
-	out := p.enc.EncodeAll(raw, dst)
+	enc := p.long
+	if len(raw) <= packShort {
+		enc = p.short
+	}
+	out := enc.EncodeAll(raw, dst)
 	return out, len(out) <= len(raw)-len(raw)/packGain
 }
 
