@@ -23,6 +23,8 @@ type maildrop struct {
 	removed   int
 	ahead     map[store.UID][]byte // prefixes of the next messages of a client that pipelines
 	sent      int64                // octets of messages
+	last      int                  // the message that was retrieved last, from 1
+	next      *store.Message       // the one after it, if it is open already
 }
 
 func openMaildrop(ctx context.Context, s *store.Store, account string) (*maildrop, error) {
@@ -155,6 +157,10 @@ const aheadOf = 64
 // for the next message, so that what is needed of many is read at once.
 func (s *session) openNext(ctx context.Context, i int, e store.Entry) (*store.Message, error) {
 	d := s.drop
+	if m := d.next; m != nil && i == d.last {
+		d.next = nil
+		return m, nil
+	}
 	prefix, known := d.ahead[e.UID]
 	if !known && s.in.Buffered() > 0 {
 		var uids []store.UID
@@ -171,6 +177,36 @@ func (s *session) openNext(ctx context.Context, i int, e store.Entry) (*store.Me
 		return d.box.OpenAfter(ctx, e, prefix)
 	}
 	return d.box.Open(ctx, e)
+}
+
+// nextSize is the largest message that is kept open for a client that has not
+// asked for it.
+const nextSize = 32 << 10
+
+// openAhead opens the message after one that was sent, while the client reads
+// that one, if it seems to fetch one after the other and waits for each.
+func (s *session) openAhead(ctx context.Context, i int) {
+	d := s.drop
+	inTurn := i == d.last
+	d.closeNext()
+	d.last = i + 1
+	if !inTurn || s.in.Buffered() > 0 || d.last >= d.snap.Len() || d.deleted[d.last] {
+		return
+	}
+	e := d.snap.At(d.last)
+	if e.Size > nextSize || s.out.Flush() != nil {
+		return
+	}
+	if m, err := d.box.Open(ctx, e); err == nil { // if not, RETR will say why
+		d.next = m
+	}
+}
+
+func (d *maildrop) closeNext() {
+	if d.next != nil {
+		d.next.Close()
+		d.next = nil
+	}
 }
 
 // open opens a message for RETR and TOP.

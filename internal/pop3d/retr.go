@@ -30,6 +30,7 @@ func (s *session) retr(ctx context.Context, args string) error {
 	if e.Flags&store.Seen == 0 {
 		s.drop.seen[i] = true
 	}
+	s.openAhead(ctx, i)
 	return nil
 }
 

@@ -188,6 +188,49 @@ func TestDeletesAtQuit(t *testing.T) {
 	}
 }
 
+// A client that fetches one after the other gets each message as it is, though
+// the next one is opened before it asks, in whatever order it goes on.
+func TestOneByOne(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	const messages = 9
+	for i := range messages {
+		text := fmt.Sprintf("Subject: %d\r\n\r\n", i+1)
+		if i%3 == 2 { // larger than what is opened before it is wanted
+			text += strings.Repeat(strings.Repeat("x", 70)+"\r\n", 1<<10)
+		}
+		h.deliver(text)
+	}
+	c, ended := h.pipe(t.Context(), "127.0.0.1:5")
+	c.login()
+	want := func(command string, n int) {
+		t.Helper()
+		c.ask(command, "+OK")
+		if !slices.Contains(c.lines(), fmt.Sprintf("Subject: %d", n)) {
+			t.Errorf("%s gave another message", command)
+		}
+	}
+	for n := range messages {
+		want(fmt.Sprintf("RETR %d", n+1), n+1)
+	}
+	want("RETR 1", 1)
+	want("RETR 2", 2)
+	want("TOP 4 0", 4)
+	want("RETR 7", 7)
+	want("RETR 8", 8)
+	c.ask("DELE 5", "+OK")
+	want("RETR 4", 4)
+	c.ask("RETR 5", "-ERR")
+	want("RETR 6", 6)
+	want("RETR 7", 7)
+	c.ask("DELE 8", "+OK") // it is open
+	c.ask("RETR 8", "-ERR")
+	c.ask("RSET", "+OK")
+	want("RETR 8", 8)
+	c.nc.Close()
+	ended.Wait()
+}
+
 // A failing store answers QUIT with what is true.
 func TestQuitFails(t *testing.T) {
 	t.Parallel()
