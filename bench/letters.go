@@ -78,6 +78,16 @@ func (l *letters) short(n int) []byte { return l.make(n, true) }
 // letter is the n-th letter, with CRLF line ends.
 func (l *letters) letter(n int) []byte { return l.make(n, false) }
 
+// ready gives the first letters, made beforehand: making one takes as long as
+// keeping it.
+func (l *letters) ready(many int) func(n int) []byte {
+	made := make([][]byte, many)
+	for n := range made {
+		made[n] = l.letter(n)
+	}
+	return func(n int) []byte { return made[n] }
+}
+
 func (l *letters) make(n int, short bool) []byte {
 	r := rand.New(rand.NewPCG(3, uint64(n)))
 	b := bytes.NewBuffer(make([]byte, 0, 8<<10))

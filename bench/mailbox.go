@@ -69,9 +69,10 @@ func changeMeasures(n sizes) []measure {
 	fill := func(ctx context.Context, s *site) error { return s.fill(ctx, n.mailbox) }
 	return []measure{
 		{name: "APPEND of 1000 messages, each acknowledged", unit: "ms", reach: 0.3, do: func(ctx context.Context, s *site) (float64, error) {
+			letter := s.letters.ready(1000)
 			return s.with(ctx, []string{"CREATE Work"}, func(c *imapConn) error {
 				for i := range 1000 {
-					if err := c.append1("Work", s.letters.letter(i)); err != nil {
+					if err := c.append1("Work", letter(i)); err != nil {
 						return err
 					}
 				}
@@ -79,8 +80,9 @@ func changeMeasures(n sizes) []measure {
 			}, "DELETE Work")
 		}},
 		{name: "MULTIAPPEND of 1000 messages", unit: "ms", reach: 0.05, do: func(ctx context.Context, s *site) (float64, error) {
+			letter := s.letters.ready(1000)
 			took, err := s.with(ctx, []string{"CREATE Work"}, func(c *imapConn) error {
-				_, err := c.multi("Work", 0, 1000, 1000, s.letters.letter)
+				_, err := c.multi("Work", 0, 1000, 1000, letter)
 				return err
 			}, "DELETE Work")
 			if errors.Is(err, errNoMulti) {
