@@ -224,7 +224,7 @@ func (c *Config) custody() []Section {
 			{"backoff_max", "The longest wait between two tries.", restart, duration{&c.Queue.BackoffMax, time.Second, 5 * day}},
 			{"warn_after", "The sender is told of the delay once, after this time.", restart, duration{&c.Queue.WarnAfter, time.Second, 30 * day}},
 			{"expire_after", "What could not be delivered in this time goes back to its sender.", restart, duration{&c.Queue.ExpireAfter, time.Second, 90 * day}},
-			{"active", "Deliveries at the same time.", restart, number{&c.Queue.Active, 1, 100000}},
+			{"active", "Deliveries at the same time. One that has waited for its host for ten seconds is not counted any more, up to three times as many.", restart, number{&c.Queue.Active, 1, 100000}},
 			{"concurrency_start", "Connections to a destination that has not shown yet what it bears.", restart, number{&c.Queue.ConcurrencyStart, 1, 1000}},
 			{"concurrency_max", "The most connections to one destination.", restart, number{&c.Queue.ConcurrencyMax, 1, 1000}},
 			{"suppress_after", "Messages that must come back because there is no such mailbox, before nothing more is sent to an address: what is submitted for it is refused. See `plic suppression`; 0 is never.", restart, number{&c.Queue.SuppressAfter, 0, 1000}},

@@ -63,7 +63,7 @@ func (s *schedule) classOf(item *mail.Item, sender uint16) class {
 func (s *schedule) turnOfSound() *entry {
 	first := [...]class{urgent, normal, urgent, urgent, bulk, urgent, normal, urgent}[s.turns%8]
 	for _, c := range [...]class{first, urgent, normal, bulk} {
-		if c == bulk && s.active >= max(1, s.o.Active-s.o.Active/10) {
+		if c == bulk && s.load() >= max(1, s.o.Active-s.o.Active/10) {
 			continue
 		}
 		if e := turn(s.sound[c]); e != nil {

@@ -27,7 +27,7 @@ type entry struct {
 	id       mail.ID
 	hop      *hop
 	family   *family // nil for most
-	at       int64   // in nanoseconds since 1970: waiting until then, or its rank among those that are ready
+	at       int64   // in nanoseconds since 1970: waiting until then, its rank among those that are ready, or when an active one is slow
 	received seconds
 	expires  seconds
 	kib      uint32 // its size, rounded up
@@ -41,13 +41,30 @@ type entry struct {
 	warned   bool
 	untold   bool // it has fates that its sender is to be told
 	probe    bool // it is tried while its hop is in doubt
+	slow     bool // it has been tried for longer than prompt
 }
+
+// prompt is how long a try takes a place from the others. One that takes longer
+// waits for its host and costs little; there may be slowness times Active of
+// those, so that hundreds of hosts that never answer delay nobody else.
+const (
+	prompt   = 10 * time.Second
+	slowness = 3
+)
 
 func (e *entry) instant() int64 { return e.at }
 func (e *entry) place() *int32  { return &e.pos }
 
 // tries is how often the item was tried, or its hop on its behalf.
 func (e *entry) tries() int { return int(e.attempts) + int(e.hop.tries-e.seen) }
+
+// due is when the item may be tried next, or was.
+func (e *entry) due() time.Time {
+	if e.state == active {
+		return time.Unix(0, e.at).Add(-prompt)
+	}
+	return time.Unix(0, e.at)
+}
 
 // seconds is an instant to the second since 1970, until 2106.
 type seconds uint32
@@ -88,7 +105,10 @@ type schedule struct {
 	doubted  *list.List          // the same, but the last try found them down
 	turns    int                 // taken by sound hops
 
+	running pile[*entry] // active, and not slow yet
+
 	active   int
+	slow     int // of them: slow
 	probes   int // of them: while their hop was in doubt
 	verdicts int // of them: shared
 	holds    int
@@ -215,8 +235,13 @@ func (s *schedule) next(now time.Time) []start {
 		s.pauses.remove(h)
 		s.arrange(h)
 	}
+	for e, ok := s.running.top(); ok && e.at <= at; e, ok = s.running.top() {
+		s.running.remove(e)
+		e.slow = true
+		s.slow++
+	}
 	var starts []start
-	for s.active < s.o.Active {
+	for s.load() < s.o.Active {
 		e := s.pick()
 		if e == nil {
 			break
@@ -226,7 +251,7 @@ func (s *schedule) next(now time.Time) []start {
 			one.last = e.hop.last
 		}
 		s.detach(e)
-		s.begin(e, one.shared)
+		s.begin(e, one.shared, at)
 		starts = append(starts, one)
 	}
 	return starts
@@ -264,8 +289,12 @@ func turn(line *list.List) *entry {
 	return e
 }
 
-func (s *schedule) begin(e *entry, shared bool) {
-	e.state = active
+// load is how many places are taken.
+func (s *schedule) load() int { return s.active - min(s.slow, slowness*s.o.Active) }
+
+func (s *schedule) begin(e *entry, shared bool, at int64) {
+	e.state, e.at = active, at+int64(prompt)
+	s.running.push(e)
 	s.active++
 	if shared {
 		s.verdicts++
@@ -285,6 +314,11 @@ func (s *schedule) done(one start, item *mail.Item, said health, last mail.Outco
 		return
 	}
 	s.active--
+	s.running.remove(e)
+	if e.slow {
+		e.slow = false
+		s.slow--
+	}
 	if one.shared {
 		s.verdicts--
 	} else {
@@ -308,8 +342,11 @@ func (s *schedule) done(one start, item *mail.Item, said health, last mail.Outco
 // longer than a minute, so that a change of the clock is seen.
 func (s *schedule) wait(now time.Time) time.Duration {
 	wait := time.Minute
-	if s.active >= s.o.Active {
-		return wait
+	if e, ok := s.running.top(); ok && s.load() >= s.o.Active*9/10 {
+		wait = min(wait, time.Duration(e.at-now.UnixNano()))
+	}
+	if s.load() >= s.o.Active {
+		return max(wait, 0)
 	}
 	if e, ok := s.waiting.top(); ok {
 		wait = min(wait, time.Duration(e.at-now.UnixNano()))
@@ -327,6 +364,9 @@ func (s *schedule) turnBack(now time.Time) {
 	if jumped := s.last - at; jumped > int64(time.Minute) {
 		for _, e := range s.waiting.all {
 			e.at -= jumped // the order stays
+		}
+		for _, e := range s.running.all {
+			e.at -= jumped
 		}
 		for _, h := range s.pauses.all {
 			h.until -= jumped

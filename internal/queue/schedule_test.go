@@ -37,7 +37,7 @@ var timedOut = mail.Outcome{Status: mail.Reply(451, "4.4.1", "no answer")}
 func (s *schedule) check(t testing.TB) {
 	t.Helper()
 	activeBy, readyBy, entriesBy := map[*hop]int{}, map[*hop]int{}, map[*hop]int{}
-	n, wait, late, holds := 0, 0, 0, 0
+	n, slow, wait, late, holds := 0, 0, 0, 0, 0
 	for id, e := range s.items {
 		if e.id != id || s.hops[e.hop.key] != e.hop {
 			t.Fatalf("entry %v is not where it belongs", id)
@@ -61,14 +61,23 @@ func (s *schedule) check(t testing.TB) {
 			}
 		case active:
 			n++
+			if e.slow {
+				slow++
+			}
+			if e.slow != (e.pos == absent) || !e.slow && s.running.all[e.pos] != e {
+				t.Fatal("an active entry is not where it belongs")
+			}
 		case held:
 			holds++
 		}
-		if (e.state == active || e.state == held || e.state == apart) && e.pos != absent {
+		if (e.state == held || e.state == apart) && e.pos != absent {
 			t.Fatal("an entry that does not wait is in a pile")
 		}
 	}
-	if n != s.active || n > s.o.Active || wait != len(s.waiting.all) || late != len(s.lapsed.all) || holds != s.holds {
+	if slow != s.slow || n-slow != len(s.running.all) || n > (1+slowness)*s.o.Active {
+		t.Fatalf("%d active, slow %d of %d, the others %d", n, slow, s.slow, len(s.running.all))
+	}
+	if n != s.active || wait != len(s.waiting.all) || late != len(s.lapsed.all) || holds != s.holds {
 		t.Fatalf("active %d of %d counted, waiting %d of %d, lapsed %d of %d, held %d of %d", n, s.active, wait, len(s.waiting.all), late, len(s.lapsed.all), holds, s.holds)
 	}
 	if s.probes > max(1, s.o.Active/2) || s.verdicts > max(1, s.o.Active/4) {
@@ -282,6 +291,45 @@ func TestFairness(t *testing.T) {
 	}
 	if m.starts > 200+100 {
 		t.Errorf("%d tries in two hours, so the dead host was not left alone", m.starts)
+	}
+	s.check(t)
+}
+
+// Hundreds of hosts that nobody knows to be dead yet, whose tries take all
+// places for five minutes, do not delay a good one for longer than it takes to
+// see that they are slow.
+func TestFairnessSlow(t *testing.T) {
+	t.Parallel()
+	s := newSchedule(testOptions(func(o *Options) { o.Active = 500 }))
+	m := &simulation{t: t, s: s, now: epoch, items: map[mail.ID]*mail.Item{}}
+	m.try = func(host string, _ time.Time) (time.Duration, health) {
+		if host == "good.test" {
+			return 200 * time.Millisecond, up
+		}
+		return 5 * time.Minute, down
+	}
+	var last time.Time
+	good := 0
+	m.ended = func(_ mail.ID, host string, now time.Time) {
+		if host == "good.test" {
+			good++
+			last = now
+		}
+	}
+	for i := range 1500 {
+		item := newItem(fmt.Sprintf("dead%d.test", i%250), m.now)
+		m.items[item.ID] = item
+		s.add(item, m.now)
+	}
+	m.run(epoch.Add(time.Second))
+	for range 100 {
+		item := newItem("good.test", m.now)
+		m.items[item.ID] = item
+		s.add(item, m.now)
+	}
+	m.run(epoch.Add(4 * time.Minute))
+	if took := last.Sub(epoch); good != 100 || took > 4*prompt {
+		t.Errorf("%d of 100 delivered, the last after %v", good, took)
 	}
 	s.check(t)
 }

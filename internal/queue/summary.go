@@ -61,7 +61,7 @@ func (s *schedule) summary() []Destination {
 		}
 		if e.state == held {
 			d.Held++
-		} else if due := time.Unix(0, e.at); d.Next.IsZero() || due.Before(d.Next) {
+		} else if due := e.due(); d.Next.IsZero() || due.Before(d.Next) {
 			d.Next = due
 		}
 	}
