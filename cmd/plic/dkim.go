@@ -59,8 +59,8 @@ func (a *app) dkimRotate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rotate DOMAIN...", Short: "Sign with the next keys",
 		Long: `Sign with the keys that plic dkim prepare made, whose records must be published. The
-private halves of the old ones are destroyed; their records must stay for a week, for
-mail that is under way.`,
+private halves of the old ones are destroyed; their records must stay for ten days,
+for mail that is under way.`,
 		Example: "  plic dkim rotate example.org",
 		Args:    arguments(1, -1, "the domain"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -28,10 +28,11 @@ type Signer struct {
 // Signed are the fields that are signed where they are there; those of Sealed
 // are signed once more than they are there, so that none can be added.
 var (
-	signed = []string{"Sender", "In-Reply-To", "References", "Content-Transfer-Encoding", "MIME-Version",
+	signed = []string{"Sender", "In-Reply-To", "References",
 		"List-Id", "List-Help", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post", "List-Owner", "List-Archive",
 		"Resent-From", "Resent-To", "Resent-Date", "Resent-Message-ID"}
-	sealed = []string{"From", "Reply-To", "To", "Cc", "Subject", "Date", "Message-ID", "Content-Type"}
+	sealed = []string{"From", "Reply-To", "To", "Cc", "Subject", "Date", "Message-ID",
+		"MIME-Version", "Content-Type", "Content-Transfer-Encoding"}
 )
 
 // Names are the fields of a message to sign, RFC 6376 section 5.4.1.

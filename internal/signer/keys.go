@@ -42,9 +42,10 @@ type Key struct {
 // Name is where the key's record stands in the DNS.
 func (k *Key) Name(domain string) string { return k.Selector + "._domainkey." + domain }
 
-// keepOld is how long an old key's record must stay: longer than mail may wait
-// in a queue on its way.
-const keepOld = 7 * 24 * time.Hour
+// lifetime is how long a signature counts: longer than mail waits in queues on
+// its way, ours and another's, and not so long that it can be used for ever by
+// whoever sends a message again. The record of an old key must stay as long.
+const lifetime = 10 * 24 * time.Hour
 
 // held is a Key with its private half, as notes have it.
 type held struct {
@@ -204,7 +205,7 @@ func (r *ring) public(now time.Time) []Key {
 	var all []Key
 	for _, state := range []State{Current, Next, Old} {
 		for _, k := range r.keys {
-			if k.State == state && (state != Old || now.Sub(k.Since) < keepOld) {
+			if k.State == state && (state != Old || now.Sub(k.Since) < lifetime) {
 				all = append(all, k.Key)
 			}
 		}
@@ -246,7 +247,7 @@ func (s *Signer) Rotate(ctx context.Context, d mail.Domain) error {
 		if !slices.ContainsFunc(r.keys, func(k held) bool { return k.State == Next }) {
 			return errors.New("there are no next keys")
 		}
-		r.keys = slices.DeleteFunc(r.keys, func(k held) bool { return k.State == Old && now.Sub(k.Since) >= keepOld })
+		r.keys = slices.DeleteFunc(r.keys, func(k held) bool { return k.State == Old && now.Sub(k.Since) >= lifetime })
 		for i := range r.keys {
 			k := &r.keys[i]
 			switch k.State {

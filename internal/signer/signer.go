@@ -80,7 +80,10 @@ func (s *Signer) Sign(ctx context.Context, header []message.Field, body mail.Bod
 	if err != nil {
 		return nil, fmt.Errorf("sign a message: %w", err)
 	}
-	return s.all(ctx, domain, func(k *dkim.Signer) ([]byte, error) { return k.Sign(m) })
+	return s.all(ctx, domain, func(k *dkim.Signer) ([]byte, error) {
+		k.Lifetime = lifetime
+		return k.Sign(m)
+	})
 }
 
 // all joins what each current key of a domain gives.

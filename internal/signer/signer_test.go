@@ -52,7 +52,7 @@ func (m *memory) Update(_ context.Context, key string, change func([]byte) ([]by
 
 type site struct {
 	*Signer
-	t     *testing.T
+	t     testing.TB
 	notes *memory
 	zone  *dnstest.Server
 	now   time.Time
@@ -60,7 +60,7 @@ type site struct {
 
 var here = mail.MustDomain("here.test")
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	s := &site{t: t, notes: &memory{values: map[string][]byte{}}, zone: dnstest.New(t), now: time.Now()}
 	s.restart()
 	return s
@@ -153,6 +153,29 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// TestAdded sees that no field that counts can be added to what we have signed,
+// and that a signature ends.
+func TestAdded(t *testing.T) {
+	s := newSite(t)
+	fields, err := s.sign(letter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.publish()
+	for _, name := range []string{"From", "To", "Cc", "Subject", "Date", "Message-ID", "Reply-To", "Content-Type", "MIME-Version", "Content-Transfer-Encoding"} {
+		if got := s.verify(name + ": x\r\n" + fields + letter); strings.Contains(got, "pass") {
+			t.Errorf("with one more %s: %s", name, got)
+		}
+	}
+	if got := s.verify("X-Other: x\r\n" + fields + letter); got != both {
+		t.Errorf("with a field that does not count: %s", got)
+	}
+	s.now = s.now.Add(lifetime + time.Hour)
+	if got := s.verify(fields + letter); strings.Contains(got, "pass") {
+		t.Errorf("after its time: %s", got)
+	}
+}
+
 // TestRotate follows keys through their life, with restarts in between.
 func TestRotate(t *testing.T) {
 	s := newSite(t)
@@ -192,9 +215,9 @@ func TestRotate(t *testing.T) {
 	if note := string(s.notes.values["dkim/here.test"]); strings.Count(note, "PRIVATE KEY") != 4 { // two keys, each with begin and end
 		t.Errorf("old private keys are kept: %d", strings.Count(note, "PRIVATE KEY"))
 	}
-	s.now = s.now.Add(keepOld)
+	s.now = s.now.Add(lifetime)
 	if keys, err := s.Keys(ctx, here); err != nil || len(keys) != 2 {
-		t.Errorf("after a week: %+v %v", keys, err)
+		t.Errorf("after their time: %+v %v", keys, err)
 	}
 	if _, err := s.Keys(ctx, mail.MustDomain("there.test")); err == nil {
 		t.Error("keys of a domain of others")

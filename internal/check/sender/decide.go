@@ -20,6 +20,8 @@ func (c *Checker) decide(f *Findings) {
 	switch {
 	case errors.Is(f.Author, dmarc.ErrAuthors):
 		c.refuse(f, mail.Reply(550, "5.7.1", "the message has several authors, so none of them can be checked"))
+	case f.Author != nil && f.From.Identity != spf.Helo: // some reports are written so
+		c.refuse(f, mail.Reply(550, "5.7.1", "the message has no author with an address in From"))
 	case v.Result == dmarc.TempError && !f.vouched():
 		c.later(f, "the policy of "+v.Author+" cannot be asked for now, try again later")
 	case v.Result != dmarc.Fail || v.Disposition == dmarc.NoPolicy:

@@ -137,6 +137,7 @@ func as(domain string) string { return strings.Replace(letter, "strict.test", do
 func zone() []string {
 	return []string{
 		`_dmarc.strict.test 60 IN TXT "v=DMARC1; p=reject"`, `strict.test 60 IN TXT "v=spf1 ip4:192.0.2.1 -all"`,
+		`_dmarc.xn--bcher-kva.test 60 IN TXT "v=DMARC1; p=reject"`, `xn--bcher-kva.test 60 IN TXT "v=spf1 ip4:192.0.2.1 -all"`,
 		`_dmarc.shy.test 60 IN TXT "v=DMARC1; p=quarantine"`, `_dmarc.lax.test 60 IN TXT "v=DMARC1; p=none"`,
 		`_dmarc.half.test 60 IN TXT "v=DMARC1; p=reject; pct=50"`, `_dmarc.trying.test 60 IN TXT "v=DMARC1; p=reject; t=y"`,
 		`mx.there.test 60 IN TXT "v=spf1 a -all"`, `mx.there.test 60 IN A 192.0.2.1`,
@@ -172,8 +173,13 @@ func TestDecide(t *testing.T) {
 			"two authors":            {Options{}, "x@strict.test", twice, "550 5.7.1", "dmarc=permerror"},
 			"two authors, softened":  {Options{DMARC: Soften}, "x@strict.test", twice, "junk", "dmarc=permerror"},
 			"two domains in one":     {Options{}, "x@strict.test", strings.Replace(letter, "From: ", "From: eve@other.test, ", 1), "550 5.7.1", "dmarc=permerror"},
-			"no author":              {Options{}, "x@strict.test", strings.Replace(letter, "From: ", "X-From: ", 1), "take", "dmarc=permerror"},
-			"no header":              {Options{}, "x@strict.test", "\r\nHello!\r\n", "take", "dmarc=permerror"},
+			"no author":              {Options{}, "x@strict.test", strings.Replace(letter, "From: ", "X-From: ", 1), "550 5.7.1", "dmarc=permerror"},
+			"no header":              {Options{}, "x@strict.test", "\r\nHello!\r\n", "550 5.7.1", "dmarc=permerror"},
+			"no domain":              {Options{}, "x@strict.test", "From: root\r\n\r\nHello!\r\n", "550 5.7.1", "dmarc=permerror"},
+			"a report without one":   {Options{}, "", "From: Mail Delivery System <MAILER-DAEMON>\r\n\r\nHello!\r\n", "take", "dmarc=permerror"},
+			"two authors in one":     {Options{}, "", twice, "550 5.7.1", "dmarc=permerror"},
+			"U-labels":               {Options{}, "", as("bücher.test"), "550 5.7.1", "header.from=xn--bcher-kva.test"},
+			"U-labels, vouched":      {Options{}, "x@bücher.test", as("bücher.test"), "take", "dmarc=pass"},
 			"a signature not of our": {Options{}, "x@strict.test", "DKIM-Signature: rubbish\r\n" + letter, "take", "dkim="},
 		} {
 			f := w.check(x.o, x.from, x.text)
