@@ -1,5 +1,6 @@
 // Package clients meets the real program with real clients: swaks, curl,
-// mbsync, offlineimap, fetchmail, mutt, ImapFlow and Python's libraries.
+// mbsync, offlineimap, fetchmail, mutt, ImapFlow and the libraries of Python and
+// PHP.
 package clients
 
 import (
@@ -117,6 +118,23 @@ func files(t *testing.T, dir string) []string {
 		names = append(names, filepath.Join(dir, e.Name()))
 	}
 	return names
+}
+
+// lacks passes over a test for what is not there, but not in CI.
+func lacks(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// install runs the installer of a package registry, which needs a network.
+func install(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if r := execute(t, cmd); r.code != 0 {
+		lacks(t, "%v: %s", cmd.Args, r.out)
+	}
 }
 
 // maildir is every file of a Maildir, old and new.
