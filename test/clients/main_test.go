@@ -1,6 +1,6 @@
 // Package clients meets the real program with real clients: swaks, curl,
-// mbsync, offlineimap, fetchmail, mutt, ImapFlow and the libraries of Python and
-// PHP.
+// mbsync, offlineimap, fetchmail, mutt, NeoMutt, ImapFlow and the libraries of
+// Python and PHP.
 package clients
 
 import (

@@ -15,12 +15,13 @@ import (
 type mutt struct {
 	t        *testing.T
 	home, rc string
+	name     string // of the program
 }
 
 // newMutt sets a user up. Of itself this version of mutt would choose
 // SCRAM-SHA-256-PLUS, for which its GNU SASL then lacks the channel binding.
 func newMutt(t *testing.T, s *trial.Server, who trial.Account) *mutt {
-	m := &mutt{t: t, home: t.TempDir()}
+	m := &mutt{t: t, home: t.TempDir(), name: "mutt"}
 	quote := func(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 	user := strings.ReplaceAll(who.Name, "@", "%40")
 	m.rc = write(t, filepath.Join(m.home, "rc"), fmt.Sprintf(`set from=%[1]s realname='Somebody' use_domain=no
@@ -41,7 +42,7 @@ unset mark_old resolve
 // run runs mutt in a terminal of its own, as it wants one even if nobody looks.
 func (m *mutt) run(stdin string, args ...string) string {
 	m.t.Helper()
-	command := "mutt -n -F '" + m.rc + "'"
+	command := m.name + " -n -F '" + m.rc + "'"
 	for _, a := range args {
 		command += " '" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 	}
