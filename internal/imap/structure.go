@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"slices"
 	"strconv"
 
 	"plic/internal/message"
@@ -101,7 +102,7 @@ func appendSingle(dst []byte, p *message.Part, extended bool) []byte {
 	dst = append(dst, ' ')
 	dst = AppendString(dst, p.Subtype)
 	dst = append(dst, ' ')
-	dst = appendParams(dst, p.Params)
+	dst = appendParams(dst, typed(p))
 	dst = append(dst, ' ')
 	dst = AppendNString(dst, p.ID)
 	dst = append(dst, ' ')
@@ -173,6 +174,16 @@ func appendExtension(dst []byte, p *message.Part) []byte {
 	}
 	dst = append(dst, ' ')
 	return AppendNString(dst, p.Location)
+}
+
+// typed are the parameters of a part's type, with the charset that plain text has
+// if none is named, RFC 2046 section 4.1.2. Other text may name its own inside.
+func typed(p *message.Part) []message.Param {
+	named := slices.ContainsFunc(p.Params, func(q message.Param) bool { return equalFold(q.Name, "charset") })
+	if named || p.Type != "text" || p.Subtype != "plain" {
+		return p.Params
+	}
+	return append(slices.Clone(p.Params), message.Param{Name: "charset", Value: "us-ascii"})
 }
 
 func appendParams(dst []byte, params []message.Param) []byte {

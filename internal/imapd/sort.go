@@ -209,7 +209,7 @@ func (f *found) threadable(ctx context.Context, byUID bool) ([]thread.Message, e
 			k := next(e.UID)
 			m := thread.Message{
 				Number: uint32(e.UID), ID: k.ID, Refs: k.Refs(), Subject: k.Base, Reply: k.Reply,
-				Date: sentDate(&e, &k), Arrival: e.Internal.Unix(),
+				Date: sentDate(&e, &k),
 			}
 			if !byUID {
 				m.Number = f.v.number(e.UID)

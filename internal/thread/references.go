@@ -11,8 +11,8 @@ func References(messages []Message) *Forest {
 	return f
 }
 
-// Refs is REFS: threads by reference only, the one that a message came to last
-// at the end.
+// Refs is REFS: threads by reference only, the one with the newest message at the
+// end.
 func Refs(messages []Message) *Forest {
 	f := link(messages)
 	post := f.postorder(f.roots)
@@ -20,7 +20,7 @@ func Refs(messages []Message) *Forest {
 	latest := make([]int64, len(f.nodes))
 	for _, n := range post {
 		if m := f.nodes[n].message; m != none {
-			latest[n] = max(latest[n], messages[m].Arrival)
+			latest[n] = max(latest[n], messages[m].Date)
 		}
 		if p := f.nodes[n].parent; p != none {
 			latest[p] = max(latest[p], latest[n])

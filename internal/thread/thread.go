@@ -20,7 +20,6 @@ type Message struct {
 	Subject []byte // base subject in comparable form
 	Reply   bool   // the subject says that it is a reply or forwarded
 	Date    int64  // when it was sent
-	Arrival int64
 }
 
 // Forest is threads in their order.

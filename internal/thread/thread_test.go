@@ -18,7 +18,7 @@ func parse(text string) (out []Message) {
 		return h
 	}
 	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
-		m := Message{Number: uint32(i + 1), Date: int64(i), Arrival: int64(i)}
+		m := Message{Number: uint32(i + 1), Date: int64(i)}
 		for k, w := range strings.Fields(line) {
 			switch {
 			case w[0] == '@':
@@ -89,7 +89,7 @@ func TestEveryMessageOnce(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		m := make([]Message, 1+r.IntN(40))
 		for i := range m {
-			m[i] = Message{Number: uint32(i + 1), ID: r.Uint64N(30), Date: r.Int64N(5), Arrival: r.Int64N(9), Reply: r.IntN(2) == 0}
+			m[i] = Message{Number: uint32(i + 1), ID: r.Uint64N(30), Date: r.Int64N(5), Reply: r.IntN(2) == 0}
 			m[i].Subject = []byte("abcd")[:r.IntN(3)]
 			for range r.IntN(5) {
 				m[i].Refs = append(m[i].Refs, 1+r.Uint64N(29))
