@@ -222,7 +222,7 @@ func (p *Office) deliver(ctx context.Context, tx *store.Tx, j *job, local []deli
 			sent = append(sent, items...)
 			continue
 		}
-		mailbox, err := p.mailbox(ctx, d.account, j.junk() != "")
+		mailbox, err := p.mailbox(ctx, d, j)
 		if err != nil {
 			return nil, err
 		}

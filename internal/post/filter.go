@@ -29,7 +29,7 @@ func (p *Office) filter(ctx context.Context, j *job, msg *message.Message, pl *p
 			return storage("open account "+d.account, err)
 		}
 		letter := &local.Letter{
-			Account: account, From: d.from, To: d.to, Envelope: j.env, Junk: j.junk() != "",
+			Account: account, From: d.from, To: d.to, Detail: d.detail, Envelope: j.env, Junk: j.junk() != "",
 			Whole: mail.WithPrefix(localPrefix(d.from, d.to, j.trace), j.draft.Body()),
 		}
 		if d.rcpt >= 0 {

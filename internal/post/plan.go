@@ -26,6 +26,7 @@ type plan struct {
 // delivery is a message's way into one account.
 type delivery struct {
 	account string
+	detail  string // a mailbox of the account that it was sent to; "" for none
 	to      mail.Address
 	from    mail.Address // the sender that it has there
 	rcpt    int          // the recipient of the envelope that it is for; -1 for none
@@ -89,6 +90,9 @@ func (p *Office) plan(ctx context.Context, env *mail.Envelope, msg *message.Mess
 			err = p.fits(ctx, msg.Root.End, found)
 		}
 		if err == nil {
+			err = p.posted(ctx, env, found)
+		}
+		if err == nil {
 			err = pl.add(to, found, seen, passed)
 		}
 		outcome := mail.Outcome{Status: mail.Reply(250, "2.1.5", "accepted"), Err: err}
@@ -114,7 +118,7 @@ func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed m
 		}
 		added = true
 		d.Hold = d.Hold && !pl.released
-		key := "account " + d.Account
+		key := "account " + d.Account + " " + strings.ToLower(d.Detail)
 		if d.Account == "" {
 			key = "address " + d.Address.String()
 		}
@@ -130,7 +134,7 @@ func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed m
 			pl.discarded = append(pl.discarded, d.Address)
 			continue
 		case d.Account != "" && !d.Hold:
-			pl.local = append(pl.local, delivery{account: d.Account, to: d.Address, from: d.From, rcpt: len(pl.outcomes), again: again})
+			pl.local = append(pl.local, delivery{account: d.Account, detail: d.Detail, to: d.Address, from: d.From, rcpt: len(pl.outcomes), again: again})
 			if !d.List && to.Notify.Wants(mail.NotifySuccess) {
 				pl.fates = append(pl.fates, success(to, "delivered to the mailbox"))
 			}
@@ -146,6 +150,25 @@ func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed m
 	}
 	if found[0].List && to.Notify.Wants(mail.NotifySuccess) {
 		pl.fates = append(pl.fates, success(to, "delivered to the mailing list"))
+	}
+	return nil
+}
+
+// posted leaves a destination the detail of its address only if it names a mailbox
+// that mail may be sent to.
+func (p *Office) posted(ctx context.Context, env *mail.Envelope, found []route.Destination) error {
+	for i := range found {
+		d := &found[i]
+		if d.Account == "" || d.Detail == "" {
+			continue
+		}
+		account, err := p.o.Store.Account(ctx, d.Account)
+		if err != nil {
+			return storage("open account "+d.Account, err)
+		}
+		if local.Posted(account, d.Detail, env.Origin.Account) == nil {
+			d.Detail = ""
+		}
 	}
 	return nil
 }

@@ -32,6 +32,11 @@ func (p people) Domain(_ context.Context, d mail.Domain) (directory.Domain, erro
 
 func (p people) Resolve(_ context.Context, a mail.Address) (directory.Target, error) {
 	to, ok := p[a.Key()]
+	if base, detail := a.Detail("+"); !ok && detail != "" {
+		if to, ok = p[base.Key()]; ok && len(to) == 0 {
+			return directory.Target{Account: base.Key(), Detail: detail}, nil
+		}
+	}
 	if !ok {
 		return directory.Target{}, directory.ErrNotFound
 	}

@@ -72,14 +72,14 @@ func (p *Office) forged(env *mail.Envelope, msg *message.Message) bool {
 }
 
 // mailbox is where a message goes that no filter has a place for.
-func (p *Office) mailbox(ctx context.Context, name string, junk bool) (*store.Mailbox, error) {
-	account, err := p.o.Store.Account(ctx, name)
+func (p *Office) mailbox(ctx context.Context, d *delivery, j *job) (*store.Mailbox, error) {
+	account, err := p.o.Store.Account(ctx, d.account)
 	if err != nil {
-		return nil, storage("open account "+name, err)
+		return nil, storage("open account "+d.account, err)
 	}
-	box, err := local.Keep(ctx, account, junk)
+	box, err := local.Keep(ctx, account, j.junk() != "", d.detail, j.env.Origin.Account)
 	if err != nil {
-		return nil, storage("open a mailbox of "+name, err)
+		return nil, storage("open a mailbox of "+d.account, err)
 	}
 	return box, nil
 }

@@ -91,9 +91,18 @@ type ACL []Grant
 
 // Of gives the rights of an account that is not the owner.
 func (l ACL) Of(account string) Rights {
+	return l.of(func(who string) bool {
+		return who == Anyone || who == Authenticated || strings.EqualFold(who, account)
+	})
+}
+
+// OfStrangers gives the rights of who has not logged in.
+func (l ACL) OfStrangers() Rights { return l.of(func(who string) bool { return who == Anyone }) }
+
+func (l ACL) of(is func(who string) bool) Rights {
 	var given, taken Rights
 	for i := range l {
-		if g := &l[i]; g.Who == Anyone || g.Who == Authenticated || strings.EqualFold(g.Who, account) {
+		if g := &l[i]; is(g.Who) {
 			if g.Not {
 				taken |= g.Rights
 			} else {

@@ -66,10 +66,46 @@ func (b boxes) HasSpecialUse(name, use string) bool {
 	return err == nil && strings.EqualFold(info.SpecialUse, use)
 }
 
-// Keep is where mail goes that no script has a place for: the inbox, or the
-// mailbox for junk (RFC 6154), which is made if there is none.
-func Keep(ctx context.Context, account *store.Account, junk bool) (*store.Mailbox, error) {
+// Posted finds the mailbox that the detail of an address, "user+detail", names, if
+// who sends mail there may send it to that: by the right p of RFC 4314 section
+// 2.1. The sender is the account that has logged in, "" for a stranger. Upper and
+// lower case are the same where no name is meant exactly.
+func Posted(account *store.Account, detail, sender string) *store.Mailbox {
+	name := ""
+	for _, info := range account.Mailboxes() {
+		if info.NoSelect || !strings.EqualFold(info.Name, detail) || name == detail {
+			continue
+		}
+		have := info.ACL.OfStrangers()
+		switch sender {
+		case "":
+		case account.Name():
+			have = store.AllRights
+		default:
+			have = info.ACL.Of(sender)
+		}
+		if have.Has(store.MayPost) {
+			name = info.Name
+		}
+	}
+	if name == "" {
+		return nil
+	}
+	box, err := account.Mailbox(name)
+	if err != nil {
+		return nil // it went meanwhile
+	}
+	return box
+}
+
+// Keep is where mail goes that no script has a place for: the mailbox that it was
+// sent to, else the inbox, or the mailbox for junk (RFC 6154), which is made if
+// there is none.
+func Keep(ctx context.Context, account *store.Account, junk bool, detail, sender string) (*store.Mailbox, error) {
 	if !junk {
+		if box := Posted(account, detail, sender); box != nil {
+			return box, nil
+		}
 		return account.Mailbox(store.Inbox)
 	}
 	const use, usual = `\Junk`, "Junk"

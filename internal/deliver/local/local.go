@@ -62,6 +62,7 @@ type Letter struct {
 	Account  *store.Account
 	From     mail.Address // the reverse-path
 	To       mail.Address // that led here
+	Detail   string       // a mailbox that it may be sent to, see Posted
 	Whole    mail.Body    // with what is put before it
 	Envelope *mail.Envelope
 	Junk     bool            // what is kept goes into Junk, and nobody is answered

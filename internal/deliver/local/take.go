@@ -51,7 +51,7 @@ func (w *work) take(r *sieve.Result) error {
 
 // keep puts the letter where it belongs if no script says otherwise.
 func (w *work) keep(flags []string) error {
-	box, err := Keep(w.ctx, w.letter.Account, w.letter.Junk)
+	box, err := Keep(w.ctx, w.letter.Account, w.letter.Junk, w.letter.Detail, w.letter.Envelope.Origin.Account)
 	if err != nil {
 		return fmt.Errorf("open a mailbox of %s: %w", w.letter.Account.Name(), err)
 	}
