@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"plic/internal/deliver/local"
 	"plic/internal/message"
 	"plic/internal/sieve"
 )
@@ -28,7 +29,7 @@ func compileFile(file string) (*sieve.Script, error) {
 		return nil, err
 	}
 	script, err := sieve.Compile(string(text), sieve.Options{
-		Allow: func(c string) bool { return !strings.HasPrefix(c, "vnd.") || c == "vnd.dovecot.debug" },
+		Allow: local.Offers, // a script that is good here is good on the server
 		Load: func(_ bool, name string) (string, error) {
 			text, err := os.ReadFile(filepath.Join(filepath.Dir(file), filepath.Base(name)+".sieve"))
 			if os.IsNotExist(err) {

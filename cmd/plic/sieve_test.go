@@ -11,6 +11,7 @@ func TestSieveCommands(t *testing.T) {
 	for name, text := range map[string]string{
 		"my.sieve":    "require [\"fileinto\", \"include\"];\nif header :contains \"subject\" \"hello\" {\n  fileinto \"Greetings\";\n}\ninclude \"more\";\n",
 		"more.sieve":  "redirect \"carl@example.net\";\n",
+		"lists.sieve": "require \"extlists\";\n",
 		"bad.sieve":   "fileinto \"A\";\n",
 		"fails.sieve": "require \"ihave\";\nerror \"no way\";\n",
 		"m.eml":       "From: ann@example.org\nSubject: hello\n\nWords.\n",
@@ -27,6 +28,7 @@ func TestSieveCommands(t *testing.T) {
 	}{
 		{[]string{"check", "my.sieve"}, exitOK, "my.sieve is good\n", ""},
 		{[]string{"check", "bad.sieve"}, exitFailed, "", "plic: bad.sieve: line 1, column 1: fileinto needs require \"fileinto\"\n"},
+		{[]string{"check", "lists.sieve"}, exitFailed, "", "plic: lists.sieve: line 1, column 1: the capability \"extlists\" is not supported\n"},
 		{[]string{"run", "my.sieve", "--message", "m.eml"}, exitOK, "line 2: the test is true\nline 3: file into \"Greetings\"\n" +
 			"line 1: redirect to carl@example.net\n=> the message is in Greetings\n=> the message goes on to carl@example.net\n", ""},
 		{[]string{"run", "fails.sieve", "--message", "m.eml"}, exitOK, "=> the script failed, the message is kept: sieve: line 2, column 1: no way\n", ""},

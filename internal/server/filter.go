@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"plic/internal/deliver/local"
@@ -17,7 +16,7 @@ import (
 // newFilter makes what runs the scripts of the site and of its users.
 func (s *site) newFilter(now func() time.Time) (*local.Agent, error) {
 	c := s.config
-	options := sieve.Options{Allow: allowed}
+	options := sieve.Options{Allow: local.Offers}
 	s.scripts = scripts.New(scripts.Options{Store: s.store, Sieve: options, Global: s.included})
 	options.Load = func(global bool, name string) (string, error) {
 		if !global {
@@ -43,15 +42,6 @@ func (s *site) newFilter(now func() time.Time) (*local.Agent, error) {
 		}
 	}
 	return local.New(o), nil
-}
-
-// allowed leaves out what a delivery cannot answer here.
-func allowed(capability string) bool {
-	switch capability {
-	case "extlists", "imapsieve", "spamtest", "spamtestplus", "virustest", "redirect-deliverby":
-		return false
-	}
-	return !strings.HasPrefix(capability, "vnd.") || capability == "vnd.dovecot.debug"
 }
 
 // included finds a script of the site by its name.

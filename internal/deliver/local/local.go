@@ -38,6 +38,16 @@ type Options struct {
 	Parse         message.Limits
 }
 
+// Offers says whether scripts may require a capability: all but those whose
+// questions a delivery cannot answer, and those that run programs.
+func Offers(capability string) bool {
+	switch capability {
+	case "extlists", "imapsieve", "spamtest", "spamtestplus", "virustest", "redirect-deliverby":
+		return false
+	}
+	return !strings.HasPrefix(capability, "vnd.") || capability == "vnd.dovecot.debug"
+}
+
 // Agent plans deliveries for any number of accounts at the same time.
 type Agent struct {
 	o Options
