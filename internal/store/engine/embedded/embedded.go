@@ -268,6 +268,9 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10
 	}
+	// They are collected beside an Open that fails, as on a full disk, and end the
+	// process when they meet what it has closed.
+	o.DisableTableStats = true
 	return pebble.Open(e.records, o)
 }
 
