@@ -1,5 +1,5 @@
 // Package clients meets the real program with real clients: swaks, curl,
-// mbsync, offlineimap, fetchmail, mutt, NeoMutt, ImapFlow and the libraries of
+// mbsync, offlineimap, fetchmail, mutt, NeoMutt, Thunderbird, ImapFlow and the libraries of
 // Python and PHP.
 package clients
 
