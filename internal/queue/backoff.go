@@ -20,6 +20,15 @@ func (o *Options) backoff(tries int) time.Duration {
 	return min(d, o.MaxBackoff)
 }
 
+// spread is what the times of an item's tries are told apart by: its message if
+// that has several items, which come back together.
+func spread(item *mail.Item) mail.ID {
+	if item.Parts > 1 && !item.Envelope.ID.IsZero() {
+		return item.Envelope.ID
+	}
+	return item.ID
+}
+
 // retryAfter is backoff with a tenth more or less, so that what failed
 // together does not come back together. It is the same for the same item and
 // number of tries.

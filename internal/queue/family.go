@@ -41,6 +41,19 @@ func (s *schedule) leave(e *entry) {
 	}
 }
 
+// gatherKin makes those ready that are due about when e is, of the same message.
+func (s *schedule) gatherKin(e *entry, due int64) {
+	if e.family == nil || e.untold {
+		return
+	}
+	for _, m := range e.family.members {
+		if m.state == waiting && !m.untold && m.at <= due+int64(together) {
+			s.waiting.remove(m)
+			s.enqueue(m, m.at)
+		}
+	}
+}
+
 // isBusy says whether a member other than e will soon have news.
 func (f *family) isBusy(e *entry) bool {
 	return slices.ContainsFunc(f.members, func(m *entry) bool {

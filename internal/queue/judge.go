@@ -65,7 +65,7 @@ func (o *Options) judge(item *mail.Item, outcomes []mail.Outcome, tries int, beg
 	if at, age := o.warning(item); age > 0 && !item.Warned && o.late(at, age, tries, now) {
 		v.delayed, next.Warned = true, true
 	}
-	next.Due = now.Add(o.nextTry(item.ID, outcomes, tries))
+	next.Due = now.Add(o.nextTry(spread(item), outcomes, tries))
 	if now.Before(expires) && next.Due.After(expires) {
 		next.Due = expires // one last time
 	}

@@ -201,6 +201,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		starts := q.s.next(now)
 		wait := q.s.wait(now)
 		q.mu.Unlock()
+		q.parties(starts)
 		for _, start := range starts {
 			workers.Go(func() { q.try(work, start) })
 		}

@@ -351,3 +351,84 @@ func TestDeadHostAndGoodHost(t *testing.T) {
 		q.stop()
 	})
 }
+
+// joiner is a transport that takes items of a message together.
+type joiner struct {
+	transport
+	parties []int
+	broken  bool
+}
+
+func (j *joiner) DeliverAll(ctx context.Context, items []*mail.Item, bodies []mail.Body, done func(int, []mail.Outcome)) {
+	j.mu.Lock()
+	j.parties = append(j.parties, len(items))
+	j.mu.Unlock()
+	for i, item := range items {
+		if j.broken && i > 0 {
+			panic("oops")
+		}
+		done(i, j.Deliver(ctx, item, bodies[i]))
+	}
+}
+
+// The items of one message are handed to the transport together, at the first
+// try and at later ones; those that cannot come keep nobody waiting.
+func TestParties(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T, m *memory, j *joiner) *running {
+		return run(t, m, nil, func(o *Options) { o.Transports = map[mail.HopKind]Transport{mail.HopRemote: j} })
+	}
+	parties := func(j *joiner) []int {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return slices.Clone(j.parties)
+	}
+	bubble(t, "again and again", func(t *testing.T) {
+		m, j := newMemory(), &joiner{}
+		j.do = func(_ context.Context, item *mail.Item, n int) []mail.Outcome {
+			if n <= 9 {
+				return outcomes(450)(nil, item, n)
+			}
+			return outcomes(250)(nil, item, n)
+		}
+		q := start(t, m, j)
+		items := siblings("a.test", "b.test", "c.test")
+		lone := itemTo("d.test", "x")
+		for i := range items {
+			m.put(&items[i])
+		}
+		m.put(lone)
+		q.Added(append(items, *lone)...)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if got := parties(j); !slices.Equal(got, []int{3, 3, 3, 3}[:len(got)]) || len(got) < 3 || m.left() != 0 {
+			t.Errorf("parties of %v, %d left", got, m.left())
+		}
+	})
+	bubble(t, "one has gone", func(t *testing.T) {
+		m, j := newMemory(), &joiner{transport: transport{do: outcomes(250)}}
+		items := siblings("a.test", "b.test", "c.test")
+		m.put(&items[0])
+		m.put(&items[2])
+		q := start(t, m, j)
+		synctest.Wait() // nothing is kept whole
+		q.Added(items[1])
+		synctest.Wait()
+		if got := parties(j); !slices.Equal(got, []int{2}) || m.left() != 0 {
+			t.Errorf("parties of %v, %d left", got, m.left())
+		}
+	})
+	bubble(t, "held, and a party of a broken transport", func(t *testing.T) {
+		m, j := newMemory(), &joiner{broken: true, transport: transport{do: outcomes(250)}}
+		items := siblings("a.test", "b.test", "c.test")
+		items[2].Hold = true
+		for i := range items {
+			m.put(&items[i])
+		}
+		start(t, m, j)
+		synctest.Wait()
+		if got := parties(j); !slices.Equal(got, []int{2}) || m.left() != 2 {
+			t.Errorf("parties of %v, %d left", got, m.left())
+		}
+	})
+}

@@ -82,6 +82,11 @@ type start struct {
 	shared bool
 	last   mail.Outcome // of the hop, if shared
 	tries  int          // before this one
+
+	kind   mail.HopKind
+	family *family // nil for most
+	party  *party  // that it may join; nil for none
+	joins  bool    // the party waits for it
 }
 
 // schedule decides which item is tried when. Each hop has a line, ordered by
@@ -229,7 +234,9 @@ func (s *schedule) next(now time.Time) []start {
 	s.turnBack(now)
 	for e, ok := s.waiting.top(); ok && e.at <= at; e, ok = s.waiting.top() {
 		s.waiting.remove(e)
-		s.enqueue(e, e.at)
+		due := e.at
+		s.enqueue(e, due)
+		s.gatherKin(e, due)
 	}
 	for h, ok := s.pauses.top(); ok && h.until <= at; h, ok = s.pauses.top() {
 		s.pauses.remove(h)
@@ -246,7 +253,7 @@ func (s *schedule) next(now time.Time) []start {
 		if e == nil {
 			break
 		}
-		one := start{id: e.id, shared: e.state == lapsed, tries: e.tries()}
+		one := start{id: e.id, shared: e.state == lapsed, tries: e.tries(), kind: e.hop.key.Kind, family: e.family}
 		if one.shared {
 			one.last = e.hop.last
 		}

@@ -32,6 +32,8 @@ const (
 // try carries out one start, from reading the item to telling the schedule.
 // Whatever goes wrong, the item is tried again.
 func (q *Queue) try(ctx context.Context, one start) {
+	one.joins = one.party != nil
+	defer q.stayAway(ctx, &one)
 	var item mail.Item
 	next, said, last := &item, unknown, mail.Outcome{}
 	defer func() {
@@ -61,7 +63,8 @@ func (q *Queue) try(ctx context.Context, one start) {
 		return
 	}
 	began := q.o.Now()
-	outcomes, local := q.deliver(ctx, &item, one)
+	outcomes, local := q.deliver(ctx, &item, &one)
+	q.stayAway(ctx, &one)
 	if ctx.Err() != nil && !slices.ContainsFunc(outcomes, settled) {
 		q.stopped(ctx, &item) // this was no try
 		return
@@ -102,7 +105,7 @@ func (q *Queue) takeFresh(id mail.ID) *mail.Item {
 
 // deliver gives one outcome for each recipient. local says that the trouble is
 // ours and tells nothing about the hop.
-func (q *Queue) deliver(ctx context.Context, item *mail.Item, one start) (outcomes []mail.Outcome, local bool) {
+func (q *Queue) deliver(ctx context.Context, item *mail.Item, one *start) (outcomes []mail.Outcome, local bool) {
 	if one.shared {
 		return slices.Repeat([]mail.Outcome{one.last}, len(item.To)), true
 	}
@@ -130,7 +133,20 @@ func (q *Queue) deliver(ctx context.Context, item *mail.Item, one start) (outcom
 			outcomes, local = fail(mail.Reply(451, "4.3.0", "the delivery failed by a fault of ours"), fmt.Errorf("panic: %v", p))
 		}
 	}()
+	if joiner, ok := transport.(Joiner); ok && one.joins && item.Hop.Kind == one.kind {
+		one.joins = false
+		return whole(one.party.join(ctx, joiner, item, body), len(item.To)), false
+	}
+	q.stayAway(ctx, one)
 	return whole(transport.Deliver(ctx, item, body), len(item.To)), false
+}
+
+// stayAway lets the party leave without an item that was to join it and did not.
+func (q *Queue) stayAway(ctx context.Context, one *start) {
+	if one.joins {
+		one.joins = false
+		one.party.arrive(ctx, q.o.Transports[one.kind].(Joiner))
+	}
 }
 
 // stopped is the end of a try that was cut short by the stop of the queue:
@@ -153,7 +169,7 @@ func (q *Queue) later(item *mail.Item, one start) *mail.Item {
 	}
 	next := *item
 	next.Attempts = one.tries + 1
-	next.Due = q.o.Now().Add(q.o.retryAfter(item.ID, next.Attempts))
+	next.Due = q.o.Now().Add(q.o.retryAfter(spread(item), next.Attempts))
 	return &next
 }
 

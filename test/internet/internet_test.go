@@ -34,7 +34,7 @@ func TestInternet(t *testing.T) {
 		name string
 		test func(*testing.T, *net)
 	}{
-		{"Whole", whole}, {"Postfix", withPostfix}, {"Preference", preference}, {"NoMX", noMX}, {"DeadHost", deadHost},
+		{"Whole", whole}, {"Postfix", withPostfix}, {"Preference", preference}, {"NoMX", noMX}, {"Company", company}, {"DeadHost", deadHost},
 		{"BrokenTLS", brokenTLS}, {"Retry", retry}, {"Greylist", greylist}, {"Bounce", bounces}, {"BounceToPeer", bounceToPeer}, {"NullMX", nullMX}, {"NoDomain", noDomain},
 		{"UnknownUser", unknownUser}, {"Alias", alias}, {"AliasLoop", aliasLoop}, {"OwnMX", ownMX}, {"Hops", hops},
 		{"Recipients", recipients}, {"SplitRecipients", splitRecipients}, {"UTF8", wideAddresses}, {"UTF8Refused", utf8Refused},

@@ -44,6 +44,38 @@ func noMX(t *testing.T, n *net) {
 	relayedTo(t, n.one, id, "implicit.mxless", false)
 }
 
+// Recipients of one message in domains with the same host are one transaction
+// there, and one that asks for more TLS than the host has keeps nobody.
+func company(t *testing.T, n *net) {
+	sink := n.Sink(t, "mx.hoster.test", &delivertest.Remote{Extensions: []string{"PIPELINING"}, On: world.Times(1, "RCPT", "451 4.3.0 not now")})
+	ann := n.one.Account(t, "company")
+	var to []string
+	for i := range 5 {
+		domain := fmt.Sprintf("customer%d.test", i)
+		n.MX(t, domain, 10+i, "mx.hoster.test")
+		to = append(to, "carl@"+domain)
+	}
+	id, _ := send(t, n.one, ann, "company", to...)
+	world.Wait(t, "the first transaction", func() bool { return len(sink.Messages()) > 0 })
+	if m := sink.Messages()[0]; len(m.To) != 4 {
+		t.Errorf("the first transaction was for %q", m.To)
+	}
+	sink.Wait(t, 2)
+	world.Wait(t, "the queue to forget it", func() bool { return find(n.one.Queue(t), to[0]) < 0 && find(n.one.Queue(t), to[4]) < 0 })
+	if got := sink.Messages(); len(got) != 2 || len(got[1].To) != 1 || sink.Connections() > 2 {
+		t.Errorf("%d transactions over %d connections: %+v", len(got), sink.Connections(), got)
+	}
+	relayed := 0
+	for _, e := range n.one.Journal(t, id) {
+		if e.Kind == journal.Relayed {
+			relayed++
+		}
+	}
+	if relayed != 5 {
+		t.Errorf("the journal has %d domains relayed", relayed)
+	}
+}
+
 // A host that is down is tried again, and gets the message once when it is up.
 func deadHost(t *testing.T, n *net) {
 	sink := n.DownSink(t, "mx.dead.test", nil)

@@ -19,11 +19,18 @@ type delivery struct {
 	done     []bool // the outcome is final
 	left     int    // outcomes to come
 	wide     *bool  // the header is not ASCII; nil until somebody asks
+
+	shares  []share // by hop: one, unless items of a message go in company
+	found   []place // where they go; nil if nobody has looked
+	boarded bool    // at the place at hand a session came to where mail can be sent
 }
 
 func newDelivery(t *Transport, item *mail.Item, body mail.Body) *delivery {
 	n := len(item.To)
-	return &delivery{t: t, item: item, body: body, outcomes: make([]mail.Outcome, n), done: make([]bool, n), left: n}
+	return &delivery{
+		t: t, item: item, body: body, outcomes: make([]mail.Outcome, n), done: make([]bool, n), left: n,
+		shares: []share{{hop: item.Hop, end: n, aboard: true, called: true}},
+	}
 }
 
 // settle gives a recipient its outcome; the first one counts.
@@ -42,18 +49,16 @@ func (d *delivery) rest(bad *trouble) {
 	}
 }
 
-// apart says that the message needs more or less of TLS than others do, so that
-// it shares no session with them, RFC 8689.
-func (d *delivery) apart() bool {
-	return d.item.Envelope.RequireTLS || d.item.Envelope.TLSOptional
-}
+func (d *delivery) apart() bool { return apart(&d.item.Envelope) }
 
-// pending are the recipients without an outcome.
+// pending are the recipients without an outcome that the session at hand is for.
 func (d *delivery) pending() []int {
 	var list []int
-	for i, done := range d.done {
-		if !done {
-			list = append(list, i)
+	for _, sh := range d.shares {
+		for i := sh.first; sh.aboard && i < sh.end; i++ {
+			if !d.done[i] {
+				list = append(list, i)
+			}
 		}
 	}
 	return list
@@ -69,7 +74,7 @@ func (d *delivery) run(ctx context.Context) {
 		d.rest(&trouble{status: mail.Reply(554, "5.6.3", "binary messages cannot be sent on")})
 		return
 	}
-	if !d.apart() {
+	if !d.apart() && len(d.shares) == 1 {
 		if s := d.t.idle.take(d.item.Hop); s != nil {
 			d.reuse(ctx, s)
 		}
@@ -77,26 +82,28 @@ func (d *delivery) run(ctx context.Context) {
 			return
 		}
 	}
-	places, bad := d.t.places(ctx, d.item.Hop)
-	if bad != nil {
-		d.rest(bad)
-		return
+	places := d.found
+	if places == nil {
+		var bad *trouble
+		if places, bad = d.t.places(ctx, d.item.Hop); bad != nil {
+			d.rest(bad)
+			return
+		}
 	}
-	var worst *verdict
 	for i, p := range places {
 		if i >= d.t.o.MaxAddresses || d.left == 0 || ctx.Err() != nil {
 			break
 		}
-		bad, s := d.visit(ctx, p)
-		if bad != nil && worst.yields(bad) {
-			worst = &verdict{bad, s}
+		d.call(ctx, p)
+	}
+	for _, sh := range d.shares {
+		worst := sh.worst
+		if worst == nil {
+			worst = &verdict{bad: &trouble{status: mail.Reply(451, "4.4.2", "the delivery took too long"), err: ctx.Err()}}
 		}
-	}
-	if worst == nil {
-		worst = &verdict{bad: &trouble{status: mail.Reply(451, "4.4.2", "the delivery took too long"), err: ctx.Err()}}
-	}
-	for i := range d.done {
-		d.settle(i, worst.bad.outcome(worst.s))
+		for i := sh.first; i < sh.end; i++ {
+			d.settle(i, worst.bad.outcome(worst.s))
+		}
 	}
 }
 
@@ -124,10 +131,10 @@ func (d *delivery) reuse(ctx context.Context, s *session) {
 
 // visit tries one place, without TLS if it cannot be had and need not. A
 // session is given only to tell where the trouble was.
-func (d *delivery) visit(ctx context.Context, p place) (*trouble, *session) {
+func (d *delivery) visit(ctx context.Context, p place, lead *share) (*trouble, *session) {
 	need := Requirement{TLS: Cleartext} // on a socket of this host
 	if p.path == "" {
-		need = d.t.requirement(ctx, p.peer(d.item.Hop), &d.item.Envelope)
+		need = d.need(ctx, lead, p)
 	}
 	p.why = need.Why
 	began := time.Now()
@@ -141,7 +148,7 @@ func (d *delivery) visit(ctx context.Context, p place) (*trouble, *session) {
 			s.hop, s.place = d.item.Hop, p
 			d.reuse(ctx, s)
 		}
-		if d.left == 0 {
+		if len(d.pending()) == 0 {
 			return nil, nil
 		}
 		began = time.Now()
@@ -192,6 +199,7 @@ func (d *delivery) converse(ctx context.Context, s *session, need Requirement, f
 			return bad
 		}
 	}
+	d.board(ctx, s)
 	bad = d.send(ctx, s)
 	keep = bad == nil && !d.apart()
 	return bad

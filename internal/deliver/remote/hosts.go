@@ -21,6 +21,7 @@ type place struct {
 	addr netip.AddrPort
 	path string // of a socket on this host, in place of addr
 	why  string // which policy holds there
+	rank int    // by preference, 0 is tried first
 	known
 }
 
@@ -147,9 +148,13 @@ func (t *Transport) checked(hop mail.Hop, port uint16, hosts []host) ([]place, *
 	}
 	var places []place
 	var temporary, absent error
-	for _, h := range hosts {
+	rank := 0
+	for i, h := range hosts {
+		if i > 0 && h.preference != hosts[i-1].preference {
+			rank++
+		}
 		for _, addr := range mix(h.addrs) {
-			places = append(places, place{host: h.name, addr: netip.AddrPortFrom(addr, port), known: h.known})
+			places = append(places, place{host: h.name, addr: netip.AddrPortFrom(addr, port), rank: rank, known: h.known})
 		}
 		if h.err != nil && dns.IsNotFound(h.err) {
 			absent = h.err

@@ -153,18 +153,26 @@ func (t *Transport) Close() error {
 
 // Deliver tries to deliver the message to every recipient of the item and gives
 // one outcome for each, in order.
-func (t *Transport) Deliver(ctx context.Context, item *mail.Item, body mail.Body) (outcomes []mail.Outcome) {
+func (t *Transport) Deliver(ctx context.Context, item *mail.Item, body mail.Body) []mail.Outcome {
+	d := newDelivery(t, item, body)
+	t.carry(ctx, d)
+	return d.outcomes
+}
+
+// carry runs a delivery; whatever happens, every recipient has an outcome then.
+func (t *Transport) carry(ctx context.Context, d *delivery) {
 	ctx, cancel := context.WithTimeout(ctx, t.o.Timeouts.Total)
 	defer cancel()
-	d := newDelivery(t, item, body)
 	defer func() {
 		if p := recover(); p != nil {
-			t.o.Log.Error("panic in a delivery", "item", item.ID, "panic", p, "stack", string(debug.Stack()))
-			t.o.Journal.Record(journal.Event{Kind: journal.Panic, Service: "smtp-out", Message: item.Envelope.ID, Reason: fmt.Sprint(p)})
+			t.panicked(d.item, p)
 			d.rest(&trouble{status: mail.Reply(451, "4.3.0", "the delivery failed by a fault of ours"), err: fmt.Errorf("panic: %v", p)})
-			outcomes = d.outcomes
 		}
 	}()
 	d.run(ctx)
-	return d.outcomes
+}
+
+func (t *Transport) panicked(item *mail.Item, p any) {
+	t.o.Log.Error("panic in a delivery", "item", item.ID, "panic", p, "stack", string(debug.Stack()))
+	t.o.Journal.Record(journal.Event{Kind: journal.Panic, Service: "smtp-out", Message: item.Envelope.ID, Reason: fmt.Sprint(p)})
 }

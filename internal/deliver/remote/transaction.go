@@ -22,8 +22,11 @@ var errBody = errors.New("the message cannot be read")
 // some may still be pending.
 func (d *delivery) send(ctx context.Context, s *session) *trouble {
 	d.precheck(s)
-	for again := false; d.left > 0; again = true {
+	for again := false; ; again = true {
 		to := d.pending()
+		if len(to) == 0 {
+			return nil
+		}
 		limit := d.t.o.MaxRecipients
 		if n := s.ext.Limit("RCPTMAX"); n > 0 {
 			limit = min(limit, n)
@@ -37,7 +40,6 @@ func (d *delivery) send(ctx context.Context, s *session) *trouble {
 			return bad
 		}
 	}
-	return nil
 }
 
 // precheck settles those whose mail the host cannot take, as far as it has
