@@ -65,22 +65,56 @@ func foreignTests(t *testing.T) map[string]bool {
 	return tests
 }
 
-func TestRFCTable(t *testing.T) {
-	t.Parallel()
-	all := load(t)
+// allTests names every test of the project. Suites hold theirs in ordinary files.
+func allTests(t *testing.T, all *tree) map[string]bool {
+	t.Helper()
 	tests := foreignTests(t)
-	where := map[string]string{} // RFC to the first place that cites it
 	for _, p := range all.pkgs {
 		for _, f := range p.files {
 			for _, d := range f.ast.Decls {
-				if fn, ok := d.(*ast.FuncDecl); ok && f.test {
-					tests[fn.Name.Name] = true
-				}
-				// Suites hold their tests in ordinary files.
-				if fn, ok := d.(*ast.FuncDecl); ok && p.helper() {
+				if fn, ok := d.(*ast.FuncDecl); ok && (f.test || p.helper()) {
 					tests[fn.Name.Name] = true
 				}
 			}
+		}
+	}
+	return tests
+}
+
+// What is said to withstand something is shown by a test.
+func TestReliabilityTable(t *testing.T) {
+	t.Parallel()
+	tests := allTests(t, load(t))
+	rows := map[string]bool{}
+	for line := range strings.Lines(document(t, "docs/reliability.md")) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		row := strings.TrimSpace(cells[0])
+		if !regexp.MustCompile(`^[A-Z][0-9]+$`).MatchString(row) {
+			continue
+		}
+		if rows[row] {
+			t.Errorf("docs/reliability.md has two rows %s", row)
+		}
+		rows[row] = true
+		named := regexp.MustCompile("`((?:Test|Fuzz)\\w*)`").FindAllStringSubmatch(cells[len(cells)-1], -1)
+		for _, m := range named {
+			if !tests[m[1]] {
+				t.Errorf("docs/reliability.md: %s is shown by %s, which does not exist", row, m[1])
+			}
+		}
+		if len(named) == 0 {
+			t.Errorf("docs/reliability.md: %s names no test", row)
+		}
+	}
+}
+
+func TestRFCTable(t *testing.T) {
+	t.Parallel()
+	all := load(t)
+	tests := allTests(t, all)
+	where := map[string]string{} // RFC to the first place that cites it
+	for _, p := range all.pkgs {
+		for _, f := range p.files {
 			if p.name == "arch" {
 				continue
 			}

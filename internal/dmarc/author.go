@@ -33,8 +33,12 @@ func Author(header []message.Field) (string, error) {
 	default:
 		return "", fmt.Errorf("%w: it has %d From fields", ErrAuthors, len(values))
 	}
+	list := message.ParseAddressList(values[0])
+	if angles(values[0]) > len(list) || strings.ContainsRune(values[0], 0) {
+		return "", fmt.Errorf("%w: From can be read in more than one way", ErrAuthors)
+	}
 	var domain mail.Domain
-	for _, a := range message.ParseAddressList(values[0]) {
+	for _, a := range list {
 		if a.Group {
 			continue
 		}
@@ -51,4 +55,26 @@ func Author(header []message.Field) (string, error) {
 		return "", fmt.Errorf("%w: From names no domain", ErrAuthor)
 	}
 	return domain.String(), nil
+}
+
+// angles counts the addresses in angle brackets, as one would who knows of
+// nothing else than quotes and comments.
+func angles(list string) (n int) {
+	quoted, depth := false, 0
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\\':
+			i++
+		case c == '"' && depth == 0:
+			quoted = !quoted
+		case quoted:
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case c == '<' && depth == 0:
+			n++
+		}
+	}
+	return n
 }
