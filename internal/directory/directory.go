@@ -6,6 +6,8 @@ package directory
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 
 	"plic/internal/mail"
 )
@@ -17,6 +19,7 @@ var (
 	ErrExists   = errors.New("exists already")
 	ErrNotEmpty = errors.New("not empty")
 	ErrInvalid  = errors.New("not allowed")
+	ErrPassword = errors.New("wrong password")
 )
 
 // Directory answers look-ups. Its methods may be called at the same time.
@@ -34,18 +37,30 @@ type Directory interface {
 	Owns(ctx context.Context, account string, a mail.Address) (bool, error)
 }
 
+// Checker is a Directory that can check passwords of which it has no hash: of
+// accounts that are External. A user who does not exist is ErrNotFound and a
+// wrong password is ErrPassword, which only we tell apart; any other error is
+// temporary trouble. An empty password is always wrong: some servers take a
+// bind with one for an anonymous one, RFC 4513 section 5.1.2.
+type Checker interface {
+	Check(ctx context.Context, login, password string) (Account, error)
+}
+
 // Domain is a domain that we take mail for.
 type Domain struct {
 	Name mail.Domain
 }
 
-// Target is where an address leads: exactly one of Account and Aliases is set.
+// Target is where an address leads: to an account, to aliases, or to both if
+// an account gets a copy of what its aliases get.
 type Target struct {
 	Account string         // the name of an account
 	Detail  string         // of "user+detail@domain", "" if none
 	Aliases []mail.Address // local or not, to be looked at in their turn
 	// CatchAll says that only the domain as a whole leads there.
 	CatchAll bool
+	// Role says that only the duty to have a postmaster leads there.
+	Role bool
 }
 
 // Account is who may log in.
@@ -53,4 +68,101 @@ type Account struct {
 	Name     string // user@domain in lower case, NFC and A-labels
 	Secret   Secret
 	Disabled bool // may not log in; still gets mail
+	// External says that only the source can tell whether a password is right:
+	// by a Checker. There is no Secret then.
+	External bool
+
+	Quota     Quota
+	Mailboxes string // the place of its mail, "maildir:~/Maildir"; "" is our store
+	Home      string
+	UID, GID  uint32   // of the system's user who owns Home; 0 is nobody, never root
+	Groups    []string // by which others give it rights
+	// Senders are what it may send as, beside the addresses that lead to it:
+	// addresses by mail.Address.Key, or "@domain" for all of a domain.
+	Senders []string
+	Allow   Allow
+}
+
+// Unlimited is a limit of a Quota that there is none.
+const Unlimited = -1
+
+// Quota is what the source lets an account have; zero leaves it to the site.
+type Quota struct {
+	Bytes, Messages int64
+}
+
+// Allow says where an account may log in; the zero value is anywhere.
+type Allow struct {
+	Protocols []string // "imap", "pop3", "smtp", "sieve"; all if none is named
+	Networks  []netip.Prefix
+}
+
+// Protocol is that of a service: "imap" of "imaps", "smtp" of "submission".
+func Protocol(service string) string {
+	switch service {
+	case "submission", "submissions", "smtps":
+		return "smtp"
+	case "imaps", "pop3s":
+		return service[:4]
+	case "managesieve":
+		return "sieve"
+	}
+	return service
+}
+
+// Service says whether the account may log in at a service, for some network.
+func (a Allow) Service(service string) bool {
+	return len(a.Protocols) == 0 || slices.Contains(a.Protocols, Protocol(service))
+}
+
+// Network says whether the account may log in from an address.
+func (a Allow) Network(from netip.Addr) bool {
+	from = from.Unmap().WithZone("")
+	return len(a.Networks) == 0 || slices.ContainsFunc(a.Networks, func(p netip.Prefix) bool { return p.Contains(from) })
+}
+
+// MaySend says whether the account may send as an address that need not lead
+// to it.
+func (a *Account) MaySend(as mail.Address) bool {
+	return slices.Contains(a.Senders, as.Key()) || slices.Contains(a.Senders, "@"+as.Domain.String())
+}
+
+// maxOwned bounds how many aliases are followed to see who owns an address.
+const maxOwned = 1000
+
+// Lookup is the part of a Directory that Owns needs.
+type Lookup interface {
+	Resolve(ctx context.Context, a mail.Address) (Target, error)
+	Account(ctx context.Context, login string) (Account, error)
+}
+
+// Owns says for a directory whether an account may send as an address: mail for
+// it reaches the account, by itself, with a detail or through aliases, or the
+// account's record has it among its Senders.
+func Owns(ctx context.Context, d Lookup, account string, a mail.Address) (bool, error) {
+	if account == "" {
+		return false, nil
+	}
+	seen := map[mail.Address]bool{}
+	for next := []mail.Address{a}; len(next) > 0 && len(seen) < maxOwned; {
+		to := next[0]
+		next = next[1:]
+		if seen[to] {
+			continue
+		}
+		seen[to] = true
+		t, err := d.Resolve(ctx, to)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return false, err
+		}
+		if err == nil && t.Account == account {
+			return true, nil
+		}
+		next = append(next, t.Aliases...)
+	}
+	owner, err := d.Account(ctx, account)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && owner.MaySend(a), err
 }

@@ -239,7 +239,7 @@ func (w *walk) local(ctx context.Context, p at) error {
 		return failure(p.to, mail.Reply(550, "5.1.1", "no such user here"), nil)
 	case err != nil:
 		return unavailable("look up "+p.to.String(), err)
-	case target.Account == "":
+	case target.Account == "", len(target.Aliases) > 0 && !p.final:
 		w.note(Step{Step: "alias", Table: "directory", Key: p.to.String(), Found: true, Answer: texts(target.Aliases)})
 		if p, err = w.owned(ctx, p, target.CatchAll); err != nil {
 			return err
@@ -247,6 +247,9 @@ func (w *walk) local(ctx context.Context, p at) error {
 		var members []member
 		for _, a := range target.Aliases {
 			members = append(members, member{address: a})
+		}
+		if target.Account != "" {
+			members = append(members, member{address: p.to, final: true})
 		}
 		return w.expand(ctx, p, members)
 	}

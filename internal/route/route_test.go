@@ -41,6 +41,9 @@ func (t people) Resolve(_ context.Context, a mail.Address) (directory.Target, er
 		return directory.Target{Account: a.Key()}, nil
 	}
 	var target directory.Target
+	if rest, both := strings.CutPrefix(to, "account "); both {
+		target.Account, to = a.Key(), rest
+	}
 	for s := range strings.SplitSeq(to, " ") {
 		target.Aliases = append(target.Aliases, mail.MustAddress(s))
 	}
@@ -57,6 +60,8 @@ func site() people {
 		"bob@here.test":   "account",
 		"ann@here.test":   "account",
 		"team@here.test":  "bob@here.test ann@here.test",
+		"both@here.test":  "account ann@here.test",
+		"more@here.test":  "both@here.test bob@here.test",
 		"all@here.test":   "team@here.test ann@here.test away@there.test",
 		"away@here.test":  "away@there.test",
 		"loop1@here.test": "loop2@here.test",
@@ -84,6 +89,8 @@ func TestRoute(t *testing.T) {
 		{"BOB@here.test", "BOB@here.test in bob@here.test"},
 		{"team@here.test", "bob@here.test in bob@here.test, ann@here.test in ann@here.test"},
 		{"all@here.test", "bob@here.test in bob@here.test, ann@here.test in ann@here.test, away@there.test by smtp there.test"},
+		{"both@here.test", "ann@here.test in ann@here.test, both@here.test in both@here.test"},
+		{"more@here.test", "ann@here.test in ann@here.test, both@here.test in both@here.test, bob@here.test in bob@here.test"},
 		{"away@here.test", "away@there.test by smtp there.test"},
 		{"x@there.test", "x@there.test by smtp there.test"},
 		{"x@[192.0.2.1]", "x@[192.0.2.1] by smtp 192.0.2.1 exactly"},

@@ -157,7 +157,9 @@ func (d *Directory) resolve(a mail.Address) (directory.Target, bool) {
 		return t, true
 	}
 	if role := strings.ToLower(base.Local); role == "postmaster" || role == "abuse" {
-		return d.postmaster(a.Domain)
+		t, ok := d.postmaster(a.Domain)
+		t.Role = ok
+		return t, ok
 	}
 	return directory.Target{}, false
 }
@@ -192,30 +194,10 @@ func (d *Directory) postmaster(of mail.Domain) (directory.Target, bool) {
 	return directory.Target{Account: first.name}, true
 }
 
-// maxOwned bounds how many aliases are followed to see who owns an address.
-const maxOwned = 1000
-
 // Owns says whether the account may send as the address: mail for the address
 // reaches the account, by itself, with a detail or through aliases of ours.
-func (d *Directory) Owns(_ context.Context, account string, a mail.Address) (bool, error) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	seen := map[string]bool{}
-	next := []mail.Address{a}
-	for len(next) > 0 && len(seen) < maxOwned {
-		a, next = next[0], next[1:]
-		k := key(a)
-		if seen[k] {
-			continue
-		}
-		seen[k] = true
-		t, ok := d.resolve(a)
-		if ok && t.Account == account && account != "" {
-			return true, nil
-		}
-		next = append(next, t.Aliases...)
-	}
-	return false, nil
+func (d *Directory) Owns(ctx context.Context, account string, a mail.Address) (bool, error) {
+	return directory.Owns(ctx, d, account, a)
 }
 
 // key is the form that names are compared in: toNFKC_Casefold of the Unicode
