@@ -50,6 +50,7 @@ func rules() map[string]rule {
 		"tlsrpt":  {words, "mail message"},
 		"srs":     {words, "mail"},
 		"authres": {words, ""},
+		"content": {words, "message"},
 
 		"vfs":              {ground, ""},
 		"deflate":          {ground, ""},
@@ -74,6 +75,7 @@ func rules() map[string]rule {
 		"dkim":             {ground, "dns message"},
 		"arc":              {ground, "dkim dns"},
 		"dmarc":            {ground, "dns mail message"},
+		"check/score":      {ground, "check/sender content mail message"},
 		"check/sender":     {ground, "arc authres dkim dmarc dns mail message spf"},
 
 		"store/engine":          {store, "mail"},
@@ -92,7 +94,7 @@ func rules() map[string]rule {
 		"bounce":  {custody, "dsn mail message"},
 		"embargo": {custody, "mail queue store store/engine"},
 		"signer":  {custody, "arc dkim dmarc mail message store/engine"},
-		"post":    {custody, "arc authres check/sender deliver/local directory journal mail message queue route store store/engine table"},
+		"post":    {custody, "arc authres check/score check/sender deliver/local directory journal mail message queue route sieve store store/engine table"},
 
 		"check": {in, "dns mail table"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
@@ -105,7 +107,7 @@ func rules() map[string]rule {
 		"autoconf": {read, "mail"},
 
 		"control": {assembly, "embargo journal mail queue"},
-		"server": {assembly, "acme auth autoconf bounce check check/sender config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
+		"server": {assembly, "acme auth autoconf bounce check check/score check/sender config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
 			"mail maildrop managesieved message mtasts pki pop3d post proxy queue route sasl scripts serve sieve signer smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
 		"arch": {assembly, ""},
 	}

@@ -42,7 +42,7 @@ func (c *Config) rules() []rule {
 	order := func(low time.Duration, name string, high time.Duration) string {
 		return fmt.Sprintf("%s is longer than %s, which is %s: make it shorter, or %s longer", FormatDuration(low), name, FormatDuration(high), name)
 	}
-	return []rule{
+	return append(c.Spam.rules(), []rule{
 		{c.Hostname.IsZero(), "hostname", `is missing: name this host, such as hostname = "mail.example.org"`},
 		{c.DataDir == "", "data_dir", `is empty: name a directory, such as "/var/lib/plic"`},
 		{c.Directory.PlusSeparator == "", "directory.plus_separator", `is empty: write "+" or "-"`},
@@ -66,7 +66,7 @@ func (c *Config) rules() []rule {
 		{r.SmartHostUser != "" && r.SmartHostPasswordFile == "", "remote.smart_host_user", "has no password: set remote.smart_host_password_file too"},
 		{r.SmartHostPasswordFile != "" && r.SmartHostUser == "", "remote.smart_host_password_file", "has no user: set remote.smart_host_user too"},
 		{r.SmartHostUser != "" && r.TLS == TLSOff, "remote.tls", `is "off", and the smart host's password never goes out without TLS`},
-	}
+	}...)
 }
 
 // checkListen finds services that want the same address.

@@ -22,6 +22,7 @@ type Config struct {
 	SMTP       SMTP
 	Access     Access
 	Senders    Senders
+	Spam       Spam
 	Signing    Signing
 	Submission Submission
 	Auth       Auth
@@ -419,6 +420,7 @@ func Default() *Config {
 			Check: true, DMARC: EnforceDMARC, Timeout: 20 * time.Second,
 			ExceptedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
 		},
+		Spam:       defaultSpam(),
 		Signing:    Signing{DKIM: true, ARC: true},
 		Submission: Submission{CheckSender: true},
 		Auth: Auth{

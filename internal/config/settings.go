@@ -85,6 +85,7 @@ func (c *Config) inbound() []Section {
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
 		{"access", "Who may talk and send what to whom. Tables give actions as Postfix's access tables do: `ok`, `dunno`, `reject text`, `defer text`, or a reply code with text. Users who have logged in are no strangers.", c.access()},
 		{"senders", "What is found of who sent a message that a stranger brings: the confirmed name of the client, SPF (RFC 7208), DKIM (RFC 6376), ARC (RFC 8617) and DMARC (RFC 9989). It is told in an Authentication-Results field and, with every reason, by `plic journal`.", c.senders()},
+		c.spam(),
 		{"signing", "How we vouch for mail that leaves, with keys that plic makes for each domain and keeps in the data directory. `plic dkim keys DOMAIN` prints the records to publish; until they are, a signature is worth nothing and harms nothing.", []Setting{
 			{"dkim", "Sign mail of our users and our own reports (RFC 6376), by RSA and by Ed25519.", restart, switchValue{&c.Signing.DKIM}},
 			{"arc", "Seal what others sent and we send on to other hosts, with what we found of it (RFC 8617).", restart, switchValue{&c.Signing.ARC}},

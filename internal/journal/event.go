@@ -34,6 +34,7 @@ const (
 	Discard    = "discard"  // thrown away, as a table wants it
 	Rule       = "rule"     // a header rule had something to say
 	Sender     = "sender"   // what was found of who sent it
+	Spam       = "spam"     // what its score is, and why
 	Reroute    = "reroute"
 	Remove     = "remove"
 	Read       = "read" // a mail reader's session

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"plic/internal/check/score"
 	"plic/internal/check/sender"
 	"plic/internal/journal"
 	"plic/internal/mail"
@@ -29,7 +30,7 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	if err := d.office.author(ctx, env, msg); err != nil {
 		return nil, err
 	}
-	found, err := d.office.examine(ctx, d, env, msg)
+	found, verdict, err := d.office.ask(ctx, d, env, msg)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 			return nil, err
 		}
 	}
-	j := job{draft: d.Draft, env: &shaped, trace: trace, found: found}
+	j := job{draft: d.Draft, env: &shaped, trace: trace, found: found, verdict: verdict}
 	switch {
 	case orders.discard:
 		d.Discard()
@@ -75,6 +76,9 @@ type job struct {
 	trace []byte
 	found *sender.Findings // of who sent it; nil if nobody looked
 	seal  []byte           // what goes before it where it is sent on
+	// verdict is that of the site by its score; nil if nobody has judged it.
+	verdict *score.Verdict
+	titled  map[string]*store.Draft // the message with a word before its subject
 	// item is what the message was in the queue, if it has been there; what is
 	// left of it changes in the same commit.
 	item *mail.Item
@@ -101,6 +105,9 @@ func (p *Office) post(ctx context.Context, j *job) ([]mail.Outcome, error) {
 	if !plan.any() {
 		return plan.outcomes, nil
 	}
+	if err := p.decide(ctx, j, msg, plan); err != nil {
+		return nil, err
+	}
 	if j.item == nil || j.item.Hop.Host != heldAccount { // of which there were copies already
 		if err := p.copies(ctx, j.env, msg, plan); err != nil {
 			return nil, err
@@ -111,6 +118,9 @@ func (p *Office) post(ctx context.Context, j *job) ([]mail.Outcome, error) {
 	}
 	if err := p.carryOut(ctx, j, plan); err != nil {
 		return nil, err
+	}
+	if len(plan.local)+len(plan.remote) == 0 { // all of it is thrown away
+		j.draft.Discard()
 	}
 	return plan.outcomes, nil
 }
@@ -226,7 +236,11 @@ func (p *Office) deliver(ctx context.Context, tx *store.Tx, j *job, local []deli
 		if err != nil {
 			return nil, err
 		}
-		tx.Deliver(mailbox, store.Incoming{Draft: j.draft, Prefix: localPrefix(d.from, d.to, j.trace)})
+		draft, err := p.titled(ctx, j, d)
+		if err != nil {
+			return nil, err
+		}
+		tx.Deliver(mailbox, store.Incoming{Draft: draft, Prefix: j.prefix(d)})
 	}
 	return sent, nil
 }
@@ -250,6 +264,9 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 		}
 		if d.hop.Kind == mail.HopRemote {
 			item.Prefix = slices.Concat(j.seal, item.Prefix)
+		}
+		if j.verdict != nil && d.hop.Kind != mail.HopPost {
+			item.Prefix = append(j.verdict.Fields(j.junk() != ""), item.Prefix...)
 		}
 		if !d.via.IsNull() { // so that a circle of filters ends, RFC 9228
 			item.Prefix = append([]byte("Delivered-To: "+d.via.String()+"\r\n"), item.Prefix...)

@@ -8,6 +8,7 @@ import (
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/message"
+	"plic/internal/sieve"
 	"plic/internal/store"
 )
 
@@ -21,6 +22,8 @@ func (p *Office) filter(ctx context.Context, j *job, msg *message.Message, pl *p
 	}
 	for i := 0; i < len(pl.local); i++ { // redirects make it longer
 		d := pl.local[i]
+		d.verdict = p.verdictFor(ctx, j, &d)
+		pl.local[i].verdict = d.verdict
 		if d.again {
 			continue
 		}
@@ -29,8 +32,11 @@ func (p *Office) filter(ctx context.Context, j *job, msg *message.Message, pl *p
 			return storage("open account "+d.account, err)
 		}
 		letter := &local.Letter{
-			Account: account, From: d.from, To: d.to, Detail: d.detail, Envelope: j.env, Junk: j.junk() != "",
-			Whole: mail.WithPrefix(localPrefix(d.from, d.to, j.trace), j.draft.Body()),
+			Account: account, From: d.from, To: d.to, Detail: d.detail, Envelope: j.env, Junk: j.junkFor(&d) != "",
+			Whole: mail.WithPrefix(j.prefix(&d), j.draft.Body()),
+		}
+		if d.verdict != nil {
+			letter.Spam = &sieve.Score{Percent: d.verdict.Percent()}
 		}
 		if d.rcpt >= 0 {
 			letter.Rcpt = &j.env.To[d.rcpt]
@@ -162,7 +168,11 @@ func rejection(reason string) string {
 // carry adds what an account has planned to the transaction.
 func (p *Office) carry(ctx context.Context, tx *store.Tx, j *job, d *delivery) (sent []mail.Item, err error) {
 	todo := d.todo
-	draft, prefix := j.draft, localPrefix(d.from, d.to, j.trace)
+	draft, err := p.titled(ctx, j, d)
+	if err != nil {
+		return nil, err
+	}
+	prefix := j.prefix(d)
 	if todo.Text != nil && len(todo.Files) > 0 {
 		if draft, err = p.draft(ctx, todo.Text); err != nil {
 			return nil, err
@@ -205,7 +215,7 @@ func (p *Office) tellLocal(j *job, d *delivery, placed []store.Placed) []store.P
 	e := j.event("deliver")
 	e.From, e.To, e.Account, e.Status = d.from.String(), []string{d.to.String()}, d.account, "250 2.1.5 delivered"
 	if d.todo == nil {
-		e.Mailbox, e.UID, e.Reason = placed[0].Mailbox, uint32(placed[0].UID), j.junk()
+		e.Mailbox, e.UID, e.Reason = placed[0].Mailbox, uint32(placed[0].UID), j.junkFor(d)
 		p.record(e)
 		return placed[1:]
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"plic/internal/check/score"
 	"plic/internal/deliver/local"
 	"plic/internal/journal"
 	"plic/internal/mail"
@@ -32,6 +33,10 @@ type delivery struct {
 	rcpt    int          // the recipient of the envelope that it is for; -1 for none
 	again   bool         // the message was here before: nothing but the inbox
 	todo    *local.Plan  // of the account's filter; nil is the inbox
+	// verdict is that of the account by the score of the message; nil if nobody has
+	// judged it.
+	verdict *score.Verdict
+	meant   string // for whom it was that is in quarantine there
 }
 
 // departure is a message's way to one hop.

@@ -49,8 +49,11 @@ type Options struct {
 	// not ours, are taken out.
 	Host     string
 	Examiner Examiner // of mail from strangers; nil believes all
-	Signer   Signer   // of mail of ours; nil signs nothing
-	Sealer   Sealer   // of mail that is sent on; nil seals nothing
+	Judge    Judge    // of the same mail by its score; nil takes all
+	// Quarantine is who gets what is not for its recipients; null: it goes into Junk.
+	Quarantine mail.Address
+	Signer     Signer // of mail of ours; nil signs nothing
+	Sealer     Sealer // of mail that is sent on; nil seals nothing
 	// Filter says what accounts do with their mail; nil is to put it into INBOX.
 	Filter Filter
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"plic/internal/authres"
+	"plic/internal/check/score"
 	"plic/internal/check/sender"
 	"plic/internal/deliver/local"
 	"plic/internal/journal"
@@ -46,8 +47,10 @@ func (p *Office) examine(ctx context.Context, d *Draft, env *mail.Envelope, msg 
 // junk is why a message belongs into Junk, "" if it does not.
 func (j *job) junk() string {
 	switch {
-	case j.found != nil:
+	case j.found != nil && j.found.Junk != "":
 		return j.found.Junk
+	case j.verdict != nil && j.verdict.Action == score.Junk:
+		return wordOf(j.verdict)
 	case j.item != nil:
 		return j.item.Junk
 	}
@@ -57,6 +60,9 @@ func (j *job) junk() string {
 // isForged says that a field tells what we have found, while we have not: RFC
 // 8601 section 5. Behind an LMTP relay others may speak in our name.
 func (p *Office) isForged(env *mail.Envelope, name, value string) bool {
+	if len(name) > len(score.Prefix) && strings.EqualFold(name[:len(score.Prefix)], score.Prefix) {
+		return p.o.Judge != nil && p.o.Judge.Wants(env)
+	}
 	return p.o.Host != "" && env.Origin.Service != "lmtp" && strings.EqualFold(name, authres.Name) &&
 		strings.EqualFold(authres.Server(value), p.o.Host)
 }
@@ -77,7 +83,7 @@ func (p *Office) mailbox(ctx context.Context, d *delivery, j *job) (*store.Mailb
 	if err != nil {
 		return nil, storage("open account "+d.account, err)
 	}
-	box, err := local.Keep(ctx, account, j.junk() != "", d.detail, j.env.Origin.Account)
+	box, err := local.Keep(ctx, account, j.junkFor(d) != "", d.detail, j.env.Origin.Account)
 	if err != nil {
 		return nil, storage("open a mailbox of "+d.account, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"plic/internal/bounce"
 	"plic/internal/check"
+	"plic/internal/check/score"
 	"plic/internal/config"
 	"plic/internal/deliver/remote"
 	"plic/internal/directory"
@@ -50,6 +51,7 @@ type site struct {
 	embargo   *embargo.Book
 	scripts   *scripts.Keeper
 	signer    *signer.Signer
+	spam      *score.Engine
 	access    check.Options // of the door, as far as they are kept over reloads
 	office    *post.Office
 	transport *remote.Transport
@@ -142,9 +144,13 @@ func (s *site) openRoutes(now func() time.Time) error {
 		return err
 	}
 	s.signer = signer.New(signer.Options{Notes: s.store.Notes(), Ours: s.local, Now: now, Log: s.log})
+	if s.spam, err = s.newJudge(now); err != nil {
+		return err
+	}
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
-		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now), Signer: s.signs(), Sealer: s.seals(), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
+		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now),
+		Judge: s.judge(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: filter,
 	})
 	s.transport = remote.New(remote.Options{

@@ -42,7 +42,7 @@ type Options struct {
 // questions a delivery cannot answer, and those that run programs.
 func Offers(capability string) bool {
 	switch capability {
-	case "extlists", "imapsieve", "spamtest", "spamtestplus", "virustest", "redirect-deliverby":
+	case "extlists", "imapsieve", "virustest", "redirect-deliverby":
 		return false
 	}
 	return !strings.HasPrefix(capability, "vnd.") || capability == "vnd.dovecot.debug"
@@ -77,6 +77,7 @@ type Letter struct {
 	Envelope *mail.Envelope
 	Junk     bool            // what is kept goes into Junk, and nobody is answered
 	Rcpt     *mail.Recipient // of the envelope; nil if it came here by a filter
+	Spam     *sieve.Score    // nil if it was not tested
 }
 
 // File is a mailbox that the message goes into.
@@ -266,6 +267,7 @@ func (w *work) input() *sieve.Input {
 		},
 		Mailboxes: boxes{w.ctx, l.Account},
 		Seen:      w.seen,
+		Spam:      l.Spam,
 	}
 	if !l.From.IsNull() {
 		in.From = l.From.String()

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"plic/internal/mail"
+)
+
+// Spam is what becomes of mail of strangers by what it is.
+type Spam struct {
+	Check                                   bool
+	Tag, Greylist, Junk, Quarantine, Refuse float64
+	Subject                                 string
+	QuarantineTo                            mail.Address
+	Weights                                 []string
+	Timeout                                 time.Duration
+}
+
+func defaultSpam() Spam {
+	return Spam{Check: true, Greylist: 5, Junk: 6, Refuse: 15, Timeout: 15 * time.Second}
+}
+
+func (c *Config) spam() Section {
+	s := &c.Spam
+	return Section{"spam", "What becomes of mail that a stranger brings, by its score: the sum of the weights of all that is found in it. `docs/spam.md` lists what is looked for. Networks of `senders.excepted_networks` are not judged, nor are users who have logged in. An account or a domain may have limits of its own: `plic spam limits`. 0 is never.", []Setting{
+		{"check", "Judge mail at all.", restart, switchValue{&s.Check}},
+		{"tag", "The score from which on `subject` is put before the subject. The X-Spam fields are there in any case.", restart, decimal{&s.Tag, 0, 1000}},
+		{"subject", "The word for that, such as `[spam?]`. It breaks signatures for those who check them again; empty: the subject stays.", restart, free{&s.Subject, "text", nil}},
+		{"greylist", "The score from which on a message of somebody new is put off with 451 for some minutes: who is serious comes back.", restart, decimal{&s.Greylist, 0, 1000}},
+		{"junk", "The score from which on a message goes into the Junk mailbox.", restart, decimal{&s.Junk, 0, 1000}},
+		{"quarantine", "The score from which on a message goes to `quarantine_to` and not to its recipients.", restart, decimal{&s.Quarantine, 0, 1000}},
+		{"quarantine_to", "Who gets such messages; empty: they go into Junk.", restart, mailbox{&s.QuarantineTo}},
+		{"refuse", "The score from which on a message is refused with 550 5.7.1, if that is so for all its recipients.", restart, decimal{&s.Refuse, 0, 1000}},
+		{"weights", "Weights of symbols that differ from their own, as `SYMBOL=1.5`; 0 switches one off.", restart, list[string]{&s.Weights, "weights", "BAYES_SPAM=5", weight, plain}},
+		{"timeout", "How long all looks at a message may take together; what is not found by then does not count.", restart, duration{&s.Timeout, time.Second, 5 * time.Minute}},
+	}}
+}
+
+// rules are those of the section.
+func (s *Spam) rules() []rule {
+	return []rule{
+		{s.Junk > 0 && s.Refuse > 0 && s.Junk > s.Refuse, "spam.junk", "is more than spam.refuse: nothing would come into Junk"},
+		{s.Quarantine > 0 && s.QuarantineTo.IsNull(), "spam.quarantine", "has nobody to look after it: set spam.quarantine_to too"},
+	}
+}
+
+// ParseWeight reads the weight of a symbol.
+func ParseWeight(s string) (symbol string, weight float64, err error) {
+	symbol, value, ok := strings.Cut(s, "=")
+	weight, err = strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if symbol = strings.TrimSpace(symbol); !ok || err != nil || symbol == "" || math.Abs(weight) > 1000 || math.IsNaN(weight) {
+		return "", 0, fmt.Errorf("%q is no weight: write SYMBOL=1.5", s)
+	}
+	return symbol, weight, nil
+}
+
+func weight(s string) (string, error) {
+	_, _, err := ParseWeight(s)
+	return s, err
+}
+
+// decimal is a number with a fraction, within bounds.
+type decimal struct {
+	p        *float64
+	min, max float64
+}
+
+func (d decimal) kind() string { return fmt.Sprintf("number, %v to %v", d.min, d.max) }
+func (d decimal) text() string {
+	text := strconv.FormatFloat(*d.p, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
+}
+func (d decimal) read(v any) error {
+	var got float64
+	switch v := v.(type) {
+	case int64:
+		got = float64(v)
+	case float64:
+		got = v
+	default:
+		return wrongType(fmt.Sprintf("a number such as %s", d.text()), v)
+	}
+	if math.IsNaN(got) {
+		return errors.New("is no number")
+	}
+	if got < d.min || got > d.max {
+		return fmt.Errorf("%v is out of bounds: it may be %v to %v", got, d.min, d.max)
+	}
+	*d.p = got
+	return nil
+}
