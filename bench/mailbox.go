@@ -28,6 +28,8 @@ func mailboxMeasures(n sizes) []measure {
 		}},
 		first("FETCH 1:* ENVELOPE, first ever"+of, envelope, 0.03, n.mailbox, true),
 		command(envelope+", warm"+of, 0.3, 1, envelope),
+		command("FETCH 1:* of the header fields that Thunderbird lists by"+of, 0, 3, "FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS "+
+			"(From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])"),
 		first("SELECT, first after a restart"+of, "", 1, n.mailbox, false),
 		command("SELECT, warm"+of, 0.5, 10, "SELECT "+largeBox),
 		command("FETCH 1:* (UID FLAGS)"+of, 0.5, 5, "FETCH 1:* (UID FLAGS)"),

@@ -81,6 +81,7 @@ func rules() map[string]rule {
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
 		"store/memory":          {store, "mail store/engine"},
+		"store/headers":         {store, "message store"},
 		"store/search":          {store, "casemap imap message store store/engine"},
 		"store":                 {store, "casemap imap mail message store/engine vfs"},
 		"scripts":               {store, "sieve store store/engine"},
@@ -99,7 +100,7 @@ func rules() map[string]rule {
 		"check": {in, "dns mail table"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
-		"imapd":        {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/search thread"},
+		"imapd":        {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/headers store/search thread"},
 		"managesieved": {read, "auth journal mail scripts serve sieve store store/engine"},
 
 		"pop3d": {read, "auth journal lang mail message sasl serve store store/engine"},
@@ -107,8 +108,53 @@ func rules() map[string]rule {
 		"autoconf": {read, "mail"},
 
 		"control": {assembly, "embargo journal mail queue"},
-		"server": {assembly, "acme auth autoconf bounce check check/score check/sender config control dane deliver/local deliver/pipe deliver/remote directory directory/native dns embargo imapd journal " +
-			"mail maildrop managesieved message mtasts pki pop3d post proxy queue route sasl scripts serve sieve signer smtp smtpd srs store store/engine store/engine/embedded store/search table tlspolicy vfs"},
+"server": {assembly, `
+			acme
+			auth
+			autoconf
+			bounce
+			check
+			check/score
+			check/sender
+			config
+			control
+			dane
+			deliver/local
+			deliver/pipe
+			deliver/remote
+			directory
+			directory/native
+			dns
+			embargo
+			imapd
+			journal
+			mail
+			maildrop
+			managesieved
+			message
+			mtasts
+			pki
+			pop3d
+			post
+			proxy
+			queue
+			route
+			sasl
+			scripts
+			serve
+			sieve
+			signer
+			smtp
+			smtpd
+			srs
+			store
+			store/engine
+			store/engine/embedded
+			store/headers
+			store/search
+			table
+			tlspolicy
+			vfs`},
 		"arch": {assembly, ""},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"plic/internal/imap"
 	"plic/internal/store"
 	"plic/internal/store/engine"
+	"plic/internal/store/headers"
 )
 
 // fetch is FETCH and UID FETCH, RFC 9051 section 6.4.5, with CHANGEDSINCE and
@@ -61,13 +62,15 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 type fetcher struct {
 	c       *conn
 	items   []imap.FetchItem
-	since   store.ModSeq // only messages changed after it
-	details bool         // ENVELOPE and the like are wanted
-	reads   bool         // octets are wanted
-	seen    bool         // \Seen is to be set
-	msg     reading      // the message at hand
-	pieces  []piece      // of it, for the items that read
-	ahead   *ahead       // opens those after it
+	since   store.ModSeq         // only messages changed after it
+	details bool                 // ENVELOPE and the like are wanted
+	reads   bool                 // octets are wanted
+	seen    bool                 // \Seen is to be set
+	msg     reading              // the message at hand
+	pieces  []piece              // of it, for the items that read
+	ahead   *ahead               // opens those after it
+	sweep   *headers.Sweep       // where header fields are known without opening; nil for nowhere
+	known   map[store.UID][]byte // those of a batch
 
 	gone    bool  // some message is no longer there
 	unknown bool  // some part is encoded in a way we do not know
@@ -108,10 +111,16 @@ func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID 
 	for _, it := range items { // a duplicate may be the one without PEEK
 		f.seen = f.seen || !it.Peek && it.Reads() && c.view.need(store.MaySee) == nil
 	}
+	if f.reads && listsOnly(c.server.o.Headers, f.items) {
+		f.sweep, f.known = c.server.o.Headers.Sweep(c.view.mb, c.view.now), map[store.UID][]byte{}
+	}
 	return f
 }
 
-func (f *fetcher) close() { f.msg.close() }
+func (f *fetcher) close() {
+	f.msg.close()
+	f.sweep.Close()
+}
 
 // run sends the messages of spans, in batches where they must be looked up.
 func (f *fetcher) run(ctx context.Context, spans []span) error {
@@ -134,8 +143,8 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 				return err
 			}
 		}
-		if f.reads && len(batch) > 1 {
-			f.ahead = openAhead(ctx, v.mb, batch)
+		if rest := f.lookUpHeaders(ctx, batch); f.reads && len(rest) > 1 {
+			f.ahead = openAhead(ctx, v.mb, rest)
 			defer func() {
 				f.ahead.close()
 				f.ahead = nil
@@ -239,13 +248,19 @@ func (f *fetcher) setSeen(ctx context.Context, batch []numbered) error {
 
 // message sends one message whose octets or details are wanted.
 func (f *fetcher) message(ctx context.Context, i int, it item, d *store.Detail) error {
-	next := f.ahead.next()
-	if f.details && d == nil {
+	header, known := f.known[it.UID]
+	var next opened
+	if !known {
+		next = f.ahead.next()
+	}
+	switch {
+	case f.details && d == nil:
 		f.gone = true
 		next.close()
 		return nil
-	}
-	if f.reads {
+	case known:
+		f.fromHeader(header)
+	case f.reads:
 		err := f.find(ctx, it.Entry, next)
 		switch {
 		case err == nil:
@@ -284,6 +299,7 @@ func (f *fetcher) find(ctx context.Context, e store.Entry, next opened) error {
 		}
 		f.pieces = append(f.pieces, p)
 	}
+	f.learnHeader(ctx, e.UID)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"plic/internal/auth"
 	"plic/internal/journal"
 	"plic/internal/store"
+	"plic/internal/store/headers"
 	"plic/internal/store/search"
 )
 
@@ -15,7 +16,8 @@ import (
 // defaults.
 type Options struct {
 	Store   *store.Store
-	Index   *search.Index // of what messages hold; nil for none
+	Index   *search.Index   // of what messages hold; nil for none
+	Headers *headers.Keeper // of what mailboxes are listed by; nil for none
 	Auth    *auth.Auth
 	Journal *journal.Journal // nil for none
 	Log     *slog.Logger

@@ -81,11 +81,19 @@ func (m *reading) piece(it imap.FetchItem) (piece, error) {
 	} else {
 		p, err = m.section(it.Section)
 	}
-	if err == nil && it.Partial {
+	if err != nil {
+		return p, err
+	}
+	return p.part(it), nil
+}
+
+// part gives what an item wants of the octets that it names.
+func (p piece) part(it imap.FetchItem) piece {
+	if it.Partial {
 		p.off += min(it.Offset, p.n)
 		p.n = min(p.n-min(it.Offset, p.n), it.Count)
 	}
-	return p, err
+	return p
 }
 
 // section finds BODY[section], RFC 9051 section 6.4.5.1.

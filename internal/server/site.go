@@ -30,6 +30,7 @@ import (
 	"plic/internal/signer"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
+	"plic/internal/store/headers"
 	"plic/internal/store/search"
 	"plic/internal/tlspolicy"
 	"plic/internal/vfs"
@@ -44,6 +45,7 @@ type site struct {
 	engine    *embedded.Engine
 	store     *store.Store
 	index     *search.Index
+	headers   *headers.Keeper
 	directory *native.Directory
 	resolver  *dns.Client
 	policies  *tlspolicy.Policies
@@ -83,6 +85,9 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 		OnFail:       func(err error) { s.failed <- err },
 	})
 	if err != nil {
+		return s, err
+	}
+	if s.headers, err = headers.New(headers.Options{Log: log}); err != nil {
 		return s, err
 	}
 	s.index = search.New(search.Options{Log: log})
