@@ -108,7 +108,7 @@ func rules() map[string]rule {
 		"autoconf": {read, "mail"},
 
 		"control": {assembly, "embargo journal mail queue"},
-"server": {assembly, `
+		"server": {assembly, `
 			acme
 			auth
 			autoconf
