@@ -2,7 +2,8 @@ package imapd
 
 import (
 	"context"
-	"fmt"
+	"iter"
+	"time"
 
 	"plic/internal/store"
 )
@@ -12,10 +13,9 @@ import (
 // groups, since a handing on takes as long as well. What waits is at most two
 // groups of aheadFull and one message more.
 const (
-	aheadMany  = 16
-	aheadFull  = 16 << 10
-	aheadSize  = 32 << 10
-	aheadKnown = 64 // prefixes that are looked up at a time
+	aheadMany = 32
+	aheadFull = 64 << 10
+	aheadSize = 32 << 10
 )
 
 // ahead opens the messages of a batch in their order.
@@ -55,70 +55,55 @@ func openAhead(ctx context.Context, mb *store.Mailbox, batch []numbered) *ahead 
 // sending begins at once.
 func (a *ahead) run(ctx context.Context, mb *store.Mailbox, batch []numbered) {
 	defer close(a.out)
-	var prefixes map[store.UID][]byte
+	defer func() { recover() }() // what was not handed on is opened by who wants it
 	var group []opened
-	octets := int64(0)
-	for i, n := range batch {
-		if i%aheadKnown == 0 {
-			prefixes = lookUp(ctx, mb, batch[i:min(i+aheadKnown, len(batch))])
-		}
-		o := open1(ctx, mb, n.Entry, prefixes)
+	defer func() { closeAll(group) }()
+	octets, first := int64(0), true
+	give := func(o opened) bool {
 		if group = append(group, o); o.msg != nil {
 			octets += o.msg.Size()
 		}
-		if i > 0 && i+1 < len(batch) && len(group) < aheadMany && octets < aheadFull {
-			continue
+		if !first && len(group) < aheadMany && octets < aheadFull {
+			return true
 		}
+		first = false
 		select {
 		case a.out <- group:
 			group, octets = nil, 0
+			return true
 		case <-ctx.Done():
-			closeAll(group)
+			return false
+		}
+	}
+	small := make([]store.Entry, 0, len(batch))
+	for i := range batch {
+		if batch[i].Size <= aheadSize {
+			small = append(small, batch[i].Entry)
+		}
+	}
+	large := func() bool { // those before the next small one
+		for len(batch) > 0 && batch[0].Size > aheadSize {
+			if batch = batch[1:]; !give(opened{}) {
+				return false
+			}
+		}
+		return true
+	}
+	if !large() {
+		return
+	}
+	for msg, err := range mb.OpenAll(ctx, small) {
+		if batch = batch[1:]; !give(opened{msg, err}) || !large() {
 			return
 		}
 	}
-}
-
-// lookUp reads the prefixes of small messages. What it lacks is read with the
-// message, which tells what is wrong.
-func lookUp(ctx context.Context, mb *store.Mailbox, batch []numbered) (prefixes map[store.UID][]byte) {
-	defer func() {
-		if recover() != nil {
-			prefixes = nil
-		}
-	}()
-	uids := make([]store.UID, 0, len(batch))
-	for _, n := range batch {
-		if n.Size <= aheadSize {
-			uids = append(uids, n.UID)
+	if len(group) > 0 {
+		select {
+		case a.out <- group:
+			group = nil
+		case <-ctx.Done():
 		}
 	}
-	if len(uids) < 2 {
-		return nil
-	}
-	prefixes, _ = mb.Prefixes(ctx, uids)
-	return prefixes
-}
-
-// open1 opens a message; its panic is not that of the whole server.
-func open1(ctx context.Context, mb *store.Mailbox, e store.Entry, prefixes map[store.UID][]byte) (o opened) {
-	defer func() {
-		if p := recover(); p != nil {
-			o = opened{err: fmt.Errorf("open UID %d: panic: %v", e.UID, p)}
-		}
-	}()
-	if e.Size > aheadSize {
-		return opened{}
-	}
-	if prefix, known := prefixes[e.UID]; known {
-		o.msg, o.err = mb.OpenAfter(ctx, e, prefix)
-	} else {
-		o.msg, o.err = mb.Open(ctx, e)
-	}
-	if o.err != nil {
-		o.msg = nil
-	}
-	return o
 }
 
 // next is the next message of the batch, if they are opened ahead.
@@ -142,5 +127,72 @@ func (a *ahead) close() {
 	closeAll(a.here)
 	for group := range a.out {
 		closeAll(group)
+	}
+}
+
+// inTurn is the reading of one message after the other, by a command for each:
+// the next ones are opened while the client takes one.
+type inTurn struct {
+	next store.Following
+	last store.UID // the message that was read last
+	more bool      // it was in turn, and the next ones are not open
+}
+
+// openInTurn opens a message that alone is read, if it was opened before, or if
+// the command for the one after it is here already.
+func (c *conn) openInTurn(ctx context.Context, n numbered) opened {
+	v := c.view
+	t := &v.turn
+	after := n.i > 0 && v.seq.At(n.i-1).UID == t.last
+	t.last = n.UID
+	msg := t.next.Take(n.UID)
+	if msg == nil && after && n.there && c.in.buffered() > 0 {
+		t.next.Fill(ctx, v.mb, v.from(n.i))
+		msg = t.next.Take(n.UID)
+	}
+	t.more = after && t.next.Empty()
+	if msg != nil && !n.there {
+		msg.Close()
+		msg = nil
+	}
+	return opened{msg: msg}
+}
+
+// openNext opens the messages that are probably read next.
+func (c *conn) openNext(ctx context.Context) {
+	if c.view == nil || !c.view.turn.more {
+		return
+	}
+	v := c.view
+	v.turn.more = false
+	if i, there := v.seq.Find(v.turn.last); there {
+		v.turn.next.Fill(ctx, v.mb, v.from(i+1))
+	}
+}
+
+// await waits for a command. Messages that were opened for one that does not come
+// soon are closed.
+func (c *conn) await(patience time.Time) error {
+	const soon = time.Second
+	if c.view == nil || c.view.turn.next.Empty() {
+		return c.in.await(patience)
+	}
+	err := c.in.await(time.Now().Add(soon))
+	if isTimeout(err) {
+		c.view.turn.next.Close()
+		return c.in.await(patience)
+	}
+	c.in.deadline(patience)
+	return err
+}
+
+// from gives the messages from an index on that are still there.
+func (v *view) from(i int) iter.Seq[store.Entry] {
+	return func(yield func(store.Entry) bool) {
+		for _, e := range v.seq.Range(i, v.seq.Len()) {
+			if it := v.current(e); it.there && !yield(it.Entry) {
+				return
+			}
+		}
 	}
 }

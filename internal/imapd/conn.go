@@ -178,9 +178,11 @@ func (c *conn) next(ctx context.Context, patience time.Time) (imap.Command, erro
 			if err := c.listen(ctx, patience, false); err != nil {
 				return imap.Command{}, err
 			}
+		} else {
+			c.openNext(ctx)
 		}
 	}
-	if err := c.in.await(patience); err != nil {
+	if err := c.await(patience); err != nil {
 		return imap.Command{}, err
 	}
 	if c.text == nil {

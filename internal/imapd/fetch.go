@@ -69,6 +69,7 @@ type fetcher struct {
 	msg     reading              // the message at hand
 	pieces  []piece              // of it, for the items that read
 	ahead   *ahead               // opens those after it
+	alone   opened               // what was opened of the only one
 	sweep   *headers.Sweep       // where header fields are known without opening; nil for nowhere
 	known   map[store.UID][]byte // those of a batch
 
@@ -120,6 +121,7 @@ func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID 
 func (f *fetcher) close() {
 	f.msg.close()
 	f.sweep.Close()
+	f.alone.close()
 }
 
 // run sends the messages of spans, in batches where they must be looked up.
@@ -143,12 +145,15 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 				return err
 			}
 		}
-		if rest := f.lookUpHeaders(ctx, batch); f.reads && len(rest) > 1 {
+		switch rest := f.lookUpHeaders(ctx, batch); {
+		case f.reads && len(rest) > 1:
 			f.ahead = openAhead(ctx, v.mb, rest)
 			defer func() {
 				f.ahead.close()
 				f.ahead = nil
 			}()
+		case f.reads && len(rest) == 1 && len(batch) == 1:
+			f.alone = f.c.openInTurn(ctx, rest[0])
 		}
 		if f.details {
 			return v.sweepBatch(ctx, batch, func(i int, it item, d *store.Detail) error {
@@ -250,7 +255,11 @@ func (f *fetcher) setSeen(ctx context.Context, batch []numbered) error {
 func (f *fetcher) message(ctx context.Context, i int, it item, d *store.Detail) error {
 	header, known := f.known[it.UID]
 	var next opened
-	if !known {
+	switch {
+	case known:
+	case f.ahead == nil:
+		next, f.alone = f.alone, opened{}
+	default:
 		next = f.ahead.next()
 	}
 	switch {

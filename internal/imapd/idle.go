@@ -14,6 +14,9 @@ func (c *conn) idle(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := cmd.Args.End(); err != nil {
 		return reply{}, bad(err)
 	}
+	if c.view != nil {
+		c.view.turn.next.Close()
+	}
 	c.out.text("+ idling")
 	c.restText()
 	until := time.Now().Add(c.server.o.IdleTimeout)

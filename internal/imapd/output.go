@@ -7,15 +7,20 @@ import (
 	"time"
 )
 
-// pageSize is how much output is gathered before it is written.
-const pageSize = 16 << 10
+// pageSize is how much output is gathered before it is written; largePage, of a
+// command that has written so much already.
+const (
+	pageSize  = 16 << 10
+	largePage = 64 << 10
+)
 
 // output gathers responses. An error sticks: what is written after it is lost,
 // and the session ends when it looks.
 type output struct {
 	server *Server
 	conn   net.Conn
-	page   *[]byte // from the pool, nil at rest
+	page   *[]byte // from a pool, nil at rest
+	large  bool    // from that of large ones
 	buf    []byte
 	err    error
 }
@@ -31,9 +36,18 @@ func (o *output) line() []byte {
 
 // end takes the buffer with what was appended, and writes it out if it is full.
 func (o *output) end(b []byte) {
-	o.buf = b
-	if len(b) >= pageSize*3/4 {
+	if o.buf = b; len(b) >= cap(*o.page)*3/4 {
 		o.flush()
+		o.enlarge()
+	}
+}
+
+// enlarge takes a large page, once a page was full.
+func (o *output) enlarge() {
+	if !o.large {
+		o.server.pages.Put(o.page)
+		o.page, o.large = o.server.large.Get().(*[]byte), true
+		o.buf = (*o.page)[:0]
 	}
 }
 
@@ -53,7 +67,7 @@ func (o *output) flush() error {
 		o.conn.SetWriteDeadline(time.Now().Add(o.server.o.WriteTimeout))
 		_, o.err = o.conn.Write(o.buf)
 	}
-	if cap(o.buf) > 4*pageSize && o.page != nil {
+	if o.page != nil && cap(o.buf) > cap(*o.page) {
 		o.buf = (*o.page)[:0] // one long response must not keep its memory
 	}
 	o.buf = o.buf[:0]
@@ -63,10 +77,14 @@ func (o *output) flush() error {
 // rest writes what was gathered and gives the buffer back.
 func (o *output) rest() error {
 	err := o.flush()
-	if o.page != nil {
+	switch {
+	case o.page == nil:
+	case o.large:
+		o.server.large.Put(o.page)
+	default:
 		o.server.pages.Put(o.page)
-		o.page, o.buf = nil, nil
 	}
+	o.page, o.large, o.buf = nil, false, nil
 	return err
 }
 
@@ -78,6 +96,7 @@ func (o *output) copy(r io.ReaderAt, off, n int64, nul bool) error {
 		b := o.line()
 		if cap(b)-len(b) < 1<<10 {
 			o.flush()
+			o.enlarge()
 			b = o.line()
 		}
 		room := b[len(b):cap(b)]
@@ -115,6 +134,7 @@ func (o *output) copyFrom(r io.Reader, n int64) error {
 		b := o.line()
 		if cap(b)-len(b) < 1<<10 {
 			o.flush()
+			o.enlarge()
 			b = o.line()
 		}
 		room := b[len(b):cap(b)]

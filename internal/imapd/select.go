@@ -103,6 +103,9 @@ func (c *conn) describe(ctx context.Context, name, supplied string) {
 func (c *conn) closeView(ctx context.Context) {
 	v := c.view
 	c.view = nil
+	if v != nil {
+		v.turn.next.Close()
+	}
 	if v == nil || v.readOnly || len(v.recent) == 0 {
 		return
 	}

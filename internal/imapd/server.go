@@ -17,6 +17,7 @@ type Server struct {
 	o     Options
 	lines sync.Pool // *[]byte, input of inputSize
 	pages sync.Pool // *[]byte, output and commands, of pageSize
+	large sync.Pool // *[]byte, output, of largePage
 
 	searches gate
 	atWork   *bench
@@ -38,6 +39,7 @@ func New(o Options) *Server {
 		o:        o.withDefaults(),
 		lines:    sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
 		pages:    sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
+		large:    sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
 		sessions: map[login]int{},
 		atWork:   newBench(),
 	}

@@ -26,6 +26,7 @@ type view struct {
 	saved    []imap.Range    // UIDs of the last SEARCH with SAVE, RFC 5182
 	own      []store.Entry   // changed by the command at work, which told of them
 	contexts contexts        // results of searches that are kept up to date, RFC 5267
+	turn     inTurn          // what is read one message after the other
 }
 
 // errGone is the answer when the mailbox is not what it was.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -21,10 +22,9 @@ type maildrop struct {
 	seen      map[int]bool // retrieved, so that other readers show them as read
 	retrieved int
 	removed   int
-	ahead     map[store.UID][]byte // prefixes of the next messages of a client that pipelines
-	sent      int64                // octets of messages
-	last      int                  // the message that was retrieved last, from 1
-	next      *store.Message       // the one after it, if it is open already
+	sent      int64 // octets of messages
+	last      int   // the message that was retrieved last, from 1
+	next      store.Following
 }
 
 func openMaildrop(ctx context.Context, s *store.Store, account string) (*maildrop, error) {
@@ -149,63 +149,41 @@ func (s *session) listing(args string, column func([]byte, store.Entry) []byte) 
 	return nil
 }
 
-// aheadOf is how many messages of a client that pipelines are looked up at a
-// time.
-const aheadOf = 64
-
 // openNext opens a message. If the next command is here already it is probably
-// for the next message, so that what is needed of many is read at once.
+// for the next message, so that many are opened at once.
 func (s *session) openNext(ctx context.Context, i int, e store.Entry) (*store.Message, error) {
 	d := s.drop
-	if m := d.next; m != nil && i == d.last {
-		d.next = nil
+	if m := d.next.Take(e.UID); m != nil {
 		return m, nil
 	}
-	prefix, known := d.ahead[e.UID]
-	if !known && s.in.Buffered() > 0 {
-		var uids []store.UID
-		for ; len(uids) < aheadOf && i < d.snap.Len(); i++ {
-			uids = append(uids, d.snap.At(i).UID)
+	if s.in.Buffered() > 0 {
+		d.next.Fill(ctx, d.box, d.from(i))
+		if m := d.next.Take(e.UID); m != nil {
+			return m, nil
 		}
-		var err error
-		if d.ahead, err = d.box.Prefixes(ctx, uids); err != nil {
-			d.ahead = nil // Open says what is wrong with this one
-		}
-		prefix, known = d.ahead[e.UID]
-	}
-	if known {
-		return d.box.OpenAfter(ctx, e, prefix)
 	}
 	return d.box.Open(ctx, e)
 }
 
-// nextSize is the largest message that is kept open for a client that has not
-// asked for it.
-const nextSize = 32 << 10
-
-// openAhead opens the message after one that was sent, while the client reads
+// openAhead opens the messages after one that was sent, while the client reads
 // that one, if it seems to fetch one after the other and waits for each.
 func (s *session) openAhead(ctx context.Context, i int) {
 	d := s.drop
 	inTurn := i == d.last
-	d.closeNext()
 	d.last = i + 1
-	if !inTurn || s.in.Buffered() > 0 || d.last >= d.snap.Len() || d.deleted[d.last] {
-		return
-	}
-	e := d.snap.At(d.last)
-	if e.Size > nextSize || s.out.Flush() != nil {
-		return
-	}
-	if m, err := d.box.Open(ctx, e); err == nil { // if not, RETR will say why
-		d.next = m
+	if inTurn && d.next.Empty() && s.in.Buffered() == 0 && s.out.Flush() == nil {
+		d.next.Fill(ctx, d.box, d.from(d.last))
 	}
 }
 
-func (d *maildrop) closeNext() {
-	if d.next != nil {
-		d.next.Close()
-		d.next = nil
+// from gives the messages from an index on that are not marked.
+func (d *maildrop) from(i int) iter.Seq[store.Entry] {
+	return func(yield func(store.Entry) bool) {
+		for i, e := range d.snap.Range(i, d.snap.Len()) {
+			if !d.deleted[i] && !yield(e) {
+				return
+			}
+		}
 	}
 }
 

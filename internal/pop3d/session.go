@@ -218,7 +218,7 @@ func (s *session) close() {
 	if s.drop == nil {
 		return
 	}
-	s.drop.closeNext()
+	s.drop.next.Close()
 	s.server.unlock(s.account)
 	s.record(journal.Event{
 		Kind: journal.Read, Mailbox: store.Inbox, Size: s.drop.sent,

@@ -86,6 +86,7 @@ func (m *Mailbox) details(ctx context.Context, uids []UID) (out []engine.Detaile
 		if err != nil {
 			return nil, 0, err
 		}
+		d.Detail = d.Clone()
 		out = append(out, d)
 		if bytes += len(d.Prefix) + len(d.Summary); bytes >= copyBytes {
 			break

@@ -13,7 +13,7 @@ import (
 // Details gives what is known of messages without their bodies, by rising UID;
 // those that are not there are left out. A summary that is lost or damaged is
 // made anew from the body; only if that fails, its message comes with the error,
-// and the rest goes on.
+// and the rest goes on. The octets of a Detail hold until the next.
 func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[Detail, error] {
 	return func(yield func(Detail, error) bool) {
 		st := m.visible.Load()
@@ -41,7 +41,7 @@ func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[Detail, err
 
 // rawDetails gives the engine's details by rising UID. An engine leaves damaged
 // ones out; the messages are there all the same, and come without prefix and
-// summary.
+// summary. Their octets hold until the next.
 func (m *Mailbox) rawDetails(ctx context.Context, st *state, uids []UID) iter.Seq2[engine.Detailed, error] {
 	return func(yield func(engine.Detailed, error) bool) {
 		rest := rising(uids)

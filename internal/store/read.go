@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (m *Mailbox) Open(ctx context.Context, e Entry) (*Message, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open UID %d of %s: %w", e.UID, st.rec.Name, err)
 		}
-		found, msg.prefix = true, d.Prefix // a lost prefix is no reason to withhold the body
+		found, msg.prefix = true, bytes.Clone(d.Prefix) // a lost prefix is no reason to withhold the body
 	}
 	if !found {
 		return nil, fmt.Errorf("open UID %d of %s: %w", e.UID, st.rec.Name, engine.ErrNotFound)

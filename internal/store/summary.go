@@ -60,7 +60,7 @@ func appendField(b []byte, write func([]byte) []byte) []byte {
 }
 
 // Detail is what is known of a message without opening its body. The octets are
-// not to be changed.
+// not to be changed, and hold until the next Detail is asked for.
 type Detail struct {
 	UID           UID
 	Prefix        []byte // the header lines before the body

@@ -8,6 +8,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -92,6 +93,11 @@ type Entry struct {
 type Detail struct {
 	Prefix  []byte
 	Summary []byte
+}
+
+// Clone is the detail with octets of its own.
+func (d Detail) Clone() Detail {
+	return Detail{Prefix: bytes.Clone(d.Prefix), Summary: bytes.Clone(d.Summary)}
 }
 
 // Message is a new message of a batch.
@@ -201,7 +207,8 @@ type Index interface {
 	// next.
 	Marks(ctx context.Context, a AccountID, m MailboxID) iter.Seq2[[]Entry, error]
 	// Details gives the details of the messages asked for, which rise; those
-	// that do not exist are left out.
+	// that do not exist are left out. Their octets hold until the next, and are
+	// not to be changed.
 	Details(ctx context.Context, a AccountID, m MailboxID, uids []UID) iter.Seq2[Detailed, error]
 	// Expunged gives the UIDs expunged after a MODSEQ, by rising MODSEQ.
 	Expunged(ctx context.Context, a AccountID, m MailboxID, since ModSeq) iter.Seq2[Expunged, error]
@@ -222,6 +229,9 @@ type Bodies interface {
 	// OpenBody reads a body that an applied batch has taken, by checked blocks;
 	// ErrNotFound.
 	OpenBody(ctx context.Context, id mail.ID) (mail.Body, error)
+	// OpenBodies opens bodies one after the other, as OpenBody does, and may need
+	// less time: for each ID, in their order, a body, or why there is none.
+	OpenBodies(ctx context.Context, ids []mail.ID) iter.Seq2[mail.Body, error]
 	// Room says whether mail of the size can be taken now; ErrFull, ErrFailed.
 	Room(size int64) error
 }

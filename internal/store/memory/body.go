@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"plic/internal/mail"
@@ -62,6 +63,17 @@ func (e *Engine) OpenBody(ctx context.Context, id mail.ID) (mail.Body, error) {
 		return nil, fmt.Errorf("body %s: %w", id, engine.ErrNotFound)
 	}
 	return reader{bytes.NewReader(b.data)}, nil
+}
+
+// OpenBodies opens bodies one after the other.
+func (e *Engine) OpenBodies(ctx context.Context, ids []mail.ID) iter.Seq2[mail.Body, error] {
+	return func(yield func(mail.Body, error) bool) {
+		for _, id := range ids {
+			if !yield(e.OpenBody(ctx, id)) {
+				return
+			}
+		}
+	}
 }
 
 // Bodies is how many bodies have owners.

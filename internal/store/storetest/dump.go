@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -37,6 +38,7 @@ func (s *site) dumpMailbox(b *strings.Builder, m *store.Mailbox) {
 	details := map[store.UID]store.Detail{}
 	for d, err := range m.Details(s.ctx, s.uids(m)) {
 		s.ok(err)
+		d.Prefix, d.Envelope, d.BodyStructure = bytes.Clone(d.Prefix), bytes.Clone(d.Envelope), bytes.Clone(d.BodyStructure)
 		details[d.UID] = d
 	}
 	for _, e := range snap.All() {

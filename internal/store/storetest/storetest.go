@@ -47,6 +47,7 @@ func Run(t *testing.T, place NewPlace) {
 		{"AtomicCommit", testAtomicCommit},
 		{"Structure", testStructure},
 		{"Details", testDetails},
+		{"OpenAll", testOpenAll},
 		{"Flags", testFlags},
 		{"UnchangedSince", testUnchangedSince},
 		{"Keywords", testKeywords},

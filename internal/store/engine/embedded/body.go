@@ -400,14 +400,19 @@ func (e *Engine) openAt(id mail.ID, l *location) (mail.Body, error) {
 	return newFileBody(e, id, file, l.size, l.blocks, nil), nil
 }
 
+// page gives a buffer to read packed bodies into.
+func (e *Engine) page() *[]byte {
+	if page, _ := e.pages.Get().(*[]byte); page != nil {
+		return page
+	}
+	return new(slices.Grow([]byte(nil), frameHead+bodyInMemory/4))
+}
+
 func (e *Engine) readFrame(id mail.ID, l *location) (memoryBody, error) {
 	if !l.packed {
 		return e.readStored(nil, id, l)
 	}
-	page, _ := e.pages.Get().(*[]byte)
-	if page == nil {
-		page = new(slices.Grow([]byte(nil), frameHead+bodyInMemory/4))
-	}
+	page := e.page()
 	defer e.pages.Put(page)
 	stored, err := e.readStored(*page, id, l)
 	if err != nil {
@@ -427,6 +432,11 @@ func (e *Engine) readStored(buf []byte, id mail.ID, l *location) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	return checkFrame(raw, id, l)
+}
+
+// checkFrame gives what a frame holds, if it is the body that belongs there.
+func checkFrame(raw []byte, id mail.ID, l *location) ([]byte, error) {
 	f, body, err := openFrame(raw)
 	if err != nil {
 		return nil, err

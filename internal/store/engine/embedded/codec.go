@@ -245,13 +245,13 @@ func encodeDetail(b, key []byte, d *engine.Detail) []byte {
 	return binary.BigEndian.AppendUint32(b, checksum(key, b[start:]))
 }
 
-// decodeDetail copies: what it gives does not share memory with the record.
+// decodeDetail gives parts of the record itself.
 func decodeDetail(key, record []byte) (engine.Detail, error) {
 	raw, err := unseal(key, record)
 	if err != nil {
 		return engine.Detail{}, err
 	}
-	f := fields{rest: append([]byte(nil), raw...)}
+	f := fields{rest: raw}
 	d := engine.Detail{Prefix: f.bytes()}
 	if f.bad {
 		return engine.Detail{}, f.end()

@@ -287,7 +287,8 @@ func (e *Engine) Entries(ctx context.Context, a engine.AccountID, m engine.Mailb
 	})
 }
 
-// Details gives the details of messages.
+// Details gives the details of messages; they lie in the blocks of the database,
+// and hold until the next.
 func (e *Engine) Details(ctx context.Context, a engine.AccountID, m engine.MailboxID, uids []engine.UID) iter.Seq2[engine.Detailed, error] {
 	return ofMailbox(e, a, m, func(yield func(engine.Detailed, error) bool) {
 		if len(uids) == 1 {
@@ -311,7 +312,7 @@ func (e *Engine) detail(a engine.AccountID, m engine.MailboxID, uid engine.UID) 
 		return engine.Detailed{}, false
 	}
 	defer closer.Close()
-	d, err := decodeDetail(key, value)
+	d, err := decodeDetail(key, bytes.Clone(value))
 	return engine.Detailed{UID: uid, Detail: d}, err == nil
 }
 

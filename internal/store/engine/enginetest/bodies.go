@@ -59,6 +59,7 @@ func testBodies(b *bench) {
 			readAround(b, body, pattern(sizes[i]))
 			equalBody(b, "opened", body, pattern(sizes[i]))
 		}
+		together(b, kept, sizes)
 	}
 	look()
 	b.tend()
@@ -68,6 +69,41 @@ func testBodies(b *bench) {
 	b.sound()
 	if _, err := b.e.OpenBody(b.Context(), mail.NewID(b.c.now())); !errors.Is(err, engine.ErrNotFound) {
 		b.Errorf("a body that never was: %v, want ErrNotFound", err)
+	}
+}
+
+// together opens bodies by one call, in some order, with some that never were.
+func together(b *bench, kept []engine.BodyWriter, sizes []int) {
+	b.Helper()
+	var ids []mail.ID
+	var want []int // sizes, -1 for none
+	for i := range 200 {
+		if i%7 == 3 {
+			ids, want = append(ids, mail.NewID(b.c.now())), append(want, -1)
+			continue
+		}
+		k := (i*i + i/2) % len(kept)
+		ids, want = append(ids, kept[k].ID()), append(want, sizes[k])
+	}
+	var bodies []mail.Body // all stay open
+	for body, err := range b.e.OpenBodies(b.Context(), ids) {
+		switch i := len(bodies); {
+		case want[i] >= 0 && err != nil:
+			b.Fatal(want[i], err)
+		case want[i] < 0 && !errors.Is(err, engine.ErrNotFound):
+			b.Errorf("one of many that never was: %v, want ErrNotFound", err)
+		}
+		bodies = append(bodies, body)
+	}
+	b.wants("bodies", len(bodies), len(ids))
+	for i, body := range bodies {
+		if want[i] >= 0 {
+			b.wants("size", body.Size(), want[i])
+			equalBody(b, "opened with others", body, pattern(want[i]))
+		}
+	}
+	for range b.e.OpenBodies(b.Context(), ids) {
+		break // stops without trouble
 	}
 }
 

@@ -229,7 +229,14 @@ func testEntries(b *bench) {
 
 func testDetails(b *bench) {
 	b.user(1, "a", 20)
-	got := all(b.T, b.e.Details(b.Context(), 1, 1, []engine.UID{1, 3, 19, 20, 21, 4000}))
+	var got []engine.Detailed
+	for d, err := range b.e.Details(b.Context(), 1, 1, []engine.UID{1, 3, 19, 20, 21, 4000}) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		d.Detail = d.Clone() // it holds until the next
+		got = append(got, d)
+	}
 	b.wants("uids", uids(got, func(d engine.Detailed) engine.UID { return d.UID }), []engine.UID{1, 3, 19, 20})
 	b.wants("prefix", string(got[1].Prefix), "X: 3\r\n")
 	b.wants("summary", got[1].Summary, []byte{3, 0})

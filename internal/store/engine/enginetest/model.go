@@ -247,7 +247,7 @@ func describeMessages(ctx context.Context, e engine.Engine, b *strings.Builder, 
 		if err != nil {
 			return err
 		}
-		details[d.UID] = d.Detail
+		details[d.UID] = d.Clone()
 	}
 	for _, entry := range entries {
 		body, err := contentOf(ctx, e, entry.Body)
