@@ -122,11 +122,19 @@ func (c *checker) each(kind byte, check func(key, value []byte) error) {
 		return
 	}
 	defer it.Close()
-	for ok := it.First(); ok && !c.ended; ok = it.Next() {
+	last := []byte{kind}
+	for ok := it.First(); (ok || it.Error() != nil) && !c.ended; ok = it.Next() {
 		if c.ctx.Err() != nil {
 			c.ended = true
 			return
 		}
+		if !ok {
+			c.report("records after "+describe(last), it.Error())
+			if err := c.e.leapAnywhere(it, last); err != nil || !it.Valid() {
+				return
+			}
+		}
+		last = append(last[:0], it.Key()...)
 		value, err := it.ValueAndErr()
 		if err == nil {
 			err = check(it.Key(), value)
@@ -134,9 +142,6 @@ func (c *checker) each(kind byte, check func(key, value []byte) error) {
 		if err != nil {
 			c.report(describe(it.Key()), err)
 		}
-	}
-	if err := it.Error(); err != nil {
-		c.report(fmt.Sprintf("records %q", kind), err)
 	}
 }
 

@@ -137,6 +137,7 @@ type Engine struct {
 
 	suspects atomic.Uint32 // counts suspicions, to keep their keys apart
 	damaged  atomic.Int64  // records set aside
+	leaps    atomic.Int64  // times that something in Pebble's files could not be read
 	commits  atomic.Int64
 
 	quit chan struct{}
@@ -174,6 +175,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 }
 
 func (e *Engine) open(ctx context.Context) error {
+	if err := e.finishRewrite(); err != nil {
+		return err
+	}
 	for _, dir := range []string{e.records, e.bodies} {
 		if err := vfs.MakeDir(e.fs, dir); err != nil {
 			return err

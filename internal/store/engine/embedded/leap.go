@@ -29,6 +29,10 @@ func (e *Engine) leap(it *pebble.Iterator, r *span, last []byte) error {
 	if r.key == nil || !pebble.IsCorruptionError(cause) {
 		return cause
 	}
+	return e.leapOver(it, r, last, cause)
+}
+
+func (e *Engine) leapOver(it *pebble.Iterator, r *span, last []byte, cause error) error {
 	readable := func(n uint64) bool {
 		it.SeekGE(r.key(n))
 		return it.Error() == nil
@@ -55,6 +59,7 @@ func (e *Engine) leap(it *pebble.Iterator, r *span, last []byte) error {
 		return it.Error()
 	}
 	e.damaged.Add(1)
+	e.leaps.Add(1)
 	e.o.Log.Error("records cannot be read", "after", describe(last), "up to", good, "error", cause)
 	return nil
 }

@@ -277,24 +277,18 @@ func (w *walker) departed(known map[engine.UID]bool) (err error) {
 // recover makes entries of messages that have details but no place in the
 // index any more. Their flags are lost.
 func (e *Engine) recover(ctx context.Context, at pebble.Reader, m mailboxRef, from, to engine.UID, known func(engine.UID) bool) ([]engine.Entry, error) {
-	it, err := at.NewIterWithContext(ctx, &pebble.IterOptions{
-		LowerBound: messageKey(m.account, partDetail, m.mailbox, from), UpperBound: messageKey(m.account, partDetail, m.mailbox, to),
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer it.Close()
 	var lost []engine.Entry
-	for ok := it.First(); ok; ok = it.Next() {
-		if uid := uidOf(it.Key()); !known(uid) {
+	err := e.eachReadableIn(ctx, at, messageKey(m.account, partDetail, m.mailbox, from), messageKey(m.account, partDetail, m.mailbox, to), func(key, value []byte) error {
+		if uid := uidOf(key); !known(uid) {
 			entry := engine.Entry{UID: uid}
-			if d, err := decodeDetail(it.Key(), it.Value()); err == nil {
+			if d, err := decodeDetail(key, value); err == nil {
 				entry.Size = int64(len(d.Prefix))
 			}
 			lost = append(lost, entry)
 		}
-	}
-	if err := it.Error(); err != nil || len(lost) == 0 {
+		return nil
+	})
+	if err != nil || len(lost) == 0 {
 		return nil, err
 	}
 	bodies, err := e.bodiesOf(ctx, at, m)
@@ -323,17 +317,13 @@ func (e *Engine) recover(ctx context.Context, at pebble.Reader, m mailboxRef, fr
 func (e *Engine) bodiesOf(ctx context.Context, at pebble.Reader, m mailboxRef) (map[engine.UID]mail.ID, error) {
 	owner := messageRef(mail.ID{}, m.account, m.mailbox, 0)[17:][:13] // without the UID
 	bodies := map[engine.UID]mail.ID{}
-	it, err := at.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{kindRef}, UpperBound: []byte{kindRef + 1}})
-	if err != nil {
-		return nil, err
-	}
-	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
-		if key := it.Key(); len(key) == 34 && bytes.HasPrefix(key[17:], owner) {
+	err := e.eachReadable(ctx, at, kindRef, func(key, _ []byte) error {
+		if len(key) == 34 && bytes.HasPrefix(key[17:], owner) {
 			bodies[engine.UID(binary.BigEndian.Uint32(key[30:]))] = mail.ID(key[1:17])
 		}
-	}
-	return bodies, it.Error()
+		return nil
+	})
+	return bodies, err
 }
 
 // highest is the MODSEQ of a mailbox, 0 if it is not known.
