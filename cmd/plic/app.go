@@ -27,6 +27,7 @@ type app struct {
 	now      func() time.Time
 	hangups  func() <-chan os.Signal          // SIGHUP, from the call on
 	terminal func(io.Reader) (prompter, bool) // of standard input
+	live     bool                             // standard error is a terminal
 	host     host
 
 	configFile, dir string // --config, --dir
@@ -96,6 +97,7 @@ directory itself when none runs. They find it by --dir, by the data_dir of
 		a.dkimCommand(), a.tlsCommand(), a.tlsrptCommand(),
 		a.checkCommand(), a.signCommand(),
 		a.sieveCommand(),
+		a.backupCommand(), a.restoreCommand(), a.repairCommand(),
 		a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))

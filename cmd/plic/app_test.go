@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"plic/internal/backup"
 	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/control/controltest"
@@ -43,6 +44,14 @@ func (h *fakeHost) New(_ context.Context, c *config.Config, _ *slog.Logger, up f
 func (h *fakeHost) Offline(context.Context, *config.Config) (control.Operations, io.Closer, error) {
 	h.opened++
 	return h.site.Operations(), closer(func() error { h.opened--; return nil }), h.fail
+}
+
+func (h *fakeHost) Storage(*config.Config) control.Storage { return h.site.Operations().Storage }
+
+func (h *fakeHost) Restore(_ context.Context, from string, c *config.Config, progress func(backup.Progress)) (backup.Backup, []backup.Problem, error) {
+	h.config = c
+	progress(backup.Progress{Bytes: 5, TotalBytes: 10})
+	return backup.Backup{Path: from, Files: 2, Bytes: 10}, nil, h.fail
 }
 
 type closer func() error

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"plic/internal/arc"
+	"plic/internal/control"
 	"plic/internal/dkim"
 	"plic/internal/dmarc"
 	"plic/internal/dns"
@@ -18,14 +19,26 @@ import (
 	"plic/internal/spf"
 )
 
-// checkCommand holds the questions about senders, which need no server.
+// checkCommand checks the store, and holds the questions about senders, which
+// need no server.
 func (a *app) checkCommand() *cobra.Command {
-	return group(&cobra.Command{
-		Use: "check", Short: "Ask what the checks of a sender say",
-		Long: `Ask what the checks of a sender say, and why. The result comes first, as
-header fields spell it, and the reason after it.`,
-		Example: "  plic check spf 192.0.2.3 mx.example.org ann@example.org\n  plic check dkim < message.eml",
+	c := group(&cobra.Command{
+		Use: "check", Short: "Check all that is stored, or ask what the checks of a sender say",
+		Long: `Read every record and every message of the site and say what is damaged; a running
+server goes on meanwhile.
+
+The commands below it ask what the checks of a sender say, and why. The result
+comes first, as header fields spell it, and the reason after it.`,
+		Example: "  plic check\n  plic check spf 192.0.2.3 mx.example.org ann@example.org\n  plic check dkim < message.eml",
 	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC())
+	others := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return others(c, args)
+		}
+		return a.withStorage(c.Context(), func(s control.Storage) error { return a.verifyStore(c.Context(), s) })
+	}
+	return a.jsonFlag(c)
 }
 
 // asking is what the checks have in common: whom to ask, and how to tell.

@@ -25,7 +25,7 @@ func main() {
 	a := &app{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		env: os.Getenv, now: time.Now, hangups: hangups,
-		terminal: terminal, host: realHost{},
+		terminal: terminal, live: isTerminal(os.Stderr), host: realHost{},
 	}
 	if old := oldFriend(os.Args[0]); old != "" {
 		os.Exit(a.sendmail(ctx, old, os.Args[1:]))

@@ -31,6 +31,9 @@ func terminal(in io.Reader) (prompter, bool) {
 	}, true
 }
 
+// isTerminal says whether a file is one.
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
 // password gets the new password of an account in the way that flags ask for.
 // made says that we made it up, so that it must be shown.
 func (a *app) password(account string, stdin, generate bool) (secret string, made bool, err error) {

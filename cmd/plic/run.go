@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 
+	"plic/internal/backup"
 	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/mail"
@@ -17,6 +18,11 @@ type host interface {
 	New(ctx context.Context, c *config.Config, log *slog.Logger, up func(site)) (service, error)
 	// Offline gives the operations of a data directory on which no server runs.
 	Offline(ctx context.Context, c *config.Config) (control.Operations, io.Closer, error)
+	// Storage is what can be done with the data of a directory on which no server runs.
+	Storage(c *config.Config) control.Storage
+	// Restore makes the data directory of a configuration of a backup, and gives
+	// what is wrong with the backup's files.
+	Restore(ctx context.Context, from string, c *config.Config, progress func(backup.Progress)) (backup.Backup, []backup.Problem, error)
 }
 
 // service is a site that runs.
@@ -50,4 +56,12 @@ func (realHost) New(ctx context.Context, c *config.Config, log *slog.Logger, up 
 
 func (realHost) Offline(ctx context.Context, c *config.Config) (control.Operations, io.Closer, error) {
 	return server.Offline(ctx, c, slog.New(slog.DiscardHandler))
+}
+
+func (realHost) Storage(c *config.Config) control.Storage {
+	return server.Storage(c, slog.New(slog.DiscardHandler))
+}
+
+func (realHost) Restore(ctx context.Context, from string, c *config.Config, progress func(backup.Progress)) (backup.Backup, []backup.Problem, error) {
+	return server.Restore(ctx, from, c, slog.New(slog.DiscardHandler), progress)
 }

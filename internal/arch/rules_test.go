@@ -78,6 +78,8 @@ func rules() map[string]rule {
 		"check/score":      {ground, "check/sender content mail message"},
 		"check/sender":     {ground, "arc authres dkim dmarc dns mail message spf"},
 
+		"backup": {ground, "vfs"},
+
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
 		"store/memory":          {store, "mail store/engine"},
@@ -112,6 +114,7 @@ func rules() map[string]rule {
 			acme
 			auth
 			autoconf
+			backup
 			bounce
 			check
 			check/score

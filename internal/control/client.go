@@ -52,6 +52,7 @@ func (c *Client) Operations() Operations {
 		Queue:     queueClient{c},
 		Quotas:    quotaClient{c},
 		Route:     routeClient{c},
+		Storage:   storageClient{c},
 		Suppress:  queueClient{c},
 		TLS:       tlsClient{c},
 	}

@@ -26,6 +26,7 @@ type Operations struct {
 	Index     Index
 	Discovery Discovery
 	DKIM      DKIM
+	Storage   Storage
 }
 
 // Directory is who exists. Names are as people write them; the errors say what

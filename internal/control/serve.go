@@ -108,6 +108,11 @@ func Handler(o Operations) http.Handler {
 	list(m, "index/status", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Status(ctx, x.Name) })
 	list(m, "index/rebuild", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Rebuild(ctx, x.Name) })
 	list(m, "discovery/records", func(ctx context.Context, x name) iter.Seq2[Record, error] { return o.Discovery.Records(ctx, x.Name) })
+	list(m, "storage/backup", func(ctx context.Context, x BackupOrder) iter.Seq2[BackupProgress, error] {
+		return o.Storage.Backup(ctx, x)
+	})
+	list(m, "storage/check", func(ctx context.Context, _ nothing) iter.Seq2[Fault, error] { return o.Storage.Check(ctx) })
+	list(m, "storage/repair", func(ctx context.Context, _ nothing) iter.Seq2[Fault, error] { return o.Storage.Repair(ctx) })
 	return m
 }
 

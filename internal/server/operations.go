@@ -46,6 +46,7 @@ func (s *site) operations() control.Operations {
 		Queue:     waiting{s},
 		Quotas:    quotas{s.directory, s.store},
 		Route:     ways{s},
+		Storage:   storing{s.config, s.log, s.engine},
 		Suppress:  suppression{s.embargo},
 		TLS:       security{s},
 	}

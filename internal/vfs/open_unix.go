@@ -2,8 +2,15 @@
 
 package vfs
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
+)
 
-// Readable lets everybody read an open file, whatever the umask, for a reader who
-// is another user. Its name should be one that nobody can guess.
-func Readable(f File) error { return unix.Fchmod(int(f.Fd()), 0o644) }
+// Readable lets everybody read an open file; one in memory has no mode.
+func Readable(f File) error {
+	if f.Fd() == vfs.InvalidFd {
+		return nil
+	}
+	return unix.Fchmod(int(f.Fd()), 0o644)
+}

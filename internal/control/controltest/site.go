@@ -38,6 +38,7 @@ type Site struct {
 	Ways      map[string]control.Way // by recipient
 	Records   []control.Record
 	Indexes   []control.IndexStatus
+	Faults    []control.Fault
 
 	Rules      []embargo.Rule
 	Suppressed []embargo.Suppressed
@@ -55,6 +56,7 @@ func (s *Site) Operations() control.Operations {
 		Queue:     waiting{s},
 		Quotas:    s,
 		Route:     s,
+		Storage:   storage{s},
 		Suppress:  waiting{s},
 		TLS:       security{s},
 	}
