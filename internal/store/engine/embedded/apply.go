@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -28,7 +27,7 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 	}
 	e.mending.RLock()
 	defer e.mending.RUnlock()
-	c := change{e: e, in: in, out: e.db.NewBatch(), owned: map[mail.ID]bool{}}
+	c := change{e: e, in: in, out: e.db.NewBatchWithSize(batchSize(in)), owned: map[mail.ID]bool{}}
 	if err := c.encode(); err != nil {
 		c.out.Close()
 		return nil, err
@@ -42,6 +41,24 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 		body.(*writer).taken()
 	}
 	return &ticket{e: e, batch: c.out}, nil
+}
+
+// batchSize is about what a batch takes, so that it need not grow.
+func batchSize(in *engine.Batch) int {
+	size := 1 << 10
+	for _, body := range in.Bodies {
+		w := body.(*writer)
+		w.Finish()
+		size += len(w.frame) + 128
+	}
+	for i := range in.Mailboxes {
+		m := &in.Mailboxes[i]
+		for k := range m.Add {
+			size += len(m.Add[k].Prefix) + len(m.Add[k].Summary) + 160
+		}
+		size += 8*len(m.Update) + 64*len(m.Expunge)
+	}
+	return size
 }
 
 // admit refuses what there is no room for.
@@ -124,10 +141,8 @@ func (c *change) encode() error {
 			return err
 		}
 	}
-	for _, body := range c.in.Bodies {
-		if err := c.body(body.(*writer)); err != nil {
-			return err
-		}
+	if err := c.bodies(); err != nil {
+		return err
 	}
 	c.suspect()
 	// Pebble leaves an empty batch out of the log, and with it its place there.
@@ -373,42 +388,67 @@ func (c *change) dropItem(id mail.ID) error {
 	return c.out.Delete(key, nil)
 }
 
-// body places a body and puts down where it is.
-func (c *change) body(w *writer) error {
-	if !c.owned[w.id] {
-		c.lost = append(c.lost, w.id) // nobody wants it
+// bodies puts down where bodies are, and places the small ones.
+func (c *change) bodies() error {
+	for _, b := range c.in.Bodies {
+		w := b.(*writer)
+		if !c.owned[w.id] {
+			c.lost = append(c.lost, w.id) // nobody wants it
+		}
+		if w.file != nil {
+			l := w.location()
+			if err := c.located(w.id, &l); err != nil {
+				return err
+			}
+			continue
+		}
+		w.Finish()
 	}
-	key := idKey(kindLocation, w.id)
-	if w.file != nil {
-		l := w.location()
-		return c.out.Set(key, encodeLocation(key, &l), nil)
-	}
-	w.Finish()
-	stored := w.buf
-	if w.packed != nil {
-		stored = w.packed
-	}
-	raw := appendFrame(make([]byte, 0, frameHead+len(stored)), w.id, stored, w.packed != nil)
-	l := location{size: w.size, stored: int64(len(stored)), packed: w.packed != nil, sum: crc32.Checksum(stored, castagnoli)}
-	var err error
-	if l.place, err = c.e.place(c.out, raw); err != nil {
-		return err
-	}
-	return c.out.Set(key, encodeLocation(key, &l), nil)
+	return c.place()
 }
 
-// place writes a frame to the current segment and a redo record to the batch.
-func (e *Engine) place(b *pebble.Batch, raw []byte) (place, error) {
-	// The record is copied before the write, which may change what it is given.
-	redo := b.SetDeferred(len(redoKey(place{})), len(raw))
-	copy(redo.Value, raw)
-	at, err := e.segments.append(raw)
-	if err != nil {
-		if full := noSpace(err); errors.Is(full, engine.ErrFull) {
-			return place{}, full
+// place writes the frames of small bodies to the current segment, some at a
+// time, and redo records to the batch.
+func (c *change) place() error {
+	atOnce := int(min(1<<20, c.e.o.segment/4))
+	var page []byte // is written, which may change it
+	var ready []*writer
+	for i, b := range c.in.Bodies {
+		if w := b.(*writer); w.file == nil {
+			page, ready = append(page, w.frame...), append(ready, w)
 		}
-		return place{}, e.fail(err)
+		if len(ready) == 0 || len(page) < atOnce && i < len(c.in.Bodies)-1 {
+			continue
+		}
+		at, err := c.e.segments.append(page)
+		if err != nil {
+			if full := noSpace(err); errors.Is(full, engine.ErrFull) {
+				return full
+			}
+			return c.e.fail(err)
+		}
+		for _, w := range ready {
+			if err := c.placed(w, at); err != nil {
+				return err
+			}
+			at.offset += int64(len(w.frame))
+		}
+		page, ready = page[:0], ready[:0]
 	}
-	copy(redo.Key, redoKey(at))
-	return at, redo.Finish()
+	return nil
+}
+
+// placed puts down that a small body has its place.
+func (c *change) placed(w *writer, at place) error {
+	stored := w.frame[frameHead:]
+	l := location{place: at, size: w.size, stored: int64(len(stored)), packed: w.packed, sum: frameSum(w.frame)}
+	if err := c.out.Set(redoKey(at), w.frame, nil); err != nil {
+		return err
+	}
+	return c.located(w.id, &l)
+}
+
+func (c *change) located(id mail.ID, l *location) error {
+	key := idKey(kindLocation, id)
+	return c.out.Set(key, encodeLocation(key, l), nil)
 }

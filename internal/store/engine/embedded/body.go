@@ -35,7 +35,8 @@ type writer struct {
 	done bool  // taken or discarded
 
 	buf      []byte // while it is small
-	packed   []byte // the same compressed, if that gains
+	frame    []byte // the same as it goes to a segment, once finished
+	packed   bool   // the frame holds it compressed
 	finished bool
 
 	file   vfs.File // once it is large
@@ -163,9 +164,11 @@ func (w *writer) Finish() {
 		}
 		return
 	}
-	if packed, ok := w.e.packer.pack(nil, w.buf); ok {
-		w.packed = packed
+	w.frame, w.packed = w.e.packer.pack(make([]byte, frameHead, frameHead+packedMost(len(w.buf))), w.buf)
+	if !w.packed {
+		w.frame = append(make([]byte, frameHead, frameHead+len(w.buf)), w.buf...)
 	}
+	fillFrame(w.frame, w.id, w.packed)
 }
 
 // persist syncs a large body. Its name is synced with the directory.
@@ -192,7 +195,7 @@ func (w *writer) location() location {
 // taken ends the writing of a body that a batch has taken.
 func (w *writer) taken() {
 	w.done = true
-	w.copy, w.fills = nil, nil
+	w.frame, w.copy, w.fills = nil, nil, nil
 	if w.file != nil {
 		w.file.Close()
 		w.file = nil
@@ -204,7 +207,7 @@ func (w *writer) Discard() {
 		return
 	}
 	w.done = true
-	w.buf, w.packed, w.copy, w.fills = nil, nil, nil, nil
+	w.buf, w.frame, w.copy, w.fills = nil, nil, nil, nil
 	if w.file == nil {
 		return
 	}

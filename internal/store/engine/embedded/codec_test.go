@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"plic/internal/mail"
 	"plic/internal/store/engine"
 )
@@ -183,4 +185,41 @@ func FuzzFrame(f *testing.F) {
 			t.Errorf("%x became %x", raw, again)
 		}
 	})
+}
+
+// TestUnpackWhatWasPackedBefore reads bodies as earlier versions wrote them:
+// short ones by zstd without codes.
+func TestUnpackWhatWasPackedBefore(t *testing.T) {
+	t.Parallel()
+	p, err := newPacker(&Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	old, err := zstd.NewWriter(nil, zstd.WithNoEntropyCompression(true), zstd.WithSingleSegment(true), zstd.WithEncoderCRC(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := packLeast; n <= 2*packShort; n += 40 {
+		raw := bytes.Repeat([]byte("All work and no play.\r\n"), n/23+1)[:n]
+		now, ok := p.pack(nil, raw)
+		if !ok {
+			t.Fatalf("%d octets gain nothing", n)
+		}
+		for _, packed := range [][]byte{now, old.EncodeAll(raw, nil)} {
+			if size, err := packedSize(packed); err != nil || size != int64(n) {
+				t.Errorf("%d octets: size %d, %v", n, size, err)
+			}
+			got, err := p.unpack(packed, int64(n))
+			if err != nil || !bytes.Equal(got, raw) {
+				t.Errorf("%d octets: %d octets, %v", n, len(got), err)
+			}
+			if _, err := p.unpack(packed, int64(n+1)); !errors.Is(err, engine.ErrDamaged) {
+				t.Errorf("%d octets taken for more: %v", n, err)
+			}
+			if _, err := p.unpack(packed[:len(packed)-1], int64(n)); !errors.Is(err, engine.ErrDamaged) {
+				t.Errorf("%d octets cut: %v", n, err)
+			}
+		}
+	}
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 
 	"plic/internal/store/engine"
 	"plic/internal/vfs"
@@ -219,8 +220,8 @@ func (e *Engine) open(ctx context.Context) error {
 }
 
 // format is the version of keys and files; a change that older programs would
-// misread raises it.
-const format = 2
+// misread raises it: pages of an index came with 2, bodies by S2 with 3.
+const format = 3
 
 // checkFormat refuses a store of a newer version, and brings an older one up.
 func (e *Engine) checkFormat(ctx context.Context) error {
@@ -239,8 +240,10 @@ func (e *Engine) checkFormat(ctx context.Context) error {
 		if n == format {
 			return nil
 		}
-		if err := e.convert(ctx); err != nil {
-			return fmt.Errorf("store of format %d: %w", n, err)
+		if n == 1 {
+			if err := e.convert(ctx); err != nil {
+				return fmt.Errorf("store of format %d: %w", n, err)
+			}
 		}
 	}
 	b := e.db.NewBatch()
@@ -271,11 +274,24 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].Compression = compression(i)
 	}
 	// They are collected beside an Open that fails, as on a full disk, and end the
 	// process when they meet what it has closed.
 	o.DisableTableStats = true
 	return pebble.Open(e.records, o)
+}
+
+// compression is that of a level's blocks: where records stay what they gain
+// most by without being slower to read.
+func compression(level int) func() *sstable.CompressionProfile {
+	const lasting, balanced = 5, 2 // MinLZ's level between its fastest and its smallest
+	profile := *sstable.FastestCompression
+	if level >= lasting {
+		profile = *sstable.MinLZCompression
+		profile.DataBlocks.Level = balanced
+	}
+	return func() *sstable.CompressionProfile { return &profile }
 }
 
 // background syncs segments and reclaims bodies until the engine closes.

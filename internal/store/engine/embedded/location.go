@@ -135,17 +135,25 @@ const (
 
 func appendFrame(b []byte, id mail.ID, body []byte, packed bool) []byte {
 	start := len(b)
+	b = append(append(b, make([]byte, frameHead)...), body...)
+	fillFrame(b[start:], id, packed)
+	return b
+}
+
+// fillFrame writes the head of a frame that has its body.
+func fillFrame(raw []byte, id mail.ID, packed bool) {
+	magic, body := frameMagic, raw[frameHead:]
 	if packed {
-		b = append(b, packedMagic...)
-	} else {
-		b = append(b, frameMagic...)
+		magic = packedMagic
 	}
-	b = append(b, id[:]...)
+	b := append(append(raw[:0], magic...), id[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
-	return append(b, body...)
+	binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
+
+// frameSum is the checksum of a frame's body.
+func frameSum(raw []byte) uint32 { return binary.BigEndian.Uint32(raw[24:]) }
 
 // frame is the head of a frame.
 type frame struct {
