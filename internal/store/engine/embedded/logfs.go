@@ -38,7 +38,11 @@ func (l logFS) begun(name string, file vfs.File, err error) (vfs.File, error) {
 		return file, err
 	}
 	l.created.Store(true)
-	return &logFile{File: file, e: l.e}, nil
+	f := &logFile{File: file, e: l.e}
+	if i, err := file.Stat(); err == nil {
+		f.filled = i.Size() // one that is used again
+	}
+	return f, nil
 }
 
 // Create is that of vfs.FS.
@@ -81,12 +85,43 @@ func (d *logDir) Sync() error {
 	return err
 }
 
+// aheadBytes is how much of a log is filled before it is written.
+const aheadBytes = 256 << 10
+
 // logFile is a log. Who waits for it is told of the first error; nobody comes
 // beyond that.
+//
+// A sync of a file that grows waits for the disk twice: for the octets, and for
+// where the file ends now. So a new log is filled with zeros some way ahead,
+// which Pebble takes for its end, and most syncs are of octets alone, as those of
+// a log that is used again. Where much is written at once that does not pay.
 type logFile struct {
 	vfs.File
 	e      *Engine
 	broken atomic.Pointer[error]
+
+	at     int64 // where the next write goes
+	synced int64 // where it went when the file was synced last
+	filled int64 // the file holds something up to here
+	zeros  []byte
+}
+
+// fill fills the file ahead of a write of n octets, if that pays. It need not
+// come about.
+func (f *logFile) fill(n int64) {
+	ahead := min(aheadBytes, int64(f.e.o.memTable)/8)
+	end := f.at + n
+	if end <= f.filled || end-f.synced > ahead/2 || f.e.space.room(ahead) != nil {
+		return
+	}
+	if f.zeros == nil {
+		f.zeros = make([]byte, ahead)
+	}
+	clear(f.zeros) // a write may change what it is given
+	from := max(f.at, f.filled)
+	if n, err := f.File.WriteAt(f.zeros, from); err == nil {
+		f.filled = from + int64(n)
+	}
 }
 
 func (f *logFile) do(run func() error) error {
@@ -102,6 +137,8 @@ func (f *logFile) do(run func() error) error {
 
 // Write is that of vfs.File.
 func (f *logFile) Write(b []byte) (n int, err error) {
+	f.fill(int64(len(b)))
+	f.at += int64(len(b))
 	err = f.do(func() error { n, err = f.File.Write(b); return err })
 	return n, err
 }
@@ -115,10 +152,16 @@ func (f *logFile) Stat() (info vfs.FileInfo, err error) {
 }
 
 // Sync is that of vfs.File.
-func (f *logFile) Sync() error { return f.do(f.File.Sync) }
+func (f *logFile) Sync() error {
+	f.synced = f.at
+	return f.do(f.File.Sync)
+}
 
 // SyncData is that of vfs.File.
-func (f *logFile) SyncData() error { return f.do(f.File.SyncData) }
+func (f *logFile) SyncData() error {
+	f.synced = f.at
+	return f.do(f.File.SyncData)
+}
 
 // SyncTo is that of vfs.File.
 func (f *logFile) SyncTo(length int64) (full bool, err error) {

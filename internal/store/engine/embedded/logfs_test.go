@@ -117,3 +117,64 @@ func TestFailBetweenLogs(t *testing.T) {
 		})
 	}
 }
+
+// TestLogIsFilledAhead: while little is written at once, most syncs find the log
+// as long as it was, and what is beyond its end does no harm after a crash.
+func TestLogIsFilledAhead(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMemory()
+	o := Options{FS: disk, Dir: "/store", Cache: 1 << 20, Ballast: -1, Reserve: -1, manual: true}
+	e, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	size := func() (all int64) {
+		names, err := disk.List("/store/records")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if i, err := disk.Stat("/store/records/" + name); err == nil && isLog(name) {
+				all += i.Size()
+			}
+		}
+		return all
+	}
+	put := func(n, octets int) {
+		apply(t, e, &engine.Batch{PutNotes: []engine.Note{{Account: 1, Key: fmt.Sprintf("%06d", n), Value: make([]byte, octets)}}})
+	}
+	const small, large, notes = 1000, 1 << 20, 500
+	grown := 0
+	for n := range notes {
+		before := size()
+		put(n, small)
+		if size() != before {
+			grown++
+		}
+	}
+	if most := notes*small/aheadBytes + 3; grown > most {
+		t.Errorf("the log grew %d times, want %d at most", grown, most)
+	}
+	before := size()
+	put(notes, large)
+	if beyond := size() - before - large; beyond > aheadBytes/2 {
+		t.Errorf("%d octets more than a large note", beyond)
+	}
+	put(notes+1, small)
+	o.FS = disk.CrashClone(vfs.CrashConfig{})
+	again, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	for n := range notes + 2 {
+		want := small
+		if n == notes {
+			want = large
+		}
+		if v, err := again.Note(t.Context(), 1, 0, fmt.Sprintf("%06d", n)); err != nil || len(v) != want {
+			t.Fatalf("note %d: %d octets, %v", n, len(v), err)
+		}
+	}
+}
