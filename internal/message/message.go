@@ -39,7 +39,7 @@ type Message struct {
 	Parts     int    // how many there are in the tree, Root among them
 	Truncated bool   // a limit cut the analysis
 	Size      int64  // octets of the whole message
-	Text      string // start of its text in UTF-8 with spaces folded, for previews; at most 512 octets
+	Text      string // start of its text in UTF-8 with spaces folded, for previews; at most 200 characters
 }
 
 // Part is a message, or a body part of one. A part of type "multipart" has at

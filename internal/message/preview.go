@@ -9,9 +9,10 @@ import (
 
 // Bounds of the preview: of its text, and of the raw octets it is made from.
 const (
-	maxPreview = 512
-	rawPlain   = 4 << 10
+	maxPreview = 200 // characters, RFC 8970 section 3.2
+	rawPlain   = 2 << 10
 	rawHTML    = 32 << 10
+	stripped   = 2 << 10 // octets of what is left of HTML
 )
 
 // preview keeps the start of the part that shows best what a message says:
@@ -81,37 +82,46 @@ func previewText(raw []byte, part *Part) string {
 	return foldSpace(text, maxPreview)
 }
 
-// foldSpace gives at most n octets of a text whose spaces, line ends and
+// foldSpace gives at most n characters of a text whose spaces, line ends and
 // control characters are single spaces.
 func foldSpace(text string, n int) string {
-	b := make([]byte, 0, min(len(text), n))
+	b := make([]byte, 0, min(len(text), 2*n))
 	space := false
 	for _, r := range text {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\u200b' || r == '\ufeff' || r == '\u034f' || r == '\u00ad' {
+		if blank(r) {
 			space = len(b) > 0
 			continue
 		}
-		need := utf8.RuneLen(r)
 		if space {
-			need++
-		}
-		if len(b)+need > n {
-			break
-		}
-		if space {
+			if n < 2 {
+				break
+			}
 			b = append(b, ' ')
 			space = false
+			n--
+		}
+		if n == 0 {
+			break
 		}
 		b = utf8.AppendRune(b, r)
+		n--
 	}
 	return string(b)
+}
+
+// blank says whether a preview shows nothing of a character.
+func blank(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r <= ' ' || r == 0x7f
+	}
+	return unicode.IsSpace(r) || unicode.IsControl(r) || r == '\u200b' || r == '\ufeff' || r == '\u034f' || r == '\u00ad'
 }
 
 // stripHTML gives the text of HTML, roughly: what a reader would see first,
 // without tags, comments, styles, scripts and the head.
 func stripHTML(s string) string {
-	b := make([]byte, 0, min(len(s), 4*maxPreview))
-	for len(s) > 0 && len(b) < 4*maxPreview {
+	b := make([]byte, 0, min(len(s), stripped))
+	for len(s) > 0 && len(b) < stripped {
 		i := strings.IndexByte(s, '<')
 		if i < 0 {
 			i = len(s)

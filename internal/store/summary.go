@@ -71,7 +71,7 @@ type Detail struct {
 	keys          []byte
 }
 
-// Preview is the beginning of the text, RFC 8970; at most 512 octets.
+// Preview is the beginning of the text, RFC 8970; at most 200 characters.
 func (d *Detail) Preview() string { return string(d.preview) }
 
 // Keys is what messages are sorted and threaded by.
