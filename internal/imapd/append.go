@@ -40,7 +40,9 @@ func (c *conn) append(ctx context.Context, cmd *imap.Command) (reply, error) {
 		if err := a.message(ctx, find); err != nil {
 			return reply{}, err
 		}
-		more = !a.s.Done() || c.unread != nil
+		if more = !a.s.Done() || c.unread != nil; more {
+			a.in[len(a.in)-1].Draft.Written()
+		}
 	}
 	for i := range a.in {
 		a.in[i].Flags = c.permitted(a.to, a.in[i].Flags)
@@ -193,24 +195,36 @@ func (a *arrivals) literal(draft *store.Draft) error {
 	buf := (*page)[:cap(*page)]
 	var failed error
 	for left := l.Size; left > 0; {
-		c.in.deadline(time.Now().Add(c.server.o.WriteTimeout))
-		n, err := c.in.Read(buf[:min(left, int64(len(buf)))])
-		if err != nil {
+		part := buf[:min(left, int64(len(buf)))]
+		if err := c.fill(part); err != nil {
 			return fmt.Errorf("%w: %w", imap.ErrLost, err)
 		}
-		left -= int64(n)
+		left -= int64(len(part))
 		switch {
 		case failed != nil:
-		case !l.Binary && bytes.IndexByte(buf[:n], 0) >= 0: // RFC 9051 section 4.3
+		case !l.Binary && bytes.IndexByte(part, 0) >= 0: // RFC 9051 section 4.3
 			failed = no("", "a message with NUL is taken as a literal8 only")
 		default:
-			_, failed = draft.Write(buf[:n])
+			_, failed = draft.Write(part)
 		}
 	}
 	if err := a.piece(); err != nil {
 		return err
 	}
 	return failed
+}
+
+// fill reads octets of a literal until the page is full.
+func (c *conn) fill(page []byte) error {
+	for len(page) > 0 {
+		c.in.deadline(time.Now().Add(c.server.o.WriteTimeout))
+		n, err := c.in.Read(page)
+		if err != nil {
+			return err
+		}
+		page = page[n:]
+	}
+	return nil
 }
 
 // room says whether so many octets more may come.

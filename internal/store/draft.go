@@ -21,6 +21,7 @@ type Draft struct {
 	mu      sync.Mutex
 	parsed  *message.Message
 	summary []byte
+	claimed bool // by its owner: nobody analyses it early any more
 	taken   bool // by an applied commit
 }
 
@@ -59,6 +60,28 @@ func (d *Draft) Size() int64 { return d.w.Size() }
 // Body reads what was written.
 func (d *Draft) Body() mail.Body { return d.w.Body() }
 
+// Written says that all is written: the message is analysed beside what the
+// caller does next. It need not be called.
+func (d *Draft) Written() { d.s.early.add(d) }
+
+// tryAnalyse analyses a draft that nobody waits for yet. What fails, be it by a
+// panic, is done again, and told, by who asks for the message.
+func (d *Draft) tryAnalyse() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer func() { _ = recover() }()
+	if !d.claimed {
+		d.analyseLocked()
+	}
+}
+
+// claim waits for an early analysis, and lets none begin.
+func (d *Draft) claim() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.claimed = true
+}
+
 // Message is the message's structure. It is analysed at the first call, when
 // all is written; the error is one of reading.
 func (d *Draft) Message() (*message.Message, error) {
@@ -69,6 +92,10 @@ func (d *Draft) Message() (*message.Message, error) {
 func (d *Draft) analyse() (*message.Message, []byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.analyseLocked()
+}
+
+func (d *Draft) analyseLocked() (*message.Message, []byte, error) {
 	if d.parsed == nil {
 		m, err := parse(d.w.Body(), d.s.o.Parse)
 		if err != nil {
@@ -83,6 +110,7 @@ func (d *Draft) analyse() (*message.Message, []byte, error) {
 // Discard frees the body if no commit has taken it. It may be called more than
 // once.
 func (d *Draft) Discard() {
+	d.claim()
 	d.s.mu.Lock()
 	delete(d.s.drafts, d.w.ID())
 	d.s.mu.Unlock()

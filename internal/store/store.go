@@ -47,6 +47,7 @@ type Store struct {
 	indexes indexes
 	columns columnCache
 	parsed  parsed
+	early   early
 	failed  atomic.Pointer[error] // the first write error: nothing more is opened
 
 	background sync.WaitGroup // commits that nobody waits for

@@ -188,6 +188,7 @@ func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Dr
 	now := t.s.o.Now()
 	take := func(d *Draft) {
 		if d != nil && !slices.Contains(drafts, d) && !t.s.isTaken(d) {
+			d.claim()
 			drafts = append(drafts, d)
 			c.batch.Bodies = append(c.batch.Bodies, d.w)
 		}
