@@ -31,7 +31,7 @@ func fieldNames() map[string][]string {
 		"password":       {"password"},
 		"disabled":       {"disabled", "nologin"},
 		"active":         {"active", "enabled"},
-		"quota_bytes":    {"quota_bytes", "quota_storage_size"},
+		"quota_bytes":    {"quota_bytes", "quota_storage_size", "quota"},
 		"quota_messages": {"quota_messages", "quota_message_count"},
 		"quota_rule":     {"quota_rule"},
 		"mailboxes":      {"mailboxes", "mail", "mail_location"},
@@ -55,7 +55,10 @@ func (f Fields) get(name string) string {
 	return ""
 }
 
-// Name is the name of an account as it is written down.
+// Account is the name of the account, as it is written down.
+func (f Fields) Account() string { return f.get("account") }
+
+// Name is the name of an account, made of how it is written down.
 func (form Form) Name(text string) (string, error) {
 	text = norm.NFC.String(strings.ToLower(strings.TrimSpace(text)))
 	if !strings.Contains(text, "@") && !form.Domain.IsZero() {

@@ -56,9 +56,9 @@ func New(r Records, separator string) *Directory {
 // maxQuestion bounds what is asked for; no name is longer.
 const maxQuestion = 512
 
-// askable says whether somebody could have such a name. Databases choke on NUL
+// Askable says whether something could have such a name. Databases choke on NUL
 // and on what is not UTF-8, and that would look like trouble.
-func askable(s string) bool {
+func Askable(s string) bool {
 	return s != "" && len(s) <= maxQuestion && utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
@@ -79,7 +79,7 @@ func (d *Directory) Domain(ctx context.Context, name mail.Domain) (directory.Dom
 // Login is the form in which a login is asked for; "" if nobody can have it.
 func Login(login string) string {
 	login = norm.NFC.String(strings.ToLower(strings.TrimSpace(login)))
-	if !askable(login) {
+	if !Askable(login) {
 		return ""
 	}
 	if a, err := mail.ParseAddress(login); err == nil {
@@ -113,7 +113,7 @@ func (d *Directory) Check(ctx context.Context, login, password string) (director
 // Resolve says where an address leads.
 func (d *Directory) Resolve(ctx context.Context, a mail.Address) (directory.Target, error) {
 	a = mail.Address{Local: norm.NFC.String(strings.ToLower(a.Local)), Domain: a.Domain}
-	if a.Domain.IsZero() || !askable(a.Local) {
+	if a.Domain.IsZero() || !Askable(a.Local) {
 		return directory.Target{}, missing("address")
 	}
 	t, err := d.exact(ctx, a)
