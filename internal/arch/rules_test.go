@@ -64,6 +64,7 @@ func rules() map[string]rule {
 		"directory/source": {ground, "directory mail"},
 
 		"directory/database": {ground, "directory directory/source mail table"},
+		"directory/ldap":     {ground, "directory directory/source mail table"},
 
 		"auth":         {ground, "directory journal mail sasl"},
 		"pki":          {ground, "vfs"},
@@ -188,6 +189,7 @@ func bannedImports() []ban {
 		{"github.com/cockroachdb/pebble/v2", "store/engine/embedded vfs", "an engine is behind store/engine"},
 		{"github.com/cockroachdb/pebble/v2/vfs", "vfs journal store/engine/embedded", "use internal/vfs"},
 		{"database/sql", "directory/database", "a database is behind directory/database"},
+		{"github.com/go-ldap/", "directory/ldap", "LDAP is behind directory/ldap"},
 		{"github.com/go-sql-driver/mysql", "directory/database", "a database is behind directory/database"},
 		{"github.com/jackc/pgx/", "directory/database", "a database is behind directory/database"},
 		{"modernc.org/sqlite", "directory/database", "a database is behind directory/database"},
