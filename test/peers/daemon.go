@@ -120,7 +120,22 @@ func (d *daemon) signal(s syscall.Signal, ends bool) error {
 		<-d.done
 		d.cmd = nil
 	}
+	for s == syscall.SIGSTOP && !d.stopped() {
+		time.Sleep(time.Millisecond)
+	}
 	return nil
+}
+
+// stopped says whether every thread stands still.
+func (d *daemon) stopped() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.cmd.Process.Pid))
+	for _, name := range threads {
+		text, _ := os.ReadFile(name)
+		if _, rest, ok := strings.Cut(string(text), ") "); ok && !strings.HasPrefix(rest, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 // listens says whether something listens at an address.
