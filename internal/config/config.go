@@ -62,7 +62,11 @@ type Listen struct {
 type Sieve struct {
 	Before  []string // files with scripts of the site
 	After   []string
-	Include string // the directory of scripts that others may include
+	Include string   // the directory of scripts that others may include
+	Lists   []string // tables that scripts may ask, by name
+	// Programs are those that scripts may run: tables, as those of commands.
+	Programs       []string
+	ProgramTimeout time.Duration
 }
 
 // TLS is the site's certificate.
@@ -429,6 +433,7 @@ func Default() *Config {
 			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
 		},
 		Directory: Directory{PlusSeparator: "+"},
+		Sieve:     Sieve{ProgramTimeout: 10 * time.Second},
 		Route:     Route{CommandUser: "nobody", CommandTimeout: 15 * time.Minute},
 		Rewrite:   Rewrite{SRSMaxAge: 21 * day},
 		Queue: Queue{

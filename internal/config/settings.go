@@ -293,6 +293,9 @@ func (c *Config) reading() []Section {
 			{"before", "Files with scripts that run before a user's, in this order. One that does not keep the message ends it.", restart, list[string]{&c.Sieve.Before, "paths", "/etc/plic/site.sieve", one, plain}},
 			{"after", "Files with scripts that run after a user's, if that keeps the message.", restart, list[string]{&c.Sieve.After, "paths", "/etc/plic/site.sieve", one, plain}},
 			{"include", "Directory of scripts, `NAME.sieve`, that others may include with `:global`.", restart, free{&c.Sieve.Include, "path", nil}},
+			{"lists", "Names to the tables behind them, for `:list` of scripts (RFC 6134): `{\"tag:example.org,2026:friends\" = \"file:/etc/plic/friends\"}`. A text is in a list if the table has it. Mail redirected to a list goes to what the table has under the name of the list: addresses with commas between.", restart, tables{&c.Sieve.Lists}},
+			{"programs", "Names to commands as in `route.commands`, for `pipe`, `filter` and `execute` of scripts (vnd.dovecot.pipe and so on). Arguments of the script follow those written here.", restart, tables{&c.Sieve.Programs}},
+			{"program_timeout", "How long one run of `filter` or `execute` may take: mail waits for it. For `pipe`, mail waits in the queue, and `route.command_timeout` holds.", restart, duration{&c.Sieve.ProgramTimeout, time.Second, 5 * time.Minute}},
 		}},
 		{"journal", "The record of what happened to each message, which `plic journal` reads.", []Setting{
 			{"keep", "How long it is kept.", restart, duration{&c.Journal.Keep, time.Hour, 3650 * day}},

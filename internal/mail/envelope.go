@@ -103,7 +103,7 @@ type HopKind string
 const (
 	HopRemote HopKind = "smtp" // to the MX of Host, or to Host itself if Exact
 	HopLMTP   HopKind = "lmtp" // to Host itself, or to the socket if Host is "unix:/path"
-	HopPipe   HopKind = "pipe" // to the command named Host, or written there behind "|", or to the file there
+	HopPipe   HopKind = "pipe" // to the command named Host, "sieve:" before one for scripts, or written there behind "|", or to the file there
 	HopPost   HopKind = "post" // back into the sorting room, see package post
 )
 
@@ -114,6 +114,7 @@ type Hop struct {
 	Port  uint16  `json:"port,omitempty"`  // 0 is the kind's own
 	Exact bool    `json:"exact,omitempty"` // no MX look-up: a relay or smart host
 	Login string  `json:"login,omitempty"` // name of the credentials to use there
+	Args  string  `json:"args,omitempty"`  // more arguments of a command, one on a line
 	// Source are the addresses of ours to reach it from, apart by spaces: one of
 	// IPv4, one of IPv6, or both; "" leaves the choice to the system.
 	Source string `json:"source,omitempty"`

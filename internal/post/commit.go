@@ -7,6 +7,7 @@ import (
 
 	"plic/internal/check/score"
 	"plic/internal/check/sender"
+	"plic/internal/deliver/local"
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/message"
@@ -81,7 +82,8 @@ type job struct {
 	titled  map[string]*store.Draft // the message with a word before its subject
 	// item is what the message was in the queue, if it has been there; what is
 	// left of it changes in the same commit.
-	item *mail.Item
+	item    *mail.Item
+	changed map[*local.Plan]*store.Draft // the message as filters have changed it
 	// drafts are messages of our own that are committed with it.
 	drafts []*store.Draft
 }
@@ -166,6 +168,9 @@ func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 		return err
 	}
 	if err := p.seal(ctx, j, pl.remote); err != nil {
+		return err
+	}
+	if err := p.leave(ctx, j, pl.remote); err != nil {
 		return err
 	}
 	items := p.items(j, pl.remote)
@@ -268,10 +273,19 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 		if j.verdict != nil && d.hop.Kind != mail.HopPost {
 			item.Prefix = append(j.verdict.Fields(j.junk() != ""), item.Prefix...)
 		}
+		if draft := j.changed[d.changed]; draft != nil { // it has its trace in itself
+			item.Body, item.Prefix, item.Size = draft.ID(), nil, draft.Size()+int64(len(j.trace))
+		}
 		if !d.via.IsNull() { // so that a circle of filters ends, RFC 9228
 			item.Prefix = append([]byte("Delivered-To: "+d.via.String()+"\r\n"), item.Prefix...)
 		}
 		item.Size += int64(len(item.Prefix) - len(j.trace))
+		if !d.by.At.IsZero() {
+			item.Envelope.By = d.by
+		}
+		if d.ret != "" {
+			item.Envelope.Ret = d.ret
+		}
 		if d.list { // whose business the sender's wishes are not, RFC 3461 section 5.2.7.1
 			item.Envelope.Ret, item.Envelope.EnvelopeID = "", ""
 		}

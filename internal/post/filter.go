@@ -1,6 +1,7 @@
 package post
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -54,6 +55,7 @@ func (p *Office) filter(ctx context.Context, j *job, msg *message.Message, pl *p
 			p.record(e)
 		}
 		pl.local[i].todo = todo
+		pl.pipe(&pl.local[i])
 		if err := p.sendOn(ctx, j, msg, pl, i); err != nil {
 			return err
 		}
@@ -89,7 +91,7 @@ func (p *Office) sendOn(ctx context.Context, j *job, msg *message.Message, pl *p
 			return err
 		}
 		for _, next := range extra.remote {
-			next.via = d.to
+			next.via, next.ret, next.by, next.changed = d.to, r.Ret, r.By, changed(d.todo)
 			if next.from == d.from {
 				next.from = from
 			}
@@ -102,6 +104,54 @@ func (p *Office) sendOn(ctx context.Context, j *job, msg *message.Message, pl *p
 			d.todo, d.again = nil, true // as without a script
 			return nil
 		}
+	}
+	return nil
+}
+
+// pipe sends the message to the programs that a delivery names. Its sender hears
+// of their failures only if it is nowhere else.
+func (pl *plan) pipe(d *delivery) {
+	to := mail.Recipient{Address: d.to, Notify: mail.NotifyFailure}
+	if len(d.todo.Files) > 0 {
+		to.Notify = mail.NotifyNever
+	}
+	for _, x := range d.todo.Pipes {
+		hop := mail.Hop{Kind: mail.HopPipe, Host: ForScripts + x.Program, Args: strings.Join(x.Args, "\n"), Exact: true}
+		pl.depart(way{hop: hop, from: d.from, via: d.to, changed: changed(d.todo)}, mail.ItemRcpt{Recipient: to})
+	}
+}
+
+// ForScripts stands in a hop before the name of a program for filters.
+const ForScripts = "sieve:"
+
+// changed is the plan if it has changed the message.
+func changed(todo *local.Plan) *local.Plan {
+	if todo.Text == nil {
+		return nil
+	}
+	return todo
+}
+
+// leave writes the message as filters have changed it, for where it is sent on to:
+// without the Return-Path of its delivery, RFC 5321 section 4.4.
+func (p *Office) leave(ctx context.Context, j *job, remote []departure) error {
+	for _, d := range remote {
+		if d.changed == nil || j.changed[d.changed] != nil {
+			continue
+		}
+		text := d.changed.Text
+		if bytes.HasPrefix(text, []byte("Return-Path:")) {
+			_, text, _ = bytes.Cut(text, []byte("\r\n"))
+		}
+		draft, err := p.draft(ctx, text)
+		if err != nil {
+			return err
+		}
+		if j.changed == nil {
+			j.changed = map[*local.Plan]*store.Draft{}
+		}
+		j.changed[d.changed] = draft
+		j.drafts = append(j.drafts, draft)
 	}
 	return nil
 }
@@ -228,12 +278,17 @@ func (p *Office) tellLocal(j *job, d *delivery, placed []store.Placed) []store.P
 		e.Account, e.To, e.Reason = d.account, []string{r.To.String()}, "by the filter of the account"
 		p.record(e)
 	}
+	for _, x := range d.todo.Pipes {
+		e := j.event(journal.Redirect)
+		e.Account, e.To, e.Reason = d.account, []string{d.to.String()}, "to the program "+x.Program+" by the filter of the account"
+		p.record(e)
+	}
 	switch {
 	case d.todo.Rejected:
 		e := j.event(journal.Reject)
 		e.Account, e.To, e.Reason = d.account, []string{d.to.String()}, "by the filter of the account: "+d.todo.Reason
 		p.record(e)
-	case len(d.todo.Files)+len(d.todo.Redirects) == 0:
+	case len(d.todo.Files)+len(d.todo.Redirects)+len(d.todo.Pipes) == 0:
 		e := j.event(journal.Discard)
 		e.Account, e.To, e.Reason = d.account, []string{d.to.String()}, "by the filter of the account"
 		p.record(e)

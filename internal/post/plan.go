@@ -52,6 +52,10 @@ type way struct {
 	list bool
 	hold bool
 	via  mail.Address // the account whose filter sends it on
+	// What that filter wants: RET, DELIVERBY, and the message as it has changed it.
+	ret     string
+	by      mail.DeliverBy
+	changed *local.Plan // nil if it has not
 }
 
 func (pl *plan) any() bool { return len(pl.local)+len(pl.remote)+len(pl.discarded) > 0 }

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"plic/internal/deliver/local"
@@ -16,7 +19,14 @@ import (
 // newFilter makes what runs the scripts of the site and of its users.
 func (s *site) newFilter(now func() time.Time) (*local.Agent, error) {
 	c := s.config
-	options := sieve.Options{Allow: local.Offers}
+	offers := local.Site{Timeout: c.Sieve.ProgramTimeout, Lists: slices.Sorted(maps.Keys(s.routing.lists)),
+		List: func(ctx context.Context, list, key string) (string, bool, error) {
+			return s.routing.lists[list].Lookup(ctx, key)
+		}}
+	if len(c.Sieve.Programs) > 0 {
+		offers.Run = s.pipes().Run
+	}
+	options := sieve.Options{Allow: offers.Offers}
 	s.scripts = scripts.New(scripts.Options{Store: s.store, Sieve: options, Global: s.included})
 	options.Load = func(global bool, name string) (string, error) {
 		if !global {
@@ -24,7 +34,7 @@ func (s *site) newFilter(now func() time.Time) (*local.Agent, error) {
 		}
 		return s.included(name)
 	}
-	o := local.Options{Scripts: s.scripts, Host: c.Hostname, Now: now, Log: s.log}
+	o := local.Options{Scripts: s.scripts, Host: c.Hostname, Now: now, Log: s.log, Site: offers}
 	for _, x := range []struct {
 		files []string
 		to    *[]*sieve.Script

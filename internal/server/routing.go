@@ -39,6 +39,25 @@ func (op *opener) open(setting string, specs []string) table.List {
 	return list
 }
 
+// lists opens the tables that an inline table names.
+func (op *opener) lists(setting string, specs []string) map[string]table.List {
+	all := map[string]table.List{}
+	for _, spec := range specs {
+		text, inline := strings.CutPrefix(spec, "inline:")
+		pairs, err := table.ParseInline(text)
+		if !inline {
+			err = errors.New("it must be written {name = table}")
+		}
+		if err != nil {
+			op.errs = append(op.errs, fmt.Errorf("%s: %w", setting, err))
+		}
+		for name, of := range pairs {
+			all[name] = op.open(setting+"."+name, []string{of})
+		}
+	}
+	return all
+}
+
 // values checks what the settings themselves give as values of tables. What
 // stands in files is looked at when it is needed.
 func (op *opener) values(setting string, specs []string, check func(string) error) {
@@ -74,6 +93,8 @@ type routing struct {
 	rules    table.List
 	logins   table.List
 	commands table.List
+	programs table.List            // that scripts may run
+	lists    map[string]table.List // that scripts may ask
 }
 
 // newRouting opens the tables and makes the router of a site.
@@ -85,6 +106,8 @@ func (s *site) newRouting(relay *mail.Hop) (*routing, error) {
 		rules:    op.open("route.header_rules", r.HeaderRules),
 		logins:   op.open("route.logins", r.Logins),
 		commands: op.open("route.commands", r.Commands),
+		programs: op.open("sieve.programs", c.Sieve.Programs),
+		lists:    op.lists("sieve.lists", c.Sieve.Lists),
 	}
 	tables := route.Tables{
 		LocalDomains:     op.open("route.local_domains", r.LocalDomains),
@@ -105,6 +128,7 @@ func (s *site) newRouting(relay *mail.Hop) (*routing, error) {
 	op.values("route.transports", r.Transports, isWay)
 	op.values("route.sender_transports", r.SenderTransports, isWay)
 	op.values("route.commands", r.Commands, pipe.CheckCommand)
+	op.values("sieve.programs", c.Sieve.Programs, pipe.CheckCommand)
 	op.values("route.sender_bcc", r.SenderBcc, isAddress)
 	op.values("route.recipient_bcc", r.RecipientBcc, isAddress)
 	rewriter, err := s.srs()
@@ -168,7 +192,7 @@ func (all *routing) login(r config.Remote) func(string) (remote.Login, bool) {
 func (s *site) pipes() *pipe.Transport {
 	r := s.config.Route
 	return pipe.New(pipe.Options{
-		Command: s.routing.commands.Lookup, User: r.CommandUser, Timeout: r.CommandTimeout,
+		Command: s.routing.commands.Lookup, Program: s.routing.programs.Lookup, User: r.CommandUser, Timeout: r.CommandTimeout,
 		FS: vfs.Disk(), Journal: s.journal, Log: s.log, Separator: s.config.Directory.PlusSeparator,
 	})
 }

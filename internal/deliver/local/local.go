@@ -36,16 +36,7 @@ type Options struct {
 	Now           func() time.Time
 	Log           *slog.Logger
 	Parse         message.Limits
-}
-
-// Offers says whether scripts may require a capability: all but those whose
-// questions a delivery cannot answer, and those that run programs.
-func Offers(capability string) bool {
-	switch capability {
-	case "extlists", "imapsieve", "virustest", "redirect-deliverby":
-		return false
-	}
-	return !strings.HasPrefix(capability, "vnd.") || capability == "vnd.dovecot.debug"
+	Site
 }
 
 // Agent plans deliveries for any number of accounts at the same time.
@@ -90,6 +81,14 @@ type File struct {
 type Redirect struct {
 	To     mail.Address
 	Notify mail.Notify
+	Ret    string // "FULL", "HDRS", or "" for what the sender wants
+	By     mail.DeliverBy
+}
+
+// Pipe is a program of the site that gets the message.
+type Pipe struct {
+	Program string
+	Args    []string
 }
 
 // Paper is a message of our own making to be filed: the copy of an answer, or
@@ -103,6 +102,7 @@ type Paper struct {
 type Plan struct {
 	Files     []File
 	Redirects []Redirect
+	Pipes     []Pipe
 	Rejected  bool
 	Reason    string        // of the rejection
 	Text      []byte        // the letter as the scripts have changed it; nil if they have not
@@ -269,6 +269,7 @@ func (w *work) input() *sieve.Input {
 		Seen:      w.seen,
 		Spam:      l.Spam,
 	}
+	w.site(in)
 	if !l.From.IsNull() {
 		in.From = l.From.String()
 	}

@@ -29,6 +29,11 @@ func (w *work) take(r *sieve.Result) error {
 			}
 		case *sieve.Notify:
 			err = w.notify(a)
+		case *sieve.Pipe:
+			err = w.pipe(a)
+		}
+		if isScriptError(err) {
+			return w.failed(err)
 		}
 		if err != nil {
 			return err
@@ -121,8 +126,16 @@ func (w *work) harmless(err error) error {
 }
 
 func (w *work) redirect(a *sieve.Redirect) error {
-	to, err := mail.ParseAddress(a.To)
-	if err != nil {
+	var to []mail.Address
+	if a.List {
+		var err error
+		if to, err = w.members(a.To); err != nil {
+			return err
+		}
+	} else if one, err := mail.ParseAddress(a.To); err == nil {
+		to = append(to, one)
+	}
+	if len(to) == 0 {
 		return w.keep(nil)
 	}
 	var notify mail.Notify
@@ -133,7 +146,10 @@ func (w *work) redirect(a *sieve.Redirect) error {
 			}
 		}
 	}
-	w.plan.Redirects = append(w.plan.Redirects, Redirect{to, notify})
+	by := mail.DeliverBy{At: a.By, Return: a.ByMode == "return", Trace: a.ByTrace}
+	for _, t := range to {
+		w.plan.Redirects = append(w.plan.Redirects, Redirect{t, notify, a.Ret, by})
+	}
 	return nil
 }
 

@@ -24,10 +24,15 @@ import (
 	"plic/internal/vfs"
 )
 
+// ForScripts stands in a hop before the name of a program for filter scripts.
+const ForScripts = "sieve:"
+
 // Options are what a Transport works with.
 type Options struct {
 	// Command finds a command of the administrator by its name.
-	Command   func(ctx context.Context, name string) (text string, found bool, err error)
+	Command func(ctx context.Context, name string) (text string, found bool, err error)
+	// Program finds one that filter scripts may run.
+	Program   func(ctx context.Context, name string) (text string, found bool, err error)
 	User      string        // who runs the commands that stand in aliases
 	Separator string        // between user and detail; "+" if empty
 	Timeout   time.Duration // of one command; 15 min
@@ -111,6 +116,9 @@ func (t *Transport) one(ctx context.Context, item *mail.Item, to mail.Address, b
 	if c.args, err = c.expand(&m); err != nil {
 		return outcome(mail.Reply(553, "5.1.3", "the address may be taken for an option of a program"), err)
 	}
+	if item.Hop.Args != "" {
+		c.args = append(c.args, strings.Split(item.Hop.Args, "\n")...)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, t.o.Timeout, errTime)
 	defer cancel()
 	return c.run(ctx, &m)
@@ -130,10 +138,14 @@ func (t *Transport) command(ctx context.Context, name string) (*command, error) 
 		c.user, c.fromLine = t.o.User, true
 		return c, nil
 	}
-	if t.o.Command == nil {
+	find := t.o.Command
+	if program, ok := strings.CutPrefix(name, ForScripts); ok {
+		name, find = program, t.o.Program
+	}
+	if find == nil {
 		return nil, fmt.Errorf("there is no command %q", name)
 	}
-	text, found, err := t.o.Command(ctx, name)
+	text, found, err := find(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (c *command) run(ctx context.Context, m *message) mail.Outcome {
 		kill(cmd) // what it has left behind
 		return outcome(mail.Reply(451, "4.3.0", "the command was stopped"), context.Cause(ctx))
 	}
-	return c.result(cmd, err, in.failed, out.String())
+	return c.result(cmd, err, in.failed, out.start.String())
 }
 
 // result is the outcome of a program that came to its end.
@@ -92,11 +92,12 @@ func (in *input) Read(p []byte) (n int, err error) {
 	return in.Reader.Read(p)
 }
 
-// limited keeps the start of what is written, and takes the rest.
-type limited struct{ bytes.Buffer }
+// limited keeps the start of what is written, and takes the rest. The buffer is
+// not embedded: its ReadFrom would take all.
+type limited struct{ start bytes.Buffer }
 
 // Write takes everything.
 func (l *limited) Write(p []byte) (int, error) {
-	l.Buffer.Write(p[:min(len(p), maxOutput-l.Len())])
+	l.start.Write(p[:min(len(p), maxOutput-l.start.Len())])
 	return len(p), nil
 }
