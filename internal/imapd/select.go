@@ -38,6 +38,9 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *imap.Command) (reply, err
 	c.view = v
 	c.describe(ctx, name, supplied)
 	if p.Resync != nil {
+		if err := v.refresh(ctx); err != nil {
+			return reply{}, err
+		}
 		if err := c.resync(ctx, p.Resync); err != nil {
 			return reply{}, err
 		}
@@ -60,7 +63,7 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) (*view, err
 	}
 	readOnly = readOnly || v.rights&changing == 0
 	v.readOnly = readOnly
-	if v.now, err = mb.Snapshot(ctx); err != nil {
+	if v.now, err = mb.Outline(ctx); err != nil {
 		return nil, err
 	}
 	v.seq, v.told = v.now, v.now

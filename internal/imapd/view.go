@@ -35,18 +35,22 @@ var errGone = &refusal{"BYE", "", "the mailbox was deleted or renamed meanwhile"
 // refresh looks at the mailbox as it is now.
 func (v *view) refresh(ctx context.Context) error {
 	v.own = nil
+	if _, err := v.mb.Snapshot(ctx); err != nil && !v.mb.Gone() {
+		return err
+	}
 	return v.reload(ctx)
 }
 
+// reload looks at it without reading what nobody has asked for: after SELECT.
 func (v *view) reload(ctx context.Context) error {
-	now, err := v.mb.Snapshot(ctx)
+	now, err := v.mb.Outline(ctx)
 	if err != nil {
 		if v.mb.Gone() {
 			return errGone
 		}
 		return err
 	}
-	if now.UIDValidity() != v.seq.UIDValidity() {
+	if now.UIDValidity() != v.seq.UIDValidity() || v.seq.Wrong() {
 		return errGone
 	}
 	v.now = now

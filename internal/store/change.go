@@ -140,7 +140,8 @@ func (m *Mailbox) Expunge(ctx context.Context, uids []UID, onlyDeleted bool) ([]
 
 func (s *Snapshot) allDeleted() []UID {
 	uids := make([]UID, 0, s.deleted)
-	for _, c := range s.chunks {
+	chunks, _ := s.list()
+	for _, c := range chunks {
 		if c.deleted == 0 {
 			continue
 		}

@@ -160,6 +160,9 @@ func (c *commit) empty() bool {
 func (c *commit) apply() (*applied, error) {
 	c.batch.Mailboxes = make([]engine.MailboxChange, len(c.edits))
 	for i, e := range c.edits {
+		if err := e.readBefore(); err != nil {
+			return nil, err
+		}
 		e.boundExpunged()
 		e.change.Record = e.next.rec
 		c.batch.Mailboxes[i] = e.change
@@ -187,7 +190,7 @@ func (c *commit) apply() (*applied, error) {
 		head := e.m.head
 		e.next.seq = e.m.account.seq
 		if head.snap != nil && !e.next.gone {
-			e.next.snap = head.snap.with(&e.next.rec, &e.change)
+			e.next.snap = head.snap.after(&e.next.rec, &e.change)
 		}
 		e.m.head = e.next
 	}

@@ -141,7 +141,14 @@ func TestDamagedEntry(t *testing.T) {
 		w.append(m)
 	}
 	d.entry = 3
+	o, err := m.Outline(t.Context())
+	w.ok(err)
+	w.want("outline", o.Len(), 5)
 	w.want("messages", w.length(m), 4)
+	w.want("what was told is wrong", o.Wrong(), true)
+	if o, err = m.Outline(t.Context()); err != nil || o.Len() != 4 || o.Wrong() {
+		t.Errorf("outline of %d messages, wrong: %v (%v)", o.Len(), o.Wrong(), err)
+	}
 	w.want("counter", m.Info().Messages, uint32(4))
 	w.want("unseen", m.Info().Unseen, uint32(4))
 	w.append(m)

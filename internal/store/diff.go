@@ -17,14 +17,14 @@ func Diff(old, new *Snapshot) Changes {
 		c.Added = new.n
 		return c
 	}
-	o, n := cursor{s: old}, cursor{s: new}
+	o, n := cursorOf(old), cursorOf(new)
 	for !o.end() {
 		if n.end() {
 			c.Expunged = append(c.Expunged, o.uid())
 			o.next()
 			continue
 		}
-		if o.i == 0 && n.i == 0 && o.s.chunks[o.k] == n.s.chunks[n.k] {
+		if o.i == 0 && n.i == 0 && o.chunks[o.k] == n.chunks[n.k] {
 			o.skip()
 			n.skip()
 			continue
@@ -32,7 +32,7 @@ func Diff(old, new *Snapshot) Changes {
 		ou, nu := o.uid(), n.uid()
 		if ou == nu {
 			if o.modSeq() != n.modSeq() {
-				c.Flagged = append(c.Flagged, n.s.chunks[n.k].entry(n.i))
+				c.Flagged = append(c.Flagged, n.chunks[n.k].entry(n.i))
 			}
 			o.next()
 			n.next()
@@ -44,24 +44,30 @@ func Diff(old, new *Snapshot) Changes {
 	}
 	c.Added = new.n
 	if !n.end() {
-		c.Added = new.starts[n.k] + n.i
+		c.Added = n.starts[n.k] + n.i
 	}
 	return c
 }
 
 // cursor walks a snapshot message by message or chunk by chunk.
 type cursor struct {
-	s    *Snapshot
-	k, i int
+	chunks []*chunk
+	starts []int
+	k, i   int
 }
 
-func (c *cursor) end() bool      { return c.k == len(c.s.chunks) }
-func (c *cursor) uid() UID       { return c.s.chunks[c.k].uids[c.i] }
-func (c *cursor) modSeq() ModSeq { return c.s.chunks[c.k].modseqs[c.i] }
+func cursorOf(s *Snapshot) cursor {
+	chunks, starts := s.list()
+	return cursor{chunks: chunks, starts: starts}
+}
+
+func (c *cursor) end() bool      { return c.k == len(c.chunks) }
+func (c *cursor) uid() UID       { return c.chunks[c.k].uids[c.i] }
+func (c *cursor) modSeq() ModSeq { return c.chunks[c.k].modseqs[c.i] }
 func (c *cursor) skip()          { c.k++ }
 
 func (c *cursor) next() {
-	if c.i++; c.i == len(c.s.chunks[c.k].uids) {
+	if c.i++; c.i == len(c.chunks[c.k].uids) {
 		c.k, c.i = c.k+1, 0
 	}
 }

@@ -95,7 +95,8 @@ func (m *Mailbox) Vanished(ctx context.Context, snap *Snapshot, since ModSeq) (r
 func (s *Snapshot) missing() iter.Seq[imap.Range] {
 	return func(yield func(imap.Range) bool) {
 		next := UID(1)
-		for _, c := range s.chunks {
+		chunks, _ := s.list()
+		for _, c := range chunks {
 			for _, uid := range c.uids {
 				if uid > next && !yield(imap.Range{Lo: uint32(next), Hi: uint32(uid - 1)}) {
 					return

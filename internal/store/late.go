@@ -10,34 +10,43 @@ import (
 )
 
 // loading is the rest of an index of which only UIDs, MODSEQs and flags were
-// read: a mailbox can be opened with them. The rest of all chunks is read
-// together, when that of one is first asked for. No message is expunged before,
-// since who does that has asked for its entry.
+// read: a mailbox can be opened with them. That of a few chunks is read when it
+// is first asked for; who asks for more gets that of all, which is read
+// together. No message is expunged before, since who does that has asked for its
+// entry.
 type loading struct {
 	m *Mailbox
 
 	mu    sync.Mutex
-	done  atomic.Bool
+	alone int // chunks that were read by themselves
 	parts []*late
 }
+
+// readAlone is how many chunks are read by themselves.
+const readAlone = 2
 
 // late is the rest of one chunk.
 type late struct {
 	of   *loading
 	uids []UID
-	rest []rest // once of is done
+	done atomic.Bool
+	rest []rest // once done
 }
 
 // read gives the rest. What the engine cannot give is zero: a message without a
 // body, as one that is gone.
 func (l *late) read() []rest {
-	if l.of.done.Load() {
+	if l.done.Load() {
 		return l.rest
 	}
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
-	if !l.of.done.Load() {
-		if err := l.of.load(); err != nil {
+	if !l.done.Load() {
+		parts := l.of.parts
+		if l.of.alone++; l.of.alone <= readAlone {
+			parts = []*late{l}
+		}
+		if err := l.of.load(parts); err != nil {
 			l.of.m.account.store.o.Log.Error("the index of a mailbox cannot be read", "account", l.of.m.account.name, "mailbox", l.of.m.Name(), "error", err)
 			return make([]rest, len(l.uids))
 		}
@@ -45,30 +54,38 @@ func (l *late) read() []rest {
 	return l.rest
 }
 
-func (g *loading) load() error {
-	for _, l := range g.parts {
-		l.rest = make([]rest, len(l.uids))
+// load reads the rest of some chunks, which rise; of one that was read before it
+// is the same.
+func (g *loading) load(parts []*late) error {
+	found := make([][]rest, len(parts))
+	for k, l := range parts {
+		found[k] = make([]rest, len(l.uids))
 	}
 	k, i := 0, 0
-	for e, err := range g.m.account.store.engine.Entries(context.Background(), g.m.account.id, g.m.visible.Load().rec.ID, 0) {
+	for e, err := range g.m.account.store.engine.Entries(context.Background(), g.m.account.id, g.m.visible.Load().rec.ID, parts[0].uids[0]) {
 		if errors.Is(err, engine.ErrDamaged) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		for k < len(g.parts) && g.parts[k].uids[i] < e.UID {
-			k, i = g.parts[k].after(k, i)
+		for k < len(parts) && parts[k].uids[i] < e.UID {
+			k, i = parts[k].after(k, i)
 		}
-		if k == len(g.parts) {
-			break // newer ones
+		if k == len(parts) {
+			break // later ones
 		}
-		if g.parts[k].uids[i] == e.UID {
-			g.parts[k].rest[i] = rest{e.Size, e.Internal, e.Saved, e.Body}
-			k, i = g.parts[k].after(k, i)
+		if parts[k].uids[i] == e.UID {
+			found[k][i] = rest{e.Size, e.Internal, e.Saved, e.Body}
+			k, i = parts[k].after(k, i)
 		}
 	}
-	g.done.Store(true)
+	for k, l := range parts {
+		if !l.done.Load() {
+			l.rest = found[k]
+			l.done.Store(true)
+		}
+	}
 	return nil
 }
 
@@ -107,7 +124,8 @@ func (b *builder) marks(list []Entry, g *loading) {
 // complete reads the rest of a snapshot that somebody may keep while messages
 // go of which it has not been read.
 func (s *Snapshot) complete() {
-	for _, c := range s.chunks {
+	chunks, _ := s.list()
+	for _, c := range chunks {
 		if c.late != nil {
 			c.late.read()
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"weak"
@@ -44,7 +43,7 @@ func newMailbox(a *Account, rec engine.Mailbox) *Mailbox {
 func (m *Mailbox) publish(next *state) {
 	for {
 		cur := m.visible.Load()
-		if cur.seq > next.seq || cur.seq == next.seq && (cur.snap != nil || next.snap == nil) {
+		if cur.seq > next.seq || cur.seq == next.seq && (cur.snap != nil && !cur.snap.Wrong() || next.snap == nil) {
 			return
 		}
 		if m.visible.CompareAndSwap(cur, next) {
@@ -83,71 +82,8 @@ func (st *state) info(id string) Info {
 // then take a Snapshot, and no change is missed.
 func (m *Mailbox) Watch() (c <-chan struct{}, stop func()) { return m.watch.watch() }
 
-// Snapshot is the mailbox as it is on stable storage now.
-func (m *Mailbox) Snapshot(ctx context.Context) (*Snapshot, error) {
-	st := m.visible.Load()
-	if st.gone {
-		return nil, m.errGone()
-	}
-	m.account.store.indexes.touch(m)
-	if st.snap != nil {
-		return st.snap, nil
-	}
-	a := m.account
-	a.mu.Lock()
-	st, err := m.loaded(ctx)
-	last := a.last
-	a.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	// What was read may be newer than what is durable.
-	if err := last.wait(ctx); err != nil {
-		return nil, fmt.Errorf("mailbox %s: %w", st.rec.Name, err)
-	}
-	m.publish(st)
-	a.store.indexes.trim()
-	if now := m.visible.Load(); now.snap != nil {
-		st = now
-	}
-	return st.snap, nil
-}
-
 func (m *Mailbox) errGone() error {
 	return fmt.Errorf("mailbox %s: %w", m.visible.Load().rec.Name, ErrGone)
-}
-
-// loaded is the head with its index. The account is locked, so what the engine
-// shows is the head.
-func (m *Mailbox) loaded(ctx context.Context) (*state, error) {
-	head := m.head
-	if head.gone || m.account.gone {
-		return nil, m.errGone()
-	}
-	if head.snap != nil {
-		return head, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	next := *head
-	var b builder
-	g := &loading{m: m}
-	for list, err := range m.account.store.engine.Marks(ctx, m.account.id, head.rec.ID) {
-		if errors.Is(err, engine.ErrDamaged) {
-			m.account.store.o.Log.Error("damaged index record", "account", m.account.name, "mailbox", head.rec.Name, "error", err)
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the index of %s: %w", head.rec.Name, err)
-		}
-		b.marks(list, g)
-	}
-	next.snap = b.snapshot(&head.rec)
-	m.recount(&next)
-	m.head = &next
-	m.account.store.indexes.add(m, next.snap.bytes())
-	return m.head, nil
 }
 
 // recount makes the counters those of the index, if damage has made them

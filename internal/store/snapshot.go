@@ -76,8 +76,9 @@ func (c *chunk) count(f engine.Flags, by int) {
 // Snapshot is a mailbox as it was at one moment. It is immutable and shared;
 // one that follows another shares every chunk that no change has touched.
 type Snapshot struct {
-	chunks  []*chunk
-	starts  []int // index of each chunk's first message
+	chunks  []*chunk // by list
+	starts  []int    // index of each chunk's first message
+	unread  *unread  // has the chunks; nil if they are here
 	n       int
 	unseen  int
 	deleted int
@@ -115,13 +116,17 @@ func (s *Snapshot) Deleted() int { return s.deleted }
 
 // FirstUnseen is the index of the first message that is not \Seen.
 func (s *Snapshot) FirstUnseen() (i int, ok bool) {
-	for k, c := range s.chunks {
+	if s.unseen == 0 {
+		return 0, false
+	}
+	chunks, starts := s.list()
+	for k, c := range chunks {
 		if c.unseen == 0 {
 			continue
 		}
 		for j, f := range c.flags {
 			if f&Seen == 0 {
-				return s.starts[k] + j, true
+				return starts[k] + j, true
 			}
 		}
 	}
@@ -130,41 +135,50 @@ func (s *Snapshot) FirstUnseen() (i int, ok bool) {
 
 // At is the message at an index from 0 to Len()-1.
 func (s *Snapshot) At(i int) Entry {
-	k := sort.SearchInts(s.starts, i+1) - 1
-	return s.chunks[k].entry(i - s.starts[k])
+	chunks, starts := s.list()
+	k := sort.SearchInts(starts, i+1) - 1
+	return chunks[k].entry(i - starts[k])
 }
 
 // Find is the index of a message; if it is not there, that of the first with a
 // higher UID, and false.
 func (s *Snapshot) Find(uid UID) (i int, ok bool) {
-	k := s.chunkOf(uid)
-	if k == len(s.chunks) {
+	chunks, starts := s.list()
+	k := chunkOf(chunks, uid)
+	if k == len(chunks) {
 		return s.n, false
 	}
-	j, ok := slices.BinarySearch(s.chunks[k].uids, uid)
-	return s.starts[k] + j, ok
+	j, ok := slices.BinarySearch(chunks[k].uids, uid)
+	return starts[k] + j, ok
 }
 
 // Search is the index of the first message whose UID is at least uid; Len() if
 // there is none.
 func (s *Snapshot) Search(uid UID) int {
+	switch {
+	case uid <= 1:
+		return 0
+	case uid >= s.uidNext:
+		return s.n
+	}
 	i, _ := s.Find(uid)
 	return i
 }
 
 // Get is the message with the UID.
 func (s *Snapshot) Get(uid UID) (Entry, bool) {
-	if k := s.chunkOf(uid); k < len(s.chunks) {
-		if j, ok := slices.BinarySearch(s.chunks[k].uids, uid); ok {
-			return s.chunks[k].entry(j), true
+	chunks, _ := s.list()
+	if k := chunkOf(chunks, uid); k < len(chunks) {
+		if j, ok := slices.BinarySearch(chunks[k].uids, uid); ok {
+			return chunks[k].entry(j), true
 		}
 	}
 	return Entry{}, false
 }
 
 // chunkOf is the first chunk that ends at uid or above.
-func (s *Snapshot) chunkOf(uid UID) int {
-	return sort.Search(len(s.chunks), func(k int) bool { return s.chunks[k].last() >= uid })
+func chunkOf(chunks []*chunk, uid UID) int {
+	return sort.Search(len(chunks), func(k int) bool { return chunks[k].last() >= uid })
 }
 
 // All gives every message with its index.
@@ -177,8 +191,9 @@ func (s *Snapshot) Range(from, to int) iter.Seq2[int, Entry] {
 		if from >= to {
 			return
 		}
-		for k := sort.SearchInts(s.starts, from+1) - 1; k < len(s.chunks); k++ {
-			c, start := s.chunks[k], s.starts[k]
+		chunks, starts := s.list()
+		for k := max(sort.SearchInts(starts, from+1)-1, 0); k < len(chunks); k++ {
+			c, start := chunks[k], starts[k]
 			for j := max(from-start, 0); j < len(c.uids); j++ {
 				if start+j >= to || !yield(start+j, c.entry(j)) {
 					return
@@ -196,8 +211,9 @@ func (s *Snapshot) Changed(from, to int, since ModSeq) iter.Seq2[int, Entry] {
 		if from >= to {
 			return
 		}
-		for k := sort.SearchInts(s.starts, from+1) - 1; k < len(s.chunks) && s.starts[k] < to; k++ {
-			c, start := s.chunks[k], s.starts[k]
+		chunks, starts := s.list()
+		for k := max(sort.SearchInts(starts, from+1)-1, 0); k < len(chunks) && starts[k] < to; k++ {
+			c, start := chunks[k], starts[k]
 			if c.highest <= since {
 				continue
 			}
@@ -211,11 +227,12 @@ func (s *Snapshot) Changed(from, to int, since ModSeq) iter.Seq2[int, Entry] {
 }
 
 // bytes is about how much memory the snapshot takes.
-func (s *Snapshot) bytes() int64 { return 512 + int64(s.n)*60 + int64(len(s.chunks))*128 }
+func (s *Snapshot) bytes() int64 { return 512 + int64(s.n)*60 + int64(s.n/chunkSize+1)*128 }
 
 // used is every flag that some message has.
 func (s *Snapshot) used() (all engine.Flags) {
-	for _, c := range s.chunks {
+	chunks, _ := s.list()
+	for _, c := range chunks {
 		for _, f := range c.flags {
 			all |= f
 		}
@@ -225,7 +242,8 @@ func (s *Snapshot) used() (all engine.Flags) {
 
 // with is the snapshot after a change: UIDs of each list rise.
 func (s *Snapshot) with(rec *engine.Mailbox, c *engine.MailboxChange) *Snapshot {
-	b := builder{chunks: s.chunks}
+	chunks, _ := s.list()
+	b := builder{chunks: chunks}
 	b.update(c.Update)
 	b.expunge(c.Expunge)
 	for i := range c.Add {
@@ -367,7 +385,11 @@ func (b *builder) snapshot(rec *engine.Mailbox) *Snapshot {
 
 // DeletedBytes is the size of the messages that are \Deleted together.
 func (s *Snapshot) DeletedBytes() (n int64) {
-	for _, c := range s.chunks {
+	if s.deleted == 0 {
+		return 0
+	}
+	chunks, _ := s.list()
+	for _, c := range chunks {
 		if c.deleted == 0 {
 			continue
 		}

@@ -48,6 +48,7 @@ func Run(t *testing.T, place NewPlace) {
 		{"Structure", testStructure},
 		{"Details", testDetails},
 		{"OpenAll", testOpenAll},
+		{"Outline", testOutline},
 		{"Flags", testFlags},
 		{"UnchangedSince", testUnchangedSince},
 		{"Keywords", testKeywords},
