@@ -1,7 +1,9 @@
-// Package sasl holds the step machines of SASL mechanisms, for both sides:
-// PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), SCRAM-SHA-256 and
+// Package sasl holds the step machines of SASL mechanisms (RFC 4422). For both
+// sides: PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), SCRAM-SHA-256 and
 // SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677) with the channel bindings of RFC 5929
-// and RFC 9266. They do no I/O and know no base64: that is the protocols' part.
+// and RFC 9266. For the server's: SCRAM-SHA-1, CRAM-MD5 (RFC 2195), EXTERNAL,
+// ANONYMOUS (RFC 4505), OAUTHBEARER (RFC 7628) and XOAUTH2. They do no I/O and
+// know no base64: that is the protocols' part.
 package sasl
 
 import (
@@ -17,10 +19,17 @@ import (
 
 // The names of the mechanisms.
 const (
-	Plain     = "PLAIN"
-	Login     = "LOGIN"
-	SCRAM     = "SCRAM-SHA-256"
-	SCRAMPlus = "SCRAM-SHA-256-PLUS"
+	Plain      = "PLAIN"
+	Login      = "LOGIN"
+	SCRAM      = "SCRAM-SHA-256"
+	SCRAMPlus  = "SCRAM-SHA-256-PLUS"
+	SCRAM1     = "SCRAM-SHA-1"
+	SCRAM1Plus = "SCRAM-SHA-1-PLUS"
+	CRAM       = "CRAM-MD5"
+	External   = "EXTERNAL"
+	Bearer     = "OAUTHBEARER"
+	XBearer    = "XOAUTH2"
+	Anonymous  = "ANONYMOUS"
 )
 
 // Limits in octets. A response is what one line holds after base64; the names

@@ -113,7 +113,7 @@ func TestPlainAndLogin(t *testing.T) {
 func TestVerifierOfRFC7677(t *testing.T) {
 	t.Parallel()
 	salt, _ := base64.StdEncoding.DecodeString("W22ZaJ0SNY7soEsUEjb6gQ==")
-	v, err := deriveVerifier("pencil", salt, 4096)
+	v, err := DeriveVerifier(SCRAM, "pencil", salt, 4096)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,14 +157,14 @@ func TestVerifierRefuses(t *testing.T) {
 
 func TestFakeVerifier(t *testing.T) {
 	t.Parallel()
-	a, b, c, d := FakeVerifier([]byte("k"), "a", 0), FakeVerifier([]byte("k"), "a", 0), FakeVerifier([]byte("k"), "b", 0), FakeVerifier([]byte("l"), "a", 0)
+	a, b, c, d := FakeVerifier(SCRAM, []byte("k"), "a", 0), FakeVerifier(SCRAM, []byte("k"), "a", 0), FakeVerifier(SCRAM, []byte("k"), "b", 0), FakeVerifier(SCRAM, []byte("l"), "a", 0)
 	if fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Error("not stable")
 	}
 	if bytes.Equal(a.Salt, c.Salt) || bytes.Equal(a.Salt, d.Salt) || bytes.Equal(a.StoredKey, a.ServerKey) {
 		t.Error("not different")
 	}
-	if e := FakeVerifier([]byte("k"), "a", 5000); e.Iterations != 5000 || !bytes.Equal(e.Salt, a.Salt) {
+	if e := FakeVerifier(SCRAM, []byte("k"), "a", 5000); e.Iterations != 5000 || !bytes.Equal(e.Salt, a.Salt) {
 		t.Error("iterations")
 	}
 	if a.Iterations != DefaultIterations || len(a.Salt) != saltSize {
@@ -193,11 +193,15 @@ func scramPair(t testing.TB, plus bool, serverSide, clientSide []Binding, passwo
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewSCRAM(SCRAMOptions{Plus: plus, Bindings: serverSide, Lookup: func(user string) (*Verifier, error) {
+	mechanism := SCRAM
+	if plus {
+		mechanism = SCRAMPlus
+	}
+	s := NewSCRAM(SCRAMOptions{Mechanism: mechanism, Bindings: serverSide, Lookup: func(user string) ([]*Verifier, error) {
 		if user == "a,b=c" {
-			return v, nil
+			return []*Verifier{v}, nil
 		}
-		return FakeVerifier([]byte("key"), user, 0), nil
+		return []*Verifier{FakeVerifier(SCRAM, []byte("key"), user, 0)}, nil
 	}})
 	c, err := NewSCRAMClient(Credentials{"a,b=c", password}, plus, clientSide)
 	if err != nil {
@@ -275,7 +279,7 @@ func TestSCRAMServerRefuses(t *testing.T) {
 	}
 	// An error of the look-up is what the caller sees.
 	trouble := errors.New("trouble")
-	s = NewSCRAM(SCRAMOptions{Lookup: func(string) (*Verifier, error) { return nil, trouble }})
+	s = NewSCRAM(SCRAMOptions{Mechanism: SCRAM, Lookup: func(string) ([]*Verifier, error) { return nil, trouble }})
 	if _, _, err := s.Next(first); !errors.Is(err, trouble) {
 		t.Errorf("look-up error became %v", err)
 	}
@@ -408,14 +412,31 @@ func FuzzSASLServer(f *testing.F) {
 	f.Add(uint8(1), []byte("tim"), []byte("pw"), []byte(""))
 	f.Add(uint8(2), []byte("n,,n=user,r=abc"), []byte("c=biws,r=abc,p=AAAA"), []byte(""))
 	f.Add(uint8(3), []byte("p=tls-exporter,,n=user,r=abc"), []byte("c=biws,r=abc,p=AAAA"), []byte(""))
+	f.Add(uint8(4), []byte("n,,n=user,r=abc"), []byte("c=biws,r=abc,p=AAAA"), []byte(""))
+	f.Add(uint8(5), []byte("tim b913a602c7eda7a495b4e6e7334d3890"), []byte("tim b913a602c7eda7a495b4e6e7334d3890"), []byte(""))
+	f.Add(uint8(6), []byte("tim"), []byte(""), []byte(""))
+	f.Add(uint8(7), []byte("sirhc"), []byte(""), []byte(""))
+	f.Add(uint8(8), []byte("n,a=user,\x01auth=Bearer abc\x01\x01"), []byte("\x01"), []byte(""))
+	f.Add(uint8(9), []byte("user=tim\x01auth=Bearer abc\x01\x01"), []byte(""), []byte(""))
 	f.Fuzz(func(t *testing.T, which uint8, a, b, c []byte) {
-		lookup := func(user string) (*Verifier, error) { return FakeVerifier([]byte("k"), user, 0), nil }
+		lookup := func(mechanism string) func(string) ([]*Verifier, error) {
+			return func(user string) ([]*Verifier, error) {
+				v := FakeVerifier(mechanism, []byte("k"), user, 0)
+				return []*Verifier{v, v}, nil
+			}
+		}
 		never := func(string, string) error { return ErrFailed }
+		refuse := func(string, string) ([]byte, error) { return []byte("{}"), ErrFailed }
 		s := []Server{
 			NewPlain(never), NewLogin(never),
-			NewSCRAM(SCRAMOptions{Lookup: lookup, Bindings: bindings}),
-			NewSCRAM(SCRAMOptions{Lookup: lookup, Bindings: bindings, Plus: true}),
-		}[which%4]
+			NewSCRAM(SCRAMOptions{Mechanism: SCRAM, Lookup: lookup(SCRAM), Bindings: bindings}),
+			NewSCRAM(SCRAMOptions{Mechanism: SCRAMPlus, Lookup: lookup(SCRAM), Bindings: bindings}),
+			NewSCRAM(SCRAMOptions{Mechanism: SCRAM1, Lookup: lookup(SCRAM1), Bindings: bindings}),
+			NewCRAM("<1@plic.test>", func(string) ([]CRAMKey, error) { return []CRAMKey{{}}, nil }),
+			NewExternal(func(string) error { return ErrFailed }),
+			NewAnonymous(func(string) error { return ErrFailed }),
+			NewBearer(refuse), NewXBearer(refuse),
+		}[which%10]
 		for _, r := range [][]byte{a, b, c, nil} {
 			challenge, done, err := s.Next(r)
 			if done {
@@ -457,6 +478,7 @@ func FuzzSASLClient(f *testing.F) {
 
 func FuzzSASLVerifier(f *testing.F) {
 	f.Add([]byte("SCRAM-SHA-256$4096:c2FsdA==$AAAA:AAAA"))
+	f.Add([]byte("SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:D+CSWLOshSulAsxiupA+qs2/fTE="))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var v, again Verifier
 		if v.UnmarshalText(text) != nil {
