@@ -15,12 +15,13 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"plic/internal/directory"
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/oauth"
 	"plic/internal/sasl"
 )
 
@@ -41,8 +42,26 @@ type Options struct {
 	Now       func() time.Time                                 // time.Now if nil
 	Wait      func(ctx context.Context, d time.Duration) error // a timer if nil
 
-	// Mechanisms are those to offer; all of package sasl if nil.
+	// Mechanisms are those to offer; if nil, those that show no password, and
+	// PLAIN and LOGIN. EXTERNAL needs ClientCAs too, OAUTHBEARER and XOAUTH2
+	// Tokens, ANONYMOUS an account.
 	Mechanisms []string
+	// Host is what CRAM-MD5 puts into its challenges.
+	Host string
+	// ClientCAs vouch for the certificates of clients.
+	ClientCAs *x509.CertPool
+	// Tokens decide on OAuth 2.0; nil for none.
+	Tokens *oauth.Verifier
+	// Anonymous is the account that anybody may read by IMAP and POP3; "" for
+	// none.
+	Anonymous string
+	// Masters are the accounts that may act for any other.
+	Masters []string
+	// Separator stands between whom a master acts for and the master's own name
+	// in a login; "" lets only mechanisms name both.
+	Separator string
+	// Upgrade is told a right password whose secret is Outdated; nil for none.
+	Upgrade func(ctx context.Context, account, hash, password string) error
 	// Certificate finds our certificate by the server name that the client
 	// asked for; nil, or its nil, goes without tls-server-end-point.
 	Certificate func(serverName string) *x509.Certificate
@@ -79,6 +98,14 @@ type Auth struct {
 	cache *cache
 	slots chan struct{} // one for each hash being computed
 	dummy string        // the hash of nobody's password
+	plain atomic.Bool   // some secrets are kept in plain
+}
+
+// Login is who has logged in, and for what.
+type Login struct {
+	Account  string
+	ReadOnly bool   // it may change nothing
+	By       string // the master who acts for the account; "" for nobody
 }
 
 // New makes an Auth.
@@ -126,23 +153,48 @@ func wait(ctx context.Context, d time.Duration) error {
 func (a *Auth) Mechanisms(p Peer) []string {
 	var all []string
 	for _, m := range a.o.Mechanisms {
-		switch m {
-		case sasl.Plain, sasl.Login:
-			if !p.private() {
-				continue
-			}
-		case sasl.SCRAMPlus:
-			if len(a.bindings(p)) == 0 {
-				continue
-			}
+		if a.offers(p, m) == nil {
+			all = append(all, m)
 		}
-		all = append(all, m)
 	}
 	return all
 }
 
+// offers says whether a mechanism that is on can be used by the peer.
+func (a *Auth) offers(p Peer, mechanism string) error {
+	var possible, private bool
+	switch mechanism {
+	case sasl.Plain, sasl.Login:
+		possible, private = true, true
+	case sasl.SCRAM, sasl.SCRAM1, sasl.CRAM:
+		possible = true
+	case sasl.SCRAMPlus, sasl.SCRAM1Plus:
+		if p.TLS == nil {
+			return ErrNeedTLS
+		}
+		possible = len(a.bindings(p)) > 0
+	case sasl.Bearer, sasl.XBearer:
+		possible, private = a.o.Tokens != nil, true
+	case sasl.External:
+		if p.TLS == nil && a.o.ClientCAs != nil {
+			return ErrNeedTLS
+		}
+		possible = len(a.certified(p)) > 0
+	case sasl.Anonymous:
+		protocol := directory.Protocol(p.Service)
+		possible = a.o.Anonymous != "" && (protocol == "imap" || protocol == "pop3")
+	}
+	switch {
+	case !possible:
+		return ErrNoMechanism
+	case private && !p.private():
+		return ErrNeedTLS
+	}
+	return nil
+}
+
 func (a *Auth) bindings(p Peer) []sasl.Binding {
-	if p.TLS == nil || !slices.Contains(a.o.Mechanisms, sasl.SCRAMPlus) {
+	if p.TLS == nil || !slices.Contains(a.o.Mechanisms, sasl.SCRAMPlus) && !slices.Contains(a.o.Mechanisms, sasl.SCRAM1Plus) {
 		return nil
 	}
 	var certificate *x509.Certificate
@@ -153,167 +205,15 @@ func (a *Auth) bindings(p Peer) []sasl.Binding {
 }
 
 // Password checks a user name and password, as LOGIN of IMAP and USER and PASS
-// of POP3 have them, and gives the account's name.
-func (a *Auth) Password(ctx context.Context, p Peer, user, password string) (account string, err error) {
+// of POP3 have them.
+func (a *Auth) Password(ctx context.Context, p Peer, user, password string) (Login, error) {
 	t := a.begin(p, "password", user)
 	if !p.private() { // before anything is made of the secret
-		return "", t.end(ErrNeedTLS, "not encrypted")
+		return Login{}, t.end(ErrNeedTLS, "not encrypted")
 	}
-	return t.password(ctx, password)
-}
-
-// try is one attempt to log in, from its user name to its end in the journal.
-type try struct {
-	a       *Auth
-	p       Peer
-	how     string
-	login   string
-	started time.Time
-}
-
-func (a *Auth) begin(p Peer, how, login string) *try {
-	return &try{a, p, how, login, a.o.Now()}
-}
-
-// password checks the password of the try.
-func (t *try) password(ctx context.Context, password string) (string, error) {
-	guess := t.a.cache.mac(t.login, "", password) // so that the guard need not keep the password
-	done, err := t.admit(ctx)
+	found, err := t.password(ctx, password)
 	if err != nil {
-		return "", err
+		return Login{}, err
 	}
-	defer done()
-	account, err := t.find(ctx)
-	if err != nil {
-		return "", err
-	}
-	ok, err := t.verify(ctx, account, password)
-	switch {
-	case errors.Is(err, ErrThrottled):
-		return "", t.end(ErrThrottled, "too many failed logins")
-	case err != nil:
-		return "", t.end(ErrTemporary, err.Error())
-	case !ok:
-		return "", t.bad(account, &guess)
-	}
-	return t.good(account)
+	return t.good(ctx, found, "")
 }
-
-// admit slows the peer down or turns it away.
-func (t *try) admit(ctx context.Context) (done func(), err error) {
-	delay, done, ok := t.a.guard.admit(t.p.Remote, key(t.login))
-	if !ok {
-		return nil, t.end(ErrThrottled, "too many failed logins")
-	}
-	if delay > 0 {
-		if err := t.a.o.Wait(ctx, delay); err != nil {
-			done()
-			return nil, t.end(ErrTemporary, "gave up while it was slowed down: "+err.Error())
-		}
-	}
-	return done, nil
-}
-
-func (t *try) allowed() bool { return t.a.guard.allows(t.p.Remote, key(t.login)) }
-
-// find looks the account up; one that does not exist has no name.
-func (t *try) find(ctx context.Context) (directory.Account, error) {
-	account, err := t.a.o.Directory.Account(ctx, t.login)
-	if errors.Is(err, directory.ErrNotFound) {
-		return directory.Account{}, nil
-	}
-	if err != nil {
-		return directory.Account{}, t.end(ErrTemporary, "directory: "+err.Error())
-	}
-	return account, nil
-}
-
-// verify compares the password with the account's hash or, for the same cost,
-// with nobody's.
-func (t *try) verify(ctx context.Context, account directory.Account, password string) (bool, error) {
-	hash, prepared := account.Secret.Hash, "\x00" // which is no password
-	if hash == "" {
-		hash = t.a.dummy
-	}
-	if p, err := sasl.Prepare(password); err == nil {
-		prepared = p
-	}
-	if !t.allowed() {
-		return false, ErrThrottled
-	}
-	if t.a.cache.has(account.Name, hash, prepared) {
-		return true, nil
-	}
-	select {
-	case t.a.slots <- struct{}{}:
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	defer func() { <-t.a.slots }()
-	if !t.allowed() { // any more: many may have been waiting
-		return false, ErrThrottled
-	}
-	ok, err := directory.Verify(hash, prepared)
-	if ok = ok && account.Name != "" && account.Secret.Hash != ""; ok && !account.Disabled {
-		t.a.cache.add(account.Name, hash, prepared)
-	}
-	return ok, err
-}
-
-// good ends a try with the right secret.
-func (t *try) good(account directory.Account) (string, error) {
-	if account.Disabled {
-		return "", t.bad(account, nil)
-	}
-	t.a.guard.success(t.p.Remote, key(t.login))
-	t.record(journal.Event{Kind: journal.Auth, Account: account.Name, Status: "250 2.7.0 " + t.how})
-	return account.Name, nil
-}
-
-// bad ends a try with a wrong secret. The guess, if known, makes the same
-// mistake made again by a forgotten device count once.
-func (t *try) bad(account directory.Account, guess *mac) error {
-	t.a.guard.failure(t.p.Remote, key(t.login), guess)
-	switch {
-	case account.Name == "":
-		return t.end(ErrBad, "no such account")
-	case account.Disabled:
-		return t.end(ErrBad, "the account is disabled")
-	}
-	return t.end(ErrBad, "wrong secret")
-}
-
-// end records a failure and gives the error back.
-func (t *try) end(err error, reason string) error {
-	status := "535 5.7.8 " + t.how
-	if errors.Is(err, ErrTemporary) || errors.Is(err, ErrThrottled) {
-		status = "454 4.7.0 " + t.how
-	}
-	t.record(journal.Event{Kind: journal.AuthFail, Account: cut(t.login), Status: status, Reason: reason})
-	return err
-}
-
-func (t *try) record(e journal.Event) {
-	e.Conn, e.Service, e.Took = t.p.Conn, t.p.Service, t.a.o.Now().Sub(t.started)
-	if t.p.Remote.IsValid() {
-		e.Remote = t.p.Remote.String()
-	}
-	if t.p.TLS != nil {
-		e.TLS = tls.VersionName(t.p.TLS.Version) + " " + tls.CipherSuiteName(t.p.TLS.CipherSuite)
-	}
-	t.a.o.Journal.Record(e)
-}
-
-// cut keeps what a stranger typed short in the journal.
-func cut(login string) string {
-	const enough = 64
-	for i := range login {
-		if i >= enough {
-			return login[:i] + "…"
-		}
-	}
-	return login
-}
-
-// key is the form of a login that counters are kept by.
-func key(login string) string { return strings.ToLower(strings.TrimSpace(login)) }

@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,9 +20,11 @@ type Exchange struct {
 	mechanism string
 	server    sasl.Server
 	ctx       context.Context // of the step being taken
-	try       *try            // of SCRAM, once the user is known
-	found     directory.Account
-	account   string
+	try       *try            // once the user is known
+	found     found
+	secrets   []*directory.AppPassword // of what a proof may fit, nil for the password itself
+	lacks     string                   // why no proof can fit
+	login     Login
 	over      bool
 }
 
@@ -30,19 +34,26 @@ func (a *Auth) Begin(_ context.Context, p Peer, mechanism string) (*Exchange, er
 	if !slices.Contains(a.o.Mechanisms, x.mechanism) {
 		return nil, ErrNoMechanism
 	}
-	if !slices.Contains(a.Mechanisms(p), x.mechanism) {
-		if p.TLS != nil { // PLUS without a binding
-			return nil, ErrNoMechanism
-		}
-		return nil, ErrNeedTLS
+	if err := a.offers(p, x.mechanism); err != nil {
+		return nil, err
 	}
 	switch x.mechanism {
 	case sasl.Plain:
 		x.server = sasl.NewPlain(x.check)
 	case sasl.Login:
 		x.server = sasl.NewLogin(x.check)
-	case sasl.SCRAM, sasl.SCRAMPlus:
-		x.server = sasl.NewSCRAM(sasl.SCRAMOptions{Lookup: x.lookup, Plus: x.mechanism == sasl.SCRAMPlus, Bindings: a.bindings(p)})
+	case sasl.SCRAM, sasl.SCRAMPlus, sasl.SCRAM1, sasl.SCRAM1Plus:
+		x.server = sasl.NewSCRAM(sasl.SCRAMOptions{Mechanism: x.mechanism, Lookup: x.verifiers, Bindings: a.bindings(p)})
+	case sasl.CRAM:
+		x.server = sasl.NewCRAM(fmt.Sprintf("<%s.%d@%s>", rand.Text(), a.o.Now().Unix(), a.o.Host), x.keys)
+	case sasl.External:
+		x.server = sasl.NewExternal(x.external)
+	case sasl.Anonymous:
+		x.server = sasl.NewAnonymous(x.anonymous)
+	case sasl.Bearer:
+		x.server = sasl.NewBearer(x.token)
+	case sasl.XBearer:
+		x.server = sasl.NewXBearer(x.token)
 	default:
 		return nil, ErrNoMechanism
 	}
@@ -73,66 +84,65 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	return challenge, done, nil
 }
 
-// Account is who has logged in, once the exchange is done.
-func (x *Exchange) Account() string { return x.account }
+// Login is who has logged in, once the exchange is done.
+func (x *Exchange) Login() Login { return x.login }
+
+// Account is the account of Login.
+func (x *Exchange) Account() string { return x.login.Account }
 
 // public makes of an error of the machine one of ours, and counts a proof that
 // did not fit as what it is: a wrong guess.
 func (x *Exchange) public(err error) error {
 	switch {
 	case errors.Is(err, sasl.ErrMalformed), errors.Is(err, sasl.ErrTooLong):
+		x.begin("").end(ErrMalformed, err.Error())
 		return ErrMalformed
 	case errors.Is(err, sasl.ErrFailed):
 		if x.try != nil {
-			return x.try.bad(x.found, nil)
+			return x.try.bad(x.found.Account, x.lacks)
 		}
-		return x.a.begin(x.p, x.mechanism, "").end(ErrBad, err.Error())
+		return x.begin("").end(ErrBad, err.Error())
 	}
 	return err // of check, lookup or finish: ours already
 }
 
+// begin makes the try of this exchange, now that the user is known.
+func (x *Exchange) begin(user string) *try { return x.a.begin(x.p, x.mechanism, user) }
+
 // check is the look at the credentials of PLAIN and LOGIN.
-func (x *Exchange) check(user, password string) error {
-	var err error
-	x.account, err = x.a.begin(x.p, x.mechanism, user).password(x.ctx, password)
+func (x *Exchange) check(user, password string) (err error) {
+	t := x.begin(user)
+	if x.found, err = t.password(x.ctx, password); err == nil {
+		x.try = t
+	}
 	return err
 }
 
-// lookup finds the verifier for SCRAM. Whoever has none gets one that no proof
-// fits, always the same.
-func (x *Exchange) lookup(user string) (*sasl.Verifier, error) {
-	t := x.a.begin(x.p, x.mechanism, user)
+// lookup finds the account of a mechanism whose proof comes later.
+func (x *Exchange) lookup(user string) error {
+	t := x.begin(user)
 	done, err := t.admit(x.ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	done()
-	if x.found, err = t.find(x.ctx); err != nil {
-		return nil, err
+	account, err := t.find(x.ctx)
+	if err != nil {
+		return err
 	}
-	x.try = t
-	if x.found.Secret.SCRAM == nil || x.found.Disabled {
-		return sasl.FakeVerifier(x.a.o.Secret, key(user), x.a.o.Cost.Iterations), nil
-	}
-	return x.found.Secret.SCRAM, nil
+	x.found, x.try = found{Account: account}, t
+	return nil
 }
 
-// finish looks at whom the client wants to be: nobody else, RFC 4422 section
-// 3.4.1.
-func (x *Exchange) finish(ctx context.Context) error {
-	authz, user := x.server.Identity()
-	if x.try != nil {
-		var err error
-		if x.account, err = x.try.good(x.found); err != nil {
-			return err
-		}
+// finish looks at whether and as whom the client may come in.
+func (x *Exchange) finish(ctx context.Context) (err error) {
+	if x.mechanism == sasl.Anonymous {
+		return nil // anonymous has seen to it
 	}
-	if authz == "" || key(authz) == key(user) {
-		return nil
+	if m, ok := x.server.(interface{ Matched() int }); ok {
+		x.found.app = x.secrets[m.Matched()]
 	}
-	if other, err := x.a.o.Directory.Account(ctx, authz); err == nil && other.Name == x.account {
-		return nil
-	}
-	x.account = ""
-	return x.a.begin(x.p, x.mechanism, user).end(ErrBad, "wants to act as "+cut(authz))
+	authz, _ := x.server.Identity()
+	x.login, err = x.try.good(ctx, x.found, authz)
+	return err
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"math"
 	"net/netip"
 	"slices"
@@ -18,14 +19,19 @@ type GuardOptions struct {
 	// MaxTracked bounds how many hosts, networks and accounts are remembered;
 	// 100000.
 	MaxTracked int
+	// Trusted are networks from which many people log in, such as a webmail's:
+	// there, one's guesses do not count against the others.
+	Trusted []netip.Prefix
 }
 
 // A burst of logins from one host is not guessing until they fail: mail readers
-// open several connections at once, and an office comes back after a restart.
-// Beyond the first it waits, beyond the second it is turned away.
+// open several connections at once, a webmail comes back after a restart. So
+// many are looked at at once, and more with each user who gets in; others wait
+// for their turn. Who finds too many waiting is turned away.
 const (
 	freeAtOnce = 10
-	maxAtOnce  = 1000
+	maxAtOnce  = 500
+	maxWaiting = 5000
 )
 
 // knownFailures is how often somebody who got in from a host before may be
@@ -52,8 +58,10 @@ type bucket struct {
 	failures float64
 	at       time.Time // when failures was right
 	pending  int       // tries going on
-	known    bool      // of a pair: it got in
-	recent   []mac     // guesses counted lately, so that the same again is not
+	waiting  []chan struct{}
+	users    int   // of a host: who got in from it
+	known    bool  // of a pair: it got in
+	recent   []mac // guesses counted lately, so that the same again is not
 }
 
 // guard counts wrong guesses by host, network and account, for all protocols.
@@ -93,33 +101,85 @@ func keysOf(remote netip.Addr, login string) (host, net, account, pair bucketKey
 		bucketKey{kind: ofAccount, account: login}, bucketKey{ofPair, h, login}
 }
 
-// admit says how long the try must wait, or that it must go. After ok, done is
-// to be called when the try has ended.
+// admit waits for the turn of a try, and says how long it must wait besides; or
+// that it must go, with ErrThrottled. Else done is to be called when the try has
+// ended.
 //
 // A known pair goes by its own failures only. An account that is guessed at
 // from everywhere is slowed down but never shut: its owner can still get in.
-func (g *guard) admit(remote netip.Addr, login string) (delay time.Duration, done func(), ok bool) {
+func (g *guard) admit(ctx context.Context, remote netip.Addr, login string) (delay time.Duration, done func(), err error) {
 	host, _, account, _ := keysOf(remote, login)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	failures, known, ok := g.judge(remote, login)
-	if known || !ok {
-		return curve(failures), func() {}, ok
+	failures, free, ok := g.judge(remote, login)
+	if free && ok {
+		return curve(failures), func() {}, nil
+	}
+	if !ok {
+		return 0, nil, ErrThrottled
 	}
 	h := g.bucket(host)
-	if h.pending >= maxAtOnce {
-		return 0, nil, false
+	if err := g.turn(ctx, h); err != nil {
+		return 0, nil, err
 	}
-	failures += float64(max(0, h.pending-freeAtOnce))
-	if a := g.peek(account); a != nil {
+	if failures, free, ok = g.judge(remote, login); !ok { // any more: it may have waited
+		g.leave(h)
+		return 0, nil, ErrThrottled
+	}
+	if a := g.peek(account); a != nil && !free {
 		failures = max(failures, a.failures/5)
 	}
-	h.pending++
 	return curve(failures), func() {
 		g.mu.Lock()
-		h.pending--
-		g.mu.Unlock()
-	}, true
+		defer g.mu.Unlock()
+		g.leave(h)
+	}, nil
+}
+
+// turn waits until fewer of a host's tries are going on than may; the caller
+// holds mu, and holds it again after.
+func (g *guard) turn(ctx context.Context, h *bucket) error {
+	if h.pending < h.width() {
+		h.pending++
+		return nil
+	}
+	if len(h.waiting) >= maxWaiting {
+		return ErrThrottled
+	}
+	mine := make(chan struct{})
+	h.waiting = append(h.waiting, mine)
+	g.mu.Unlock()
+	defer g.mu.Lock()
+	select {
+	case <-mine:
+		return nil
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(h.waiting, mine); i >= 0 {
+		h.waiting = slices.Delete(h.waiting, i, i+1)
+	} else { // it came at the same moment
+		g.leave(h)
+	}
+	return ctx.Err()
+}
+
+func (b *bucket) width() int { return min(freeAtOnce*(1+b.users), maxAtOnce) }
+
+// leave ends a try, and lets those in who wait; the caller holds mu.
+func (g *guard) leave(h *bucket) {
+	h.pending--
+	for len(h.waiting) > 0 && h.pending < h.width() {
+		h.pending++
+		close(h.waiting[0])
+		h.waiting = h.waiting[1:]
+	}
+}
+
+func (g *guard) trusted(remote netip.Addr) bool {
+	remote = remote.Unmap().WithZone("")
+	return slices.ContainsFunc(g.o.Trusted, func(p netip.Prefix) bool { return p.Contains(remote) })
 }
 
 // allows says that a try that was admitted may still go on: since then, others
@@ -131,12 +191,23 @@ func (g *guard) allows(remote netip.Addr, login string) bool {
 	return ok
 }
 
-// judge gives the failures that count against a try, and whether they leave it
-// a chance.
-func (g *guard) judge(remote netip.Addr, login string) (failures float64, known, ok bool) {
-	host, net, _, pair := keysOf(remote, login)
-	if p := g.peek(pair); p != nil && p.known && p.failures < knownFailures {
+// judge gives the failures that count against a try, whether it is free of what
+// others do at its host, and whether the failures leave it a chance.
+func (g *guard) judge(remote netip.Addr, login string) (failures float64, free, ok bool) {
+	host, net, account, pair := keysOf(remote, login)
+	p := g.peek(pair)
+	if p != nil && p.known && p.failures < knownFailures {
 		return p.failures, true, true
+	}
+	if g.trusted(remote) {
+		if p != nil {
+			failures = p.failures
+		}
+		ok := math.Round(failures) < float64(g.o.Refuse)
+		if a := g.peek(account); a != nil {
+			failures = max(failures, a.failures/5)
+		}
+		return failures, true, ok
 	}
 	if h := g.peek(host); h != nil {
 		failures = h.failures
@@ -159,7 +230,11 @@ func (g *guard) failure(remote netip.Addr, login string, guess *mac) {
 	host, net, account, pair := keysOf(remote, login)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	trusted := g.trusted(remote)
 	h := g.bucket(host)
+	if trusted {
+		h = g.bucket(pair)
+	}
 	if guess != nil {
 		if slices.Contains(h.recent, *guess) {
 			return
@@ -167,9 +242,12 @@ func (g *guard) failure(remote netip.Addr, login string, guess *mac) {
 		const remembered = 8
 		h.recent = append(h.recent[max(0, len(h.recent)-remembered+1):], *guess)
 	}
-	h.failures++
-	g.bucket(net).failures++
 	g.bucket(account).failures++
+	h.failures++
+	if trusted {
+		return
+	}
+	g.bucket(net).failures++
 	if p := g.peek(pair); p != nil {
 		p.failures++
 	}
@@ -178,10 +256,15 @@ func (g *guard) failure(remote netip.Addr, login string, guess *mac) {
 // success lets the pair in more easily from now on. It forgives the host
 // nothing: a guesser may have an account too.
 func (g *guard) success(remote netip.Addr, login string) {
-	_, _, _, pair := keysOf(remote, login)
+	host, _, _, pair := keysOf(remote, login)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.bucket(pair)
+	if !p.known {
+		if h := g.peek(host); h != nil {
+			h.users++
+		}
+	}
 	p.known, p.failures, p.at = true, 0, g.now()
 }
 
@@ -224,7 +307,7 @@ func (g *guard) evict() {
 	lowest, seen, gone := math.Inf(1), 0, false
 	for k, b := range g.buckets {
 		g.fade(b)
-		if b.pending == 0 {
+		if b.pending == 0 && len(b.waiting) == 0 {
 			if b.failures == 0 && !b.known {
 				delete(g.buckets, k)
 				gone = true

@@ -81,6 +81,9 @@ type Account struct {
 	// addresses by mail.Address.Key, or "@domain" for all of a domain.
 	Senders []string
 	Allow   Allow
+
+	Apps    []AppPassword
+	AppOnly bool // the password itself is good for the web, not for mail programs
 }
 
 // Unlimited is a limit of a Quota that there is none.

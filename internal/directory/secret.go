@@ -17,7 +17,10 @@ import (
 // Secret is what is kept of a password.
 type Secret struct {
 	Hash  string         // argon2id in the PHC string format, or {SCHEME} and a hash of another server; "" if it cannot be checked so
-	SCRAM *sasl.Verifier // nil if the account cannot use SCRAM
+	SCRAM *sasl.Verifier // of SCRAM-SHA-256; nil if the account cannot use it
+	// Also are verifiers for mechanisms that are off unless asked for, each
+	// {SCHEME} and what Dovecot writes behind it.
+	Also []string
 }
 
 // Cost is what it takes to make a Secret, and to guess at one.
@@ -26,6 +29,7 @@ type Cost struct {
 	Time       uint32 // passes of argon2id
 	Threads    uint8  // of argon2id
 	Iterations int    // of PBKDF2 in SCRAM
+	SHA1, CRAM bool   // keep verifiers for SCRAM-SHA-1 and for CRAM-MD5 too
 }
 
 // DefaultCost is what OWASP recommends at least for argon2id, and what RFC 7677
@@ -41,28 +45,64 @@ const (
 	maxThreads = 16
 )
 
-const (
-	saltSize = 16
-	keySize  = 32
-)
+const keySize = 32
 
 // NewSecret makes a secret of a password, which it prepares.
-func NewSecret(password string, c Cost) (Secret, error) {
+func NewSecret(password string, c Cost) (Secret, error) { return Salted(password, c, nil) }
+
+// Salted makes one with a salt for SCRAM that all passwords of an account share;
+// nil makes a new one.
+func Salted(password string, c Cost, salt []byte) (Secret, error) {
 	prepared, err := sasl.Prepare(password)
 	if err != nil {
 		return Secret{}, err
 	}
-	verifier, err := sasl.NewVerifier(password, c.Iterations)
+	s, err := verifiers(password, c, salt)
 	if err != nil {
 		return Secret{}, err
 	}
-	h := hash{Cost: c, salt: make([]byte, saltSize)}
-	rand.Read(h.salt)
+	h := hash{Cost: c, salt: sasl.NewSalt()}
 	if err := h.check(); err != nil {
 		return Secret{}, err
 	}
 	h.key = h.derive(prepared, keySize)
-	return Secret{Hash: h.String(), SCRAM: verifier}, nil
+	s.Hash = h.String()
+	return s, nil
+}
+
+// Quick makes a secret of a password that we made up and nobody can guess, so
+// that checking it need not be slow.
+func Quick(password string, c Cost, salt []byte) (Secret, error) {
+	s, err := verifiers(password, c, salt)
+	if err == nil {
+		s.Hash = passwords.Salted(password)
+	}
+	return s, err
+}
+
+// verifiers are what the mechanisms need that do not show the password.
+func verifiers(password string, c Cost, salt []byte) (s Secret, err error) {
+	if len(salt) == 0 {
+		salt = sasl.NewSalt()
+	}
+	if s.SCRAM, err = sasl.DeriveVerifier(sasl.SCRAM, password, salt, c.Iterations); err != nil {
+		return Secret{}, err
+	}
+	if c.SHA1 {
+		v, err := sasl.DeriveVerifier(sasl.SCRAM1, password, salt, c.Iterations)
+		if err != nil {
+			return Secret{}, err
+		}
+		s.Also = append(s.Also, "{SCRAM-SHA-1}"+dovecotSCRAM(v))
+	}
+	if c.CRAM {
+		text, err := sasl.NewCRAMKey(password).MarshalText()
+		if err != nil {
+			return Secret{}, err
+		}
+		s.Also = append(s.Also, "{CRAM-MD5}"+string(text))
+	}
+	return s, nil
 }
 
 // Verify says whether the password, prepared, is the one of the PHC string, or
@@ -124,8 +164,7 @@ func parseHash(phc string) (*hash, error) {
 // Dummy is the hash of no password, of the given cost: what to check the
 // password of somebody against who does not exist.
 func Dummy(c Cost) string {
-	h := hash{Cost: c, salt: make([]byte, saltSize), key: make([]byte, keySize)}
-	rand.Read(h.salt)
+	h := hash{Cost: c, salt: sasl.NewSalt(), key: make([]byte, keySize)}
 	rand.Read(h.key)
 	return h.String()
 }

@@ -48,7 +48,7 @@ func (c *conn) authenticate(ctx context.Context, cmd *imap.Command) (reply, erro
 			return reply{}, authError(err)
 		}
 		if done {
-			return c.loggedInAs(ctx, x.Account())
+			return c.loggedInAs(ctx, x.Login())
 		}
 		if response, err = c.challenge(challenge); err != nil {
 			return reply{}, err

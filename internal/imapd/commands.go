@@ -181,6 +181,17 @@ func ownerCommand(name string) command {
 // byUID says whether a command names messages by UID.
 func byUID(cmd *imap.Command) bool { return len(cmd.Name) > 4 && cmd.Name[:4] == "UID " }
 
+// changes says that a command changes what is on the server, or gives others a
+// way to it.
+func changes(name string) bool {
+	switch name {
+	case "CREATE", "DELETE", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE", "STORE", "UID STORE", "SETACL", "DELETEACL", "SETMETADATA", "SETQUOTA",
+		"GENURLAUTH", "RESETKEY":
+		return true
+	}
+	return changesMessages(name)
+}
+
 // changesMessages says that a command adds messages, or takes some away.
 func changesMessages(name string) bool {
 	switch name {

@@ -36,6 +36,7 @@ type conn struct {
 
 	account  *store.Account // nil before login
 	login    login          // what the session counts as
+	readOnly bool           // the login may change nothing
 	patience time.Time      // by when to log in
 	packed   *deflate.Conn  // nil unless COMPRESS was given
 	view     *view          // nil unless a mailbox is selected
@@ -306,6 +307,8 @@ func (c *conn) run(ctx context.Context, cmd imap.Command, spec command, known bo
 		return reply{}, bad(fmt.Errorf("%s cannot be given now", cmd.Name))
 	case c.uidOnly && namesNumbers(cmd.Name):
 		return reply{}, errUIDRequired
+	case c.readOnly && changes(cmd.Name):
+		return reply{}, no("NOPERM", "this login is for reading only")
 	}
 	if c.view != nil {
 		if err := c.view.refresh(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"plic/internal/auth"
 	"plic/internal/imap"
 	"plic/internal/journal"
 )
@@ -21,26 +22,26 @@ func (c *conn) logIn(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if !c.isPrivate() {
 		return reply{}, no("PRIVACYREQUIRED", "use TLS first")
 	}
-	account, err := c.server.o.Auth.Password(ctx, c.peer(), user, password)
+	who, err := c.server.o.Auth.Password(ctx, c.peer(), user, password)
 	if err != nil {
 		return reply{}, authError(err)
 	}
-	return c.loggedInAs(ctx, account)
+	return c.loggedInAs(ctx, who)
 }
 
 // loggedInAs makes the session the account's.
-func (c *conn) loggedInAs(ctx context.Context, name string) (reply, error) {
-	l := login{name, c.remote.Addr()}
+func (c *conn) loggedInAs(ctx context.Context, who auth.Login) (reply, error) {
+	l := login{who.Account, c.remote.Addr()}
 	if !c.server.enter(l, c.server.o.PerUserIP) {
 		return reply{}, no("LIMIT", "too many sessions of this user from this address")
 	}
-	account, err := c.server.o.Store.Account(ctx, name)
+	account, err := c.server.o.Store.Account(ctx, who.Account)
 	if err != nil {
 		c.server.leave(l)
 		return reply{}, fmt.Errorf("open account: %w", err)
 	}
 	c.server.leave(c.login)
-	c.account, c.login, c.bad = account, l, 0
+	c.account, c.login, c.readOnly, c.bad = account, l, who.ReadOnly, 0
 	c.record(journal.Event{Kind: journal.Read})
 	return reply{"CAPABILITY " + c.capabilities(), "logged in"}, nil
 }

@@ -61,7 +61,7 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) (*view, err
 	if err := v.allowed(); err != nil {
 		return nil, err
 	}
-	readOnly = readOnly || v.rights&changing == 0
+	readOnly = readOnly || c.readOnly || v.rights&changing == 0
 	v.readOnly = readOnly
 	if v.now, err = mb.Outline(ctx); err != nil {
 		return nil, err

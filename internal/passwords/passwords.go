@@ -28,7 +28,10 @@ import (
 	"github.com/go-crypt/crypt/algorithm/md5crypt"
 	lpbkdf2 "github.com/go-crypt/crypt/algorithm/pbkdf2"
 	"github.com/go-crypt/crypt/algorithm/scrypt"
+	"github.com/go-crypt/crypt/algorithm/sha1crypt"
 	"github.com/go-crypt/crypt/algorithm/shacrypt"
+
+	"plic/internal/sasl"
 )
 
 // The bounds of what a check may cost.
@@ -66,6 +69,12 @@ func Verify(stored, password string) (bool, error) {
 		return same([]byte(rest), []byte(password)), nil
 	case "CRYPT", "MD5-CRYPT", "MD5", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT", "ARGON2I", "ARGON2ID", "SCRYPT":
 		return verifyCrypt(rest, password)
+	case sasl.CRAM, "HMAC-MD5":
+		var key sasl.CRAMKey
+		if err := key.UnmarshalText([]byte(rest)); err != nil {
+			return false, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		return key == sasl.NewCRAMKey(password), nil
 	case "PBKDF2":
 		return verifyPBKDF2(rest, password)
 	case "SCRAM-SHA-256":
@@ -74,6 +83,14 @@ func Verify(stored, password string) (bool, error) {
 		return verifySCRAM(rest, password, sha1.New)
 	}
 	return false, fmt.Errorf("%w: {%.30s}", ErrUnknown, scheme)
+}
+
+// Salted is {SSHA512} of a password with a random salt: quick to check, and so
+// for passwords only that nobody can guess.
+func Salted(password string) string {
+	salt := sasl.NewSalt()
+	sum := sha512.Sum512(append([]byte(password), salt...))
+	return "{SSHA512}" + base64.StdEncoding.EncodeToString(append(sum[:], salt...))
 }
 
 func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
@@ -137,7 +154,7 @@ func verifyCrypt(text, password string) (bool, error) {
 	}
 	d := crypt.NewDecoder()
 	if err := errors.Join(argon2.RegisterDecoder(d), bcrypt.RegisterDecoder(d), md5crypt.RegisterDecoder(d),
-		lpbkdf2.RegisterDecoder(d), scrypt.RegisterDecoder(d), shacrypt.RegisterDecoder(d)); err != nil {
+		lpbkdf2.RegisterDecoder(d), scrypt.RegisterDecoder(d), sha1crypt.RegisterDecoder(d), shacrypt.RegisterDecoder(d)); err != nil {
 		return false, err
 	}
 	found, err := d.Decode(text)
@@ -171,13 +188,27 @@ func affordable(text string) error {
 			}
 		}
 	}
+	if parts[1] == "y" && !yescryptAffordable(parts[2]) {
+		return fmt.Errorf("%w: it would cost too much", ErrUnknown)
+	}
 	if n, err := strconv.Atoi(parts[2]); err == nil && strings.HasPrefix(parts[1], "2") && n > maxWork {
 		return fmt.Errorf("%w: it would cost too much", ErrUnknown)
 	}
-	if n, err := strconv.Atoi(parts[2]); err == nil && strings.HasPrefix(parts[1], "pbkdf2") && n > maxIterations {
+	if n, err := strconv.Atoi(parts[2]); err == nil && (strings.HasPrefix(parts[1], "pbkdf2") || parts[1] == "sha1") && n > maxIterations {
 		return fmt.Errorf("%w: it would cost too much", ErrUnknown)
 	}
 	return nil
+}
+
+// yescryptAffordable reads the flags of yescrypt, the binary logarithm of N and
+// r, in the letters of crypt(3). No more than these three are in use.
+func yescryptAffordable(text string) bool {
+	const letters = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	if len(text) != 3 {
+		return false
+	}
+	n, r := strings.IndexByte(letters, text[1])+1, strings.IndexByte(letters, text[2])+1
+	return n > 0 && r > 0 && n <= maxWork && 128*r<<n <= maxMemory*1024
 }
 
 // verifyPBKDF2 checks Dovecot's $1$salt$rounds$hex, which is of SHA-1.

@@ -44,12 +44,12 @@ func (s *session) pass(ctx context.Context, password string) error {
 	}
 	user := s.user
 	s.user = ""
-	account, err := s.server.o.Auth.Password(ctx, s.peer(), user, password)
+	who, err := s.server.o.Auth.Password(ctx, s.peer(), user, password)
 	if err != nil {
 		s.failed++
 		return authError(err)
 	}
-	return s.enter(ctx, account)
+	return s.enter(ctx, who)
 }
 
 // auth is AUTH, RFC 5034. Without a mechanism it lists them, as old clients
@@ -81,7 +81,7 @@ func (s *session) auth(ctx context.Context, args string) error {
 			return authError(err)
 		}
 		if done {
-			return s.enter(ctx, exchange.Account())
+			return s.enter(ctx, exchange.Login())
 		}
 		s.out.WriteString("+ " + base64.StdEncoding.EncodeToString(challenge) + "\r\n")
 		line, err := s.line(s.login)
@@ -129,21 +129,25 @@ func authError(err error) error {
 }
 
 // enter locks and opens the maildrop of whoever has logged in.
-func (s *session) enter(ctx context.Context, account string) error {
-	if wait := s.server.tooSoon(account); wait > 0 {
+func (s *session) enter(ctx context.Context, who auth.Login) error {
+	account := who.Account
+	alone := !who.ReadOnly // many may read at once, RFC 1939 section 4 locks for what is deleted
+	if wait := s.server.tooSoon(account); wait > 0 && alone {
 		return coded("LOGIN-DELAY", "the last login was too short a time ago, wait %d seconds", seconds(wait))
 	}
-	if !s.server.lock(account) {
+	if alone && !s.server.lock(account) {
 		return coded("IN-USE", "another session reads this mailbox")
 	}
 	drop, err := openMaildrop(ctx, s.server.o.Store, account)
 	if err != nil {
-		s.server.unlock(account)
+		if alone {
+			s.server.unlock(account)
+		}
 		s.server.o.Log.Error("pop3: open the inbox", "account", account, "error", err)
 		s.record(journal.Event{Kind: journal.Error, Reason: err.Error()})
 		return coded("SYS/TEMP", "the mailbox cannot be opened now, try again later")
 	}
-	s.drop, s.account = drop, account
+	s.drop, s.account, s.readOnly = drop, account, who.ReadOnly
 	s.server.loggedIn(account)
 	s.ok("maildrop has %d messages (%d octets)", drop.count, drop.octets)
 	return nil

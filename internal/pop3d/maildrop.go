@@ -103,6 +103,9 @@ func (s *session) dele(args string) error {
 	if err != nil {
 		return err
 	}
+	if s.readOnly {
+		return coded("SYS/PERM", "this login is for reading only")
+	}
 	s.drop.deleted[i] = true
 	s.drop.count--
 	s.drop.octets -= e.Size

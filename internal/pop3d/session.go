@@ -23,13 +23,14 @@ const (
 // session is what a connection has come to: a user name, then a maildrop.
 type session struct {
 	*conn
-	user    string // of USER
-	drop    *maildrop
-	bad     int // commands that were no good, without a good one between
-	failed  int // logins
-	leaving bool
-	utf8    bool      // UTF8 was given
-	login   time.Time // by when to log in
+	user     string // of USER
+	drop     *maildrop
+	readOnly bool // the login may delete nothing
+	bad      int  // commands that were no good, without a good one between
+	failed   int  // logins
+	leaving  bool
+	utf8     bool      // UTF8 was given
+	login    time.Time // by when to log in
 }
 
 func newSession(c *conn) *session {
@@ -219,7 +220,9 @@ func (s *session) close() {
 		return
 	}
 	s.drop.next.Close()
-	s.server.unlock(s.account)
+	if !s.readOnly {
+		s.server.unlock(s.account)
+	}
 	s.record(journal.Event{
 		Kind: journal.Read, Mailbox: store.Inbox, Size: s.drop.sent,
 		Reason: fmt.Sprintf("%d retrieved, %d deleted", s.drop.retrieved, s.drop.removed),
