@@ -41,6 +41,7 @@ func rules() map[string]rule {
 		"imap":    {words, "mail message"},
 		"sasl":    {words, ""},
 		"sieve":   {words, "casemap mail message"},
+		"totp":    {words, ""},
 		"lang":    {words, ""},
 		"casemap": {words, ""},
 		"thread":  {words, ""},
@@ -58,7 +59,7 @@ func rules() map[string]rule {
 		"journal":          {ground, "mail vfs"},
 		"config":           {ground, "mail table"},
 		"directory":        {ground, "mail passwords sasl"},
-		"directory/native": {ground, "directory mail sasl vfs"},
+		"directory/native": {ground, "directory mail sasl totp vfs"},
 		"directory/chain":  {ground, "directory mail"},
 		"directory/cached": {ground, "directory mail"},
 		"directory/source": {ground, "directory mail"},
@@ -141,6 +142,7 @@ func rules() map[string]rule {
 			managesieved
 			message
 			mtasts
+			oauth
 			pki
 			pop3d
 			post
@@ -162,6 +164,7 @@ func rules() map[string]rule {
 			store/search
 			table
 			tlspolicy
+			totp
 			vfs`},
 		"arch": {assembly, ""},
 	}

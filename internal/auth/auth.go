@@ -117,7 +117,7 @@ func New(o Options) *Auth {
 		o.Wait = wait
 	}
 	if o.Mechanisms == nil {
-		o.Mechanisms = []string{sasl.SCRAMPlus, sasl.SCRAM, sasl.Plain, sasl.Login}
+		o.Mechanisms = []string{sasl.SCRAMPlus, sasl.SCRAM, sasl.Plain, sasl.Login, sasl.Bearer, sasl.XBearer, sasl.External}
 	}
 	if len(o.Secret) == 0 {
 		o.Secret = []byte(rand.Text())

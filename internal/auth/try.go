@@ -54,6 +54,9 @@ func (t *try) password(ctx context.Context, password string) (found, error) {
 		return found{}, err
 	}
 	f, ok, err := t.verify(ctx, account, password)
+	if err == nil && !ok && !account.External {
+		f, ok, err = t.again(ctx, account, password)
+	}
 	switch {
 	case errors.Is(err, ErrThrottled):
 		return found{}, t.end(ErrThrottled, "too many failed logins")
@@ -131,6 +134,16 @@ func (t *try) verify(ctx context.Context, account directory.Account, password st
 	return f, ok, err
 }
 
+// again looks whether the password is a new one, of which the directory's memory
+// does not know yet.
+func (t *try) again(ctx context.Context, account directory.Account, password string) (found, bool, error) {
+	fresh, err := t.find(directory.WithFresh(ctx))
+	if err != nil || fresh.Name == "" || fresh.Name == account.Name && fresh.Secret.Hash == account.Secret.Hash && len(fresh.Apps) == len(account.Apps) {
+		return found{Account: account}, false, nil
+	}
+	return t.verify(ctx, fresh, password)
+}
+
 // hash does the work, when there is a place to do it.
 func (t *try) hash(ctx context.Context, hash, prepared string) (bool, error) {
 	select {
@@ -183,7 +196,7 @@ func (t *try) good(ctx context.Context, f found, authz string) (Login, error) {
 		return Login{}, t.bad(f.Account, why)
 	}
 	l := Login{Account: f.Name, ReadOnly: f.app != nil && f.app.ReadOnly}
-	if authz == "" || key(authz) == key(t.login) || key(authz) == key(t.typed) {
+	if authz == "" || key(authz) == key(t.login) || t.as != "" && key(authz) == key(t.typed) {
 		authz = t.as
 	}
 	how := ""

@@ -29,7 +29,7 @@ type rule struct {
 
 func (c *Config) check(file string, at positions) Problems {
 	var problems Problems
-	for _, r := range c.rules() {
+	for _, r := range append(c.rules(), c.loginRules()...) {
 		if r.bad {
 			problems = append(problems, at.problem(file, r.setting, r.text))
 		}
@@ -97,6 +97,9 @@ func (c *Config) paths() []struct {
 	}{
 		{"tls.cert", &c.TLS.Cert},
 		{"tls.key", &c.TLS.Key},
+		{"tls.client_ca", &c.TLS.ClientCA},
+		{"oauth.client_secret_file", &c.OAuth.SecretFile},
+		{"oauth.ca", &c.OAuth.CA},
 		{"acme.account_file", &c.ACME.AccountFile},
 		{"acme.dns_key_file", &c.ACME.DNSKeyFile},
 		{"remote.smart_host_password_file", &c.Remote.SmartHostPasswordFile},

@@ -26,6 +26,7 @@ type Config struct {
 	Signing    Signing
 	Submission Submission
 	Auth       Auth
+	OAuth      OAuth
 	Directory  Directory
 	Route      Route
 	Rewrite    Rewrite
@@ -74,6 +75,7 @@ type TLS struct {
 	Cert       string
 	Key        string
 	MinVersion TLSVersion
+	ClientCA   string
 }
 
 // ACME is how a certificate is got from an authority.
@@ -209,14 +211,33 @@ type Submission struct {
 // Auth says how users log in, and slows the guessing of passwords, for all
 // protocols together.
 type Auth struct {
-	Mechanisms  []string
-	RefuseAfter int
-	HalfLife    time.Duration
-	Remember    time.Duration
-	Hashes      int
-	HashMemory  int64
-	HashRounds  int
-	HashThreads int
+	Mechanisms      []string
+	TrustedNetworks []netip.Prefix
+	Masters         []mail.Address
+	MasterSeparator string
+	Anonymous       mail.Address
+	RefuseAfter     int
+	HalfLife        time.Duration
+	Remember        time.Duration
+	Upgrade         bool
+	Hashes          int
+	HashMemory      int64
+	HashRounds      int
+	HashThreads     int
+}
+
+// OAuth is whose tokens let people log in.
+type OAuth struct {
+	Issuer     string
+	Audiences  []string
+	Scopes     []string
+	Claim      string
+	Domain     mail.Domain
+	Algorithms []string
+	Introspect bool
+	ClientID   string
+	SecretFile string
+	CA         string
 }
 
 // Directory says how addresses are read; who exists is kept in the data
@@ -428,10 +449,12 @@ func Default() *Config {
 		Signing:    Signing{DKIM: true, ARC: true},
 		Submission: Submission{CheckSender: true},
 		Auth: Auth{
-			Mechanisms:  mechanisms(),
-			RefuseAfter: 20, HalfLife: time.Hour, Remember: 5 * time.Minute,
+			Mechanisms:      []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "EXTERNAL"},
+			MasterSeparator: "*",
+			RefuseAfter:     20, HalfLife: time.Hour, Remember: 5 * time.Minute, Upgrade: true,
 			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
 		},
+		OAuth:     OAuth{Claim: "email", Algorithms: signatures()},
 		Directory: Directory{PlusSeparator: "+"},
 		Sieve:     Sieve{ProgramTimeout: 10 * time.Second},
 		Route:     Route{CommandUser: "nobody", CommandTimeout: 15 * time.Minute},

@@ -72,6 +72,7 @@ func (c *Config) inbound() []Section {
 			{"cert", "File with the certificate chain, PEM. Set it together with `key`.", live, free{&c.TLS.Cert, "path", nil}},
 			{"key", "File with the private key, PEM.", live, free{&c.TLS.Key, "path", nil}},
 			{"min_version", "The oldest version of TLS that is spoken.", live, choice[TLSVersion]{&c.TLS.MinVersion, []TLSVersion{TLS12, TLS13}}},
+			{"client_ca", "File with the authorities, PEM, whose certificates let people log in without a password (the mechanism EXTERNAL), where they submit, read or put scripts. A certificate names its account by rfc822Name, else by common name. Empty: no client is asked for one.", restart, free{&c.TLS.ClientCA, "path", nil}},
 		}},
 		{"acme", "A certificate from an authority by ACME (RFC 8555), renewed in time. It keeps its key, so that TLSA records stay true; `plic tls records` prints these. Until it is there, and where it fails, the certificate of the local authority is shown.", c.acme()},
 		{"mta_sts", "The MTA-STS policy of our domains (RFC 8461), which `listen.https` serves as `mta-sts.DOMAIN`. That name must lead here and be in the certificate; with [acme] it is. `plic tls records` prints the TXT records.", []Setting{
@@ -95,16 +96,8 @@ func (c *Config) inbound() []Section {
 			{"origin", "Domain of addresses without one in mail that such programs hand in. Empty: `hostname`.", restart, noDomain{domain{&c.Submission.Origin}}},
 			{"check_sender", "Refuse a sender address that is not the account's own or one of its aliases.", restart, switchValue{&c.Submission.CheckSender}},
 		}},
-		{"auth", "How users log in, and what slows the guessing of passwords, for all protocols together.", []Setting{
-			{"mechanisms", "The SASL mechanisms on offer, best first. Some clients choose SCRAM-SHA-256-PLUS although they cannot bind it to the channel of TLS 1.3 (mutt with gsasl): leave it out for them.", restart, list[string]{&c.Auth.Mechanisms, "mechanisms", "SCRAM-SHA-256", mechanism, plain}},
-			{"refuse_after", "Wrong passwords after which a host (one IPv4 address or IPv6 /64) is turned away; its network after three times as many. Long before that, its answers come ever more slowly.", restart, number{&c.Auth.RefuseAfter, 1, 100000}},
-			{"half_life", "The time in which half of the wrong passwords are forgotten.", restart, duration{&c.Auth.HalfLife, time.Minute, 30 * day}},
-			{"remember", "How long a right password need not be hashed again.", restart, duration{&c.Auth.Remember, 0, day}},
-			{"hashes", "Password hashes computed at the same time; each takes `hash_memory`.", restart, number{&c.Auth.Hashes, 1, 1024}},
-			{"hash_memory", "Memory of one argon2id hash. It holds for passwords set from now on.", restart, size{&c.Auth.HashMemory, 8 * mib, 256 * mib}},
-			{"hash_rounds", "Passes of argon2id over its memory.", restart, number{&c.Auth.HashRounds, 1, 32}},
-			{"hash_threads", "Threads of one argon2id hash.", restart, number{&c.Auth.HashThreads, 1, 16}},
-		}},
+		{"auth", "How users log in, and what slows the guessing of passwords, for all protocols together.", c.auth()},
+		{"oauth", "Tokens of OAuth 2.0 or OpenID Connect with which people log in (the mechanisms OAUTHBEARER and XOAUTH2).", c.oauth()},
 	}
 }
 

@@ -310,7 +310,22 @@ func (d noDomain) read(v any) error {
 
 // mechanisms are the SASL mechanisms that package sasl knows.
 func mechanisms() []string {
-	return []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"}
+	return []string{
+		"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "EXTERNAL",
+		"CRAM-MD5", "ANONYMOUS",
+	}
+}
+
+// signatures are those of JSON Web Tokens that can be checked with public keys.
+func signatures() []string {
+	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+}
+
+func signature(s string) (string, error) {
+	if !slices.Contains(signatures(), s) {
+		return "", fmt.Errorf("%q is no signature with a public key: it may be one of %s", s, strings.Join(signatures(), ", "))
+	}
+	return s, nil
 }
 
 func mechanism(s string) (string, error) {

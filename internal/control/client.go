@@ -49,6 +49,7 @@ func (c *Client) Operations() Operations {
 		Discovery: discoveryClient{c},
 		DKIM:      dkimClient{c},
 		Journal:   journalClient{c},
+		Logins:    loginClient{c},
 		Queue:     queueClient{c},
 		Quotas:    quotaClient{c},
 		Route:     routeClient{c},

@@ -20,6 +20,7 @@ type Operations struct {
 	Holds     Holds
 	Suppress  Suppression
 	Journal   Journal
+	Logins    Logins
 	Quotas    Quotas
 	TLS       TLS
 	Route     Route

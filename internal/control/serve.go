@@ -71,6 +71,19 @@ func Handler(o Operations) http.Handler {
 	list(m, "alias/list", func(ctx context.Context, _ nothing) iter.Seq2[Alias, error] { return d.Aliases(ctx) })
 	act(m, "alias/add", d.AddAlias)
 	act(m, "alias/remove", d.RemoveAlias)
+	list(m, "login/show", func(ctx context.Context, x name) iter.Seq2[Login, error] { return one(o.Logins.Login(ctx, x.Name)) })
+	act(m, "login/set", func(ctx context.Context, x Login) error { return o.Logins.SetLogin(ctx, x) })
+	act(m, "login/hash", func(ctx context.Context, x forAccount) error { return o.Logins.SetHash(ctx, x.Account, x.Text) })
+	list(m, "app-password/add", func(ctx context.Context, x newApp) iter.Seq2[App, error] {
+		return one(o.Logins.AddApp(ctx, x.Account, x.App))
+	})
+	act(m, "app-password/revoke", func(ctx context.Context, x forAccount) error { return o.Logins.RemoveApp(ctx, x.Account, x.Text) })
+	list(m, "totp/enrol", func(ctx context.Context, x name) iter.Seq2[Enrolment, error] { return one(o.Logins.Enrol(ctx, x.Name)) })
+	act(m, "totp/confirm", func(ctx context.Context, x forAccount) error { return o.Logins.Confirm(ctx, x.Account, x.Text) })
+	list(m, "totp/try", func(ctx context.Context, x forAccount) iter.Seq2[bool, error] {
+		return one(o.Logins.TryCode(ctx, x.Account, x.Text))
+	})
+	act(m, "totp/remove", func(ctx context.Context, x name) error { return o.Logins.RemoveFactor(ctx, x.Name) })
 	list(m, "queue/list", func(ctx context.Context, f queue.Filter) iter.Seq2[queue.Listed, error] { return q.List(ctx, f) })
 	list(m, "queue/shapes", func(ctx context.Context, x shaping) iter.Seq2[queue.Shape, error] {
 		return q.Shapes(ctx, x.Filter, x.By)

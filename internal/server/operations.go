@@ -43,6 +43,7 @@ func (s *site) operations() control.Operations {
 		Holds:     holds{s},
 		Index:     indexes{s},
 		Journal:   s.journal,
+		Logins:    entrances{s.directory, s.config.Hostname.String()},
 		Queue:     waiting{s},
 		Quotas:    quotas{s.directory, s.store},
 		Route:     ways{s},

@@ -77,11 +77,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if end := s.keys.leaf("").NotAfter; s.started.After(end) {
 		s.o.Log.Error("the certificate of this host ran out, clients will refuse it: renew it and reload", "on", end.Format(time.DateOnly))
 	}
-	s.auth = auth.New(auth.Options{
-		Directory: s.site.directory, Journal: s.site.journal, Secret: s.site.directory.Secret(),
-		Mechanisms: c.Auth.Mechanisms, Certificate: s.keys.leaf, Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
-		Guard: auth.GuardOptions{Refuse: c.Auth.RefuseAfter, HalfLife: c.Auth.HalfLife},
-	})
+	if s.auth, err = s.newAuth(c); err != nil {
+		return err
+	}
 	s.services = newServices(c, s.site, s.auth, s.keys)
 	if s.control, err = control.Listen(c.DataDir); err != nil {
 		return err

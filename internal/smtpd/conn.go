@@ -16,6 +16,7 @@ import (
 
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/sasl"
 	"plic/internal/smtp"
 )
 
@@ -245,6 +246,9 @@ var (
 func (c *conn) readLine(limit int) ([]byte, error) {
 	c.due = time.Time{}
 	line, err := c.r.ReadSlice('\n')
+	if c.kind.submission() && len(line) > 5 && bytes.EqualFold(line[:5], []byte("AUTH ")) {
+		limit = max(limit, sasl.MaxResponse) // with an initial response, RFC 4954 section 4
+	}
 	if err == bufio.ErrBufferFull {
 		if limit <= len(line) {
 			return nil, c.skipLine(len(line))

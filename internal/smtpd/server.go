@@ -113,6 +113,7 @@ func (s *Server) turnAway(c *conn, refusal mail.Status) {
 // tlsConfig is the configuration for a kind of service, nil for none. Session
 // tickets are off on port 25, where Microsoft's senders fail on those of TLS
 // 1.3; a client that asks for another protocol by ALPN is refused, RFC 7301.
+// Where nobody logs in, nobody is asked for a certificate.
 func (s *Server) tlsConfig(kind Kind) *tls.Config {
 	if s.o.TLS == nil {
 		return nil
@@ -128,6 +129,9 @@ func (s *Server) tlsConfig(kind Kind) *tls.Config {
 		ours := given.Clone()
 		if kind == MX {
 			ours.SessionTicketsDisabled = true
+		}
+		if !kind.submission() {
+			ours.ClientAuth = tls.NoClientCert
 		}
 		ours.MinVersion = max(ours.MinVersion, tls.VersionTLS12)
 		if len(ours.NextProtos) == 0 {

@@ -28,6 +28,7 @@ type Site struct {
 	accounts  []string
 	purged    []string
 	quotas    map[string]control.Usage
+	logins    map[string]*control.Login
 	aliases   []control.Alias
 	Items     []mail.Item
 	Messages  map[mail.ID]string
@@ -53,6 +54,7 @@ func (s *Site) Operations() control.Operations {
 		Holds:     waiting{s},
 		Index:     indexes{s},
 		Journal:   s,
+		Logins:    logins{s},
 		Queue:     waiting{s},
 		Quotas:    s,
 		Route:     s,

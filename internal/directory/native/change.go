@@ -103,7 +103,7 @@ func (d *Directory) AddAccount(_ context.Context, address mail.Address, password
 	if again, err := mail.ParseAddress(name); err != nil || again != canonical(address) {
 		return "", fmt.Errorf("account %q: %w: not an address", name, directory.ErrInvalid)
 	}
-	secret, err := d.secret(password)
+	secret, err := d.secret(password, nil)
 	if err != nil {
 		return "", fmt.Errorf("account %s: %w", name, err)
 	}
@@ -123,13 +123,13 @@ func (d *Directory) AddAccount(_ context.Context, address mail.Address, password
 }
 
 // secret hashes a password into the fields of a record: slow, before any lock.
-func (d *Directory) secret(password string) (record, error) {
-	s, err := directory.NewSecret(password, d.o.Cost)
+func (d *Directory) secret(password string, salt []byte) (record, error) {
+	s, err := directory.Salted(password, d.o.Cost, salt)
 	if err != nil {
 		return record{}, fmt.Errorf("%w: %w", directory.ErrInvalid, err)
 	}
 	scram, err := s.SCRAM.MarshalText()
-	return record{Hash: s.Hash, SCRAM: string(scram)}, err
+	return record{Hash: s.Hash, SCRAM: string(scram), logins: logins{Also: s.Also}}, err
 }
 
 // RemoveAccount takes the login away; its mail is not the directory's.
@@ -145,19 +145,26 @@ func (d *Directory) RemoveAccount(_ context.Context, login string) error {
 
 // SetPassword changes the password.
 func (d *Directory) SetPassword(_ context.Context, login, password string) error {
-	secret, err := d.secret(password)
+	secret, err := d.secret(password, d.salt(login))
 	if err != nil {
 		return fmt.Errorf("account %s: %w", login, err)
 	}
-	return d.update(login, func(r *record) { r.Hash, r.SCRAM = secret.Hash, secret.SCRAM })
+	return d.update(login, func(r *record) error {
+		r.Hash, r.SCRAM, r.Also = secret.Hash, secret.SCRAM, secret.Also
+		return nil
+	})
 }
 
 // SetDisabled keeps the account from logging in, or lets it again.
 func (d *Directory) SetDisabled(_ context.Context, login string, disabled bool) error {
-	return d.update(login, func(r *record) { r.Disabled = disabled })
+	return d.update(login, func(r *record) error {
+		r.Disabled = disabled
+		return nil
+	})
 }
 
-func (d *Directory) update(login string, change func(*record)) error {
+// update changes one account, unless the change says no.
+func (d *Directory) update(login string, change func(*record) error) error {
 	d.change.Lock()
 	defer d.change.Unlock()
 	a, err := d.account(login)
@@ -165,7 +172,9 @@ func (d *Directory) update(login string, change func(*record)) error {
 		return err
 	}
 	r := a.record()
-	change(&r)
+	if err := change(&r); err != nil {
+		return fmt.Errorf("account %s: %w", a.name, err)
+	}
 	return d.put(r)
 }
 

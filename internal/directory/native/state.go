@@ -37,6 +37,7 @@ type record struct {
 	Disabled bool      `json:"disabled,omitempty"`
 	Targets  []string  `json:"targets,omitempty"`
 	Time     time.Time `json:"time,omitzero"`
+	logins
 }
 
 type domain struct {
@@ -54,6 +55,7 @@ type account struct {
 	hash     string
 	scram    string // parsed when needed: opening many accounts must be quick
 	disabled bool
+	logins   logins
 	created  time.Time
 }
 
@@ -64,6 +66,9 @@ func (a *account) account() (directory.Account, error) {
 		if err := out.Secret.SCRAM.UnmarshalText([]byte(a.scram)); err != nil {
 			return directory.Account{}, fmt.Errorf("account %s: %w", a.name, err)
 		}
+	}
+	if err := a.logins.into(&out); err != nil {
+		return directory.Account{}, fmt.Errorf("account %s: %w", a.name, err)
 	}
 	return out, nil
 }
@@ -179,7 +184,7 @@ func (s *state) applyAccount(r record) error {
 		return nil
 	}
 	d := s.domain(address.Domain, r.Time)
-	a := &account{name: r.Name, address: address, hash: r.Hash, scram: r.SCRAM, disabled: r.Disabled, created: r.Time}
+	a := &account{name: r.Name, address: address, hash: r.Hash, scram: r.SCRAM, disabled: r.Disabled, logins: r.logins, created: r.Time}
 	if old := s.accounts[k]; old != nil {
 		a.number = old.number
 	} else {
@@ -258,7 +263,7 @@ func (s *state) records() []record {
 }
 
 func (a *account) record() record {
-	return record{Op: opAccount, Name: a.name, Hash: a.hash, SCRAM: a.scram, Disabled: a.disabled, Time: a.created}
+	return record{Op: opAccount, Name: a.name, Hash: a.hash, SCRAM: a.scram, Disabled: a.disabled, logins: a.logins, Time: a.created}
 }
 
 func (a *alias) record() record {

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"plic/internal/auth"
+	"plic/internal/config"
+	"plic/internal/oauth"
+	"plic/internal/sasl"
+)
+
+// newAuth makes what decides on logins.
+func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
+	o := auth.Options{
+		Directory: s.site.directory, Journal: s.site.journal, Secret: s.site.directory.Secret(),
+		Mechanisms: c.Auth.Mechanisms, Host: c.Hostname.String(), Certificate: s.keys.leaf,
+		Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
+		Separator: c.Auth.MasterSeparator, Anonymous: c.Auth.Anonymous.String(),
+		Guard: auth.GuardOptions{Refuse: c.Auth.RefuseAfter, HalfLife: c.Auth.HalfLife, Trusted: c.Auth.TrustedNetworks},
+	}
+	for _, m := range c.Auth.Masters {
+		o.Masters = append(o.Masters, strings.ToLower(m.String()))
+	}
+	if c.Auth.Anonymous.IsNull() {
+		o.Anonymous = ""
+	}
+	if c.Auth.Upgrade {
+		o.Upgrade = func(ctx context.Context, account, hash, password string) error {
+			return s.site.directory.Upgrade(ctx, account, hash, password)
+		}
+	}
+	var err error
+	if o.ClientCAs, err = pool(c.TLS.ClientCA); err != nil {
+		return nil, fmt.Errorf("tls.client_ca: %w", err)
+	}
+	if o.Tokens, err = tokens(c); err != nil {
+		return nil, err
+	}
+	return auth.New(o), nil
+}
+
+// pool reads certificates of authorities; nil without a file.
+func pool(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	all := x509.NewCertPool()
+	if !all.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return all, nil
+}
+
+// tokens decides on those of an issuer; nil without one.
+func tokens(c *config.Config) (*oauth.Verifier, error) {
+	if c.OAuth.Issuer == "" {
+		return nil, nil
+	}
+	o := oauth.Options{
+		Issuer: c.OAuth.Issuer, Audiences: c.OAuth.Audiences, Scopes: c.OAuth.Scopes, Claim: c.OAuth.Claim,
+		Domain: c.OAuth.Domain.String(), Algorithms: c.OAuth.Algorithms, Introspect: c.OAuth.Introspect, ClientID: c.OAuth.ClientID,
+	}
+	var err error
+	if o.Roots, err = pool(c.OAuth.CA); err != nil {
+		return nil, fmt.Errorf("oauth.ca: %w", err)
+	}
+	if c.OAuth.SecretFile != "" {
+		text, err := os.ReadFile(c.OAuth.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("oauth.client_secret_file: %w", err)
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		o.Secret = strings.TrimSuffix(line, "\r")
+	}
+	return oauth.New(o), nil
+}
+
+// people is the TLS of services where people log in: clients may show a
+// certificate, and auth decides what it is worth.
+func (k *certificates) people(c *config.Config) *tls.Config {
+	t := k.config()
+	if c.TLS.ClientCA != "" && slices.Contains(c.Auth.Mechanisms, sasl.External) {
+		t.ClientAuth = tls.RequestClientCert
+	}
+	return t
+}
