@@ -53,6 +53,9 @@ func rules() map[string]rule {
 		"authres": {words, ""},
 		"content": {words, "message"},
 
+		"bayes":     {words, "content message"},
+		"lookalike": {words, ""},
+
 		"vfs":              {ground, ""},
 		"deflate":          {ground, ""},
 		"dns":              {ground, ""},
@@ -81,7 +84,9 @@ func rules() map[string]rule {
 		"dkim":         {ground, "dns message"},
 		"arc":          {ground, "dkim dns"},
 		"dmarc":        {ground, "dns mail message"},
+		"check/lists":  {ground, "check/score content dns mail message"},
 		"check/score":  {ground, "check/sender content mail message"},
+		"check/signs":  {ground, "check/score check/sender content dkim dmarc lookalike mail message spf"},
 		"check/sender": {ground, "arc authres dkim dmarc dns mail message spf"},
 
 		"backup": {ground, "vfs"},
@@ -91,6 +96,7 @@ func rules() map[string]rule {
 		"store/memory":          {store, "mail store/engine"},
 		"store/headers":         {store, "message store"},
 		"store/search":          {store, "casemap imap message store store/engine"},
+		"store/recall":          {store, "store"},
 		"store":                 {store, "casemap imap mail message store/engine vfs"},
 		"scripts":               {store, "sieve store store/engine"},
 
@@ -98,12 +104,14 @@ func rules() map[string]rule {
 		"deliver/pipe":   {out, "journal mail vfs"},
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
 
-		"queue":   {custody, "journal mail"},
-		"route":   {custody, "directory mail srs table vfs"},
-		"bounce":  {custody, "dsn mail message"},
-		"embargo": {custody, "mail queue store store/engine"},
-		"signer":  {custody, "arc dkim dmarc mail message store/engine"},
-		"post":    {custody, "arc authres check/score check/sender deliver/local directory journal mail message queue route sieve store store/engine table"},
+		"check/greylist": {custody, "check/score check/sender dkim spf store/recall"},
+		"learn":          {custody, "authres bayes check/greylist check/score check/sender content dkim mail message spf store store/engine store/recall"},
+		"queue":          {custody, "journal mail"},
+		"route":          {custody, "directory mail srs table vfs"},
+		"bounce":         {custody, "dsn mail message"},
+		"embargo":        {custody, "mail queue store store/engine"},
+		"signer":         {custody, "arc dkim dmarc mail message store/engine"},
+		"post":           {custody, "arc authres check/score check/sender deliver/local directory journal mail message queue route sieve store store/engine table"},
 
 		"check": {in, "dns mail table"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
@@ -123,9 +131,13 @@ func rules() map[string]rule {
 			backup
 			bounce
 			check
+			check/greylist
+			check/lists
 			check/score
 			check/sender
+			check/signs
 			config
+			content
 			control
 			dane
 			deliver/local
@@ -137,6 +149,8 @@ func rules() map[string]rule {
 			embargo
 			imapd
 			journal
+			learn
+			lookalike
 			mail
 			maildrop
 			managesieved
@@ -161,6 +175,7 @@ func rules() map[string]rule {
 			store/engine
 			store/engine/embedded
 			store/headers
+			store/recall
 			store/search
 			table
 			tlspolicy

@@ -35,7 +35,9 @@ type Options struct {
 	// StrictHelo refuses names in HELO that are not fully qualified.
 	StrictHelo bool
 	Rates      Rates
-	Policy     *Policy // nil for none
+	// Listed says why a client gets no service, "" if it does; nil for nobody.
+	Listed func(ctx context.Context, o *mail.Origin) string
+	Policy *Policy // nil for none
 }
 
 // Door holds the rules. Its methods may be called at the same time; their
@@ -149,7 +151,15 @@ func (d *Door) Recipient(ctx context.Context, env *mail.Envelope, to mail.Recipi
 	if err := d.volume(&env.Origin, "r", 1, d.o.Rates.Recipients, "recipients"); err != nil {
 		return err
 	}
-	if d.o.Policy == nil || !stranger(&env.Origin) {
+	if !stranger(&env.Origin) {
+		return nil
+	}
+	if d.o.Listed != nil && !loopback(&env.Origin) && !mustHear(to.Address) {
+		if why := d.o.Listed(ctx, &env.Origin); why != "" {
+			return refused("client "+env.Origin.Remote.Addr().String(), mail.Reply(550, "5.7.1", why))
+		}
+	}
+	if d.o.Policy == nil {
 		return nil
 	}
 	answer, err := d.o.Policy.Ask(ctx, "RCPT", env, &to)
@@ -161,6 +171,12 @@ func (d *Door) Recipient(ctx context.Context, env *mail.Envelope, to mail.Recipi
 	}
 	_, err = verdict("policy server on "+to.Address.String(), answer)
 	return err
+}
+
+// mustHear are those whom also a client may write to that is refused, RFC 2142 section
+// 5 and RFC 5782 section 7.
+func mustHear(a mail.Address) bool {
+	return strings.EqualFold(a.Local, "postmaster") || strings.EqualFold(a.Local, "abuse")
 }
 
 // volume counts what an account or a network sends.

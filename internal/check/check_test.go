@@ -295,3 +295,28 @@ func TestPostgrey(t *testing.T) {
 		}
 	}
 }
+
+// TestListed turns away a client that a list knows, but for those whom all may write
+// to.
+func TestListed(t *testing.T) {
+	d := New(Options{Listed: func(_ context.Context, o *mail.Origin) string {
+		if o.Remote.Addr() == netip.MustParseAddr("192.0.2.66") {
+			return "192.0.2.66 is listed by bl.test"
+		}
+		return ""
+	}, Recipients: inline(t, `"open@plic.test"="OK"`)})
+	for _, x := range []struct{ ip, to, want string }{
+		{"192.0.2.66", "bob@plic.test", "550 5.7.1 192.0.2.66 is listed by bl.test"},
+		{"192.0.2.66", "Postmaster@plic.test", "ok"}, {"192.0.2.66", "abuse@plic.test", "ok"}, {"192.0.2.66", "open@plic.test", "ok"},
+		{"192.0.2.1", "bob@plic.test", "ok"},
+	} {
+		if got := told(d.Recipient(t.Context(), envelope("a@example.org", x.ip), mail.Recipient{Address: mail.MustAddress(x.to)})); got != x.want {
+			t.Errorf("%s from %s: %q", x.to, x.ip, got)
+		}
+	}
+	env := envelope("a@example.org", "192.0.2.66")
+	env.Origin.Account = "ann@plic.test"
+	if got := told(d.Recipient(t.Context(), env, mail.Recipient{Address: mail.MustAddress("bob@plic.test")})); got != "ok" {
+		t.Errorf("a user of ours: %q", got)
+	}
+}

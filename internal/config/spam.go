@@ -18,11 +18,16 @@ type Spam struct {
 	Subject                                 string
 	QuarantineTo                            mail.Address
 	Weights                                 []string
+	Lists                                   []string
+	GreylistDelay                           time.Duration
+	Learn                                   bool
+	LearnMinimum                            int
+	LearnDaily                              int
 	Timeout                                 time.Duration
 }
 
 func defaultSpam() Spam {
-	return Spam{Check: true, Greylist: 5, Junk: 6, Refuse: 15, Timeout: 15 * time.Second}
+	return Spam{Check: true, Greylist: 5, Junk: 6, Refuse: 15, GreylistDelay: 5 * time.Minute, Learn: true, LearnMinimum: 100, LearnDaily: 100, Timeout: 15 * time.Second}
 }
 
 func (c *Config) spam() Section {
@@ -36,6 +41,11 @@ func (c *Config) spam() Section {
 		{"quarantine", "The score from which on a message goes to `quarantine_to` and not to its recipients.", restart, decimal{&s.Quarantine, 0, 1000}},
 		{"quarantine_to", "Who gets such messages; empty: they go into Junk.", restart, mailbox{&s.QuarantineTo}},
 		{"refuse", "The score from which on a message is refused with 550 5.7.1, if that is so for all its recipients.", restart, decimal{&s.Refuse, 0, 1000}},
+		{"greylist_delay", "For how long such a message is put off. Who came back three times, by domain where SPF or DKIM proves it, by network else, waits no more; nor does who sent mail that users kept.", restart, duration{&s.GreylistDelay, 10 * time.Second, day}},
+		{"lists", "Lists of addresses and domains that are asked by DNS: a zone, `client` or `domains`, perhaps `refuse` (at the door, but for mail to postmaster and abuse), then weights of answers, as `bl.example.org client refuse 127.0.0.2=3 127.0.0.4-7=5` or `dl.example.org domains 127.0.0.&2=4`; a weight alone is that of any answer, one below 0 speaks for a sender. Mind the terms of use of each list.", restart, list[string]{&s.Lists, "DNS lists", "bl.example.org client 3", one, plain}},
+		{"learn", "Learn from what users move into Junk and out of it, call so by a keyword, answer, flag, file or append, which words are those of spam, and whose mail is wanted. `plic spam train` teaches more.", restart, switchValue{&s.Learn}},
+		{"learn_minimum", "Messages of spam, and of other mail, that the site or an account must have taught before their words count.", restart, number{&s.LearnMinimum, 1, 100000}},
+		{"learn_daily", "Messages in a day by which one account may teach the site; its own words it may teach as it likes.", restart, number{&s.LearnDaily, 0, 1000000}},
 		{"weights", "Weights of symbols that differ from their own, as `SYMBOL=1.5`; 0 switches one off.", restart, list[string]{&s.Weights, "weights", "BAYES_SPAM=5", weight, plain}},
 		{"timeout", "How long all looks at a message may take together; what is not found by then does not count.", restart, duration{&s.Timeout, time.Second, 5 * time.Minute}},
 	}}

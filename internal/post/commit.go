@@ -162,6 +162,7 @@ func (p *Office) author(ctx context.Context, env *mail.Envelope, msg *message.Me
 // carryOut does what was planned in one commit, then tells the queue.
 func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 	tx := p.o.Store.Begin()
+	tx.Arrival()
 	defer j.discard()
 	sent, err := p.deliver(ctx, tx, j, pl.local)
 	if err != nil {

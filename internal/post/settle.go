@@ -45,6 +45,7 @@ func (p *Office) Settle(ctx context.Context, s queue.Settlement) error {
 		return p.drop(ctx, s.Drop)
 	}
 	tx := p.o.Store.Begin()
+	tx.Arrival()
 	tx.BeyondQuota() // only reports go to accounts here
 	for _, item := range s.Put {
 		tx.PutItem(item)

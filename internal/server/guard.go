@@ -30,6 +30,7 @@ func (s *site) openRules() error {
 // door makes the rules of a configuration.
 func (s *site) door(c *config.Config) *check.Door {
 	o := s.access
+	o.Listed = s.listed
 	o.Host, o.Resolver = c.Hostname.String(), s.resolver
 	o.UnknownSenders, o.StrictHelo = c.Access.UnknownSenders, c.Access.StrictHelo
 	o.Rates = check.Rates{

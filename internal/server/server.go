@@ -142,6 +142,7 @@ func (s *Server) Run(ctx context.Context) error {
 	run("queue", s.site.queue.Run)
 	run("TLS policies", s.site.policies.Run)
 	run("search index", func(ctx context.Context) error { s.site.index.Run(ctx); return nil })
+	run("what is learnt", s.site.remember)
 	run("control socket", func(ctx context.Context) error {
 		return control.Serve(ctx, s.control, s.Operations(), s.o.Log)
 	})

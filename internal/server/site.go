@@ -15,6 +15,7 @@ import (
 
 	"plic/internal/bounce"
 	"plic/internal/check"
+	"plic/internal/check/lists"
 	"plic/internal/check/score"
 	"plic/internal/config"
 	"plic/internal/deliver/remote"
@@ -23,6 +24,7 @@ import (
 	"plic/internal/dns"
 	"plic/internal/embargo"
 	"plic/internal/journal"
+	"plic/internal/learn"
 	"plic/internal/mail"
 	"plic/internal/post"
 	"plic/internal/queue"
@@ -31,6 +33,7 @@ import (
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
 	"plic/internal/store/headers"
+	"plic/internal/store/recall"
 	"plic/internal/store/search"
 	"plic/internal/tlspolicy"
 	"plic/internal/vfs"
@@ -54,7 +57,10 @@ type site struct {
 	scripts   *scripts.Keeper
 	signer    *signer.Signer
 	spam      *score.Engine
-	access    check.Options // of the door, as far as they are kept over reloads
+	lists     *lists.Part
+	learner   *learn.Learner
+	waited    *recall.Memory // of who was put off
+	access    check.Options  // of the door, as far as they are kept over reloads
 	office    *post.Office
 	transport *remote.Transport
 	queue     *queue.Queue
@@ -91,8 +97,11 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 		return s, err
 	}
 	s.index = search.New(search.Options{Log: log})
-	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed,
+	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed, Touched: s.touched,
 		Quota: quotaDefaults(c)})
+	if err := s.openLearner(ctx, now); err != nil {
+		return s, err
+	}
 	if s.journal, err = journal.Open(journal.Options{FS: fs, Dir: s.path("journal"), Now: now, Keep: c.Journal.Keep, Log: log}); err != nil {
 		return s, err
 	}
@@ -149,6 +158,9 @@ func (s *site) openRoutes(now func() time.Time) error {
 		return err
 	}
 	s.signer = signer.New(signer.Options{Notes: s.store.Notes(), Ours: s.local, Now: now, Log: s.log})
+	if err := s.openLists(now); err != nil {
+		return err
+	}
 	if s.spam, err = s.newJudge(now); err != nil {
 		return err
 	}
@@ -191,6 +203,9 @@ func (s *site) close() error {
 	}
 	if s.journal != nil {
 		errs = append(errs, s.journal.Close())
+	}
+	if s.learner != nil {
+		errs = append(errs, s.learner.Flush(context.Background()))
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

@@ -21,6 +21,7 @@ type commit struct {
 	edits    []*edit
 	trees    []treeEdit
 	exempt   bool // from quotas
+	arrival  bool // of mail, by no user
 }
 
 // edit is what a commit does to one mailbox.
@@ -251,6 +252,9 @@ func (p *applied) publish() error {
 		e.m.watch.signal()
 		if changed := p.c.s.o.Changed; changed != nil && !e.next.gone && len(e.change.Add)+len(e.change.Expunge) > 0 {
 			changed(e.m)
+		}
+		if touched := p.c.s.o.Touched; touched != nil && !p.c.arrival && !e.next.gone && len(e.change.Add)+len(e.change.Update) > 0 {
+			touched(e.m, &e.change)
 		}
 	}
 	for _, a := range p.c.accounts {

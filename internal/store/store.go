@@ -33,7 +33,10 @@ type Options struct {
 
 	// Changed is told of each mailbox that messages came to or went from, once
 	// that is visible. It must not wait.
-	Changed      func(*Mailbox)
+	Changed func(*Mailbox)
+	// Touched is told in the same way, also of flags, what a user has done there: of
+	// all changes but arrivals. It must not change the change.
+	Touched      func(*Mailbox, *engine.MailboxChange)
 	KeepExpunged int // UIDs that a mailbox remembers after their messages went, up to twice as many: 10000
 }
 

@@ -24,6 +24,7 @@ type Tx struct {
 	drop    []mail.ID
 	notes   []placedNote
 	exempt  bool
+	arrival bool
 }
 
 type delivery struct {
@@ -53,6 +54,9 @@ type replaced struct {
 
 // BeyondQuota lets the Tx come to pass whatever quotas say.
 func (t *Tx) BeyondQuota() { t.exempt = true }
+
+// Arrival says that mail arrives by the Tx: no user has put it where it goes.
+func (t *Tx) Arrival() { t.arrival = true }
 
 // PutItem adds or changes a queue item. Its Body may be the ID of a Draft.
 func (t *Tx) PutItem(item mail.Item) { t.put = append(t.put, item) }
@@ -94,7 +98,7 @@ func (t *Tx) commit(ctx context.Context) ([]Placed, error) {
 		return nil, err
 	}
 	defer c.unlock()
-	c.exempt = t.exempt
+	c.exempt, c.arrival = t.exempt, t.arrival
 	placed, drafts, err := t.fill(ctx, c)
 	if err != nil || c.empty() {
 		return placed, err

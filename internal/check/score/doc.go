@@ -57,8 +57,8 @@ type Part interface {
 type Personal interface {
 	Name() string
 	Symbols() []Symbol
-	// LookFor gives hits that count for the account alone. A hit of a symbol takes
-	// the place of the site's of the same name.
+	// LookFor gives hits that count for the account alone. If there are any, they take
+	// the place of the site's hits of all its symbols.
 	LookFor(ctx context.Context, m *Message, account string) ([]Hit, error)
 }
 
@@ -71,6 +71,25 @@ type Message struct {
 	found    chan struct{}
 	findings *sender.Findings
 	content  func() *content.Content
+
+	mu   sync.Mutex
+	kept map[any]any
+}
+
+// Once gives what parts make of the message for each other: the first who asks for a
+// key makes it.
+func (m *Message) Once(key any, make func() any) any {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v, ok := m.kept[key]; ok {
+		return v
+	}
+	if m.kept == nil {
+		m.kept = map[any]any{}
+	}
+	v := make()
+	m.kept[key] = v
+	return v
 }
 
 // NewMessage is a message whose sender is still being looked for: Found must be

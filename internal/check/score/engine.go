@@ -176,8 +176,11 @@ func (e *Engine) JudgeFor(ctx context.Context, site *Verdict, account string) *V
 	for _, p := range e.o.Personal {
 		a, c, _ := e.look(ctx, personal{p, account}, site.message)
 		v.Costs = append(v.Costs, c)
-		for _, h := range a.Hits {
-			v.Hits = slices.DeleteFunc(v.Hits, func(old Hit) bool { return old.Symbol == h.Symbol })
+		if len(a.Hits) > 0 {
+			own := p.Symbols()
+			v.Hits = slices.DeleteFunc(v.Hits, func(old Hit) bool {
+				return slices.ContainsFunc(own, func(s Symbol) bool { return s.Name == old.Symbol })
+			})
 		}
 		v.Hits = append(v.Hits, a.Hits...)
 	}

@@ -1,0 +1,161 @@
+package learn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"plic/internal/bayes"
+	"plic/internal/store"
+	"plic/internal/store/engine"
+)
+
+// The notes of a model.
+const (
+	headNote = "learn/model/head"
+	pageNote = "learn/model/page/"
+)
+
+// load reads a model; nil if there is none.
+func load(ctx context.Context, notes store.Notes) (*bayes.Model, error) {
+	head, err := notes.Get(ctx, headNote)
+	if errors.Is(err, engine.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return bayes.Load(head, func(n int) ([]byte, error) {
+		page, err := notes.Get(ctx, fmt.Sprintf("%s%04x", pageNote, n))
+		if errors.Is(err, engine.ErrNotFound) {
+			err = nil
+		}
+		return page, err
+	})
+}
+
+// save keeps what has changed of a model. Pages that a crash parts from others only
+// count a message more or less.
+func save(ctx context.Context, notes store.Notes, m *bayes.Model) error {
+	head, pages := m.Save()
+	if head == nil {
+		return nil
+	}
+	put := func(key string, value []byte) error {
+		return notes.Update(ctx, key, func([]byte) ([]byte, error) { return value, nil })
+	}
+	var err error
+	for n, page := range pages {
+		if err = put(fmt.Sprintf("%s%04x", pageNote, n), page); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = put(headNote, head)
+	}
+	if err != nil {
+		m.Unsaved()
+		return fmt.Errorf("keep a model of words: %w", err)
+	}
+	return nil
+}
+
+// models are those of accounts, as many as are kept in memory.
+type models struct {
+	mu   sync.Mutex
+	of   map[string]*kept
+	turn uint64
+}
+
+// kept is the model of an account; nil if it has learnt nothing.
+type kept struct {
+	model *bayes.Model
+	used  uint64
+}
+
+// open gives the model of an account, nil if there is none and none is to be made.
+func (x *models) open(ctx context.Context, l *Learner, account string, create bool) (*bayes.Model, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.turn++
+	if k := x.of[account]; k != nil && (k.model != nil || !create) {
+		k.used = x.turn
+		return k.model, nil
+	}
+	a, err := l.o.Store.Existing(ctx, account)
+	if err != nil {
+		return nil, fmt.Errorf("open the model of %s: %w", account, err)
+	}
+	m, err := load(ctx, a.Notes())
+	if errors.Is(err, bayes.ErrDamaged) {
+		l.o.Log.Error("what an account has learnt cannot be read, it is learnt anew", "account", account, "error", err)
+		m, err = nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the model of %s: %w", account, err)
+	}
+	if m != nil && m.Seed() != l.site.Seed() { // the site has begun anew, with another secret
+		m = nil
+	}
+	if m == nil && create {
+		m = bayes.New(l.site.Seed(), l.o.Account)
+	}
+	x.of[account] = &kept{m, x.turn}
+	return m, x.trim(ctx, l, account)
+}
+
+// trim puts away the models that were not used for longest. Of accounts that have
+// learnt nothing, which costs nothing, ten times as many are known.
+func (x *models) trim(ctx context.Context, l *Learner, but string) error {
+	real := 0
+	for _, k := range x.of {
+		if k.model != nil {
+			real++
+		}
+	}
+	for real > l.o.Models || len(x.of) > 10*l.o.Models {
+		oldest := ""
+		for name, k := range x.of {
+			if name != but && (real <= l.o.Models || k.model != nil) && (oldest == "" || k.used < x.of[oldest].used) {
+				oldest = name
+			}
+		}
+		if oldest == "" {
+			return nil
+		}
+		if m := x.of[oldest].model; m != nil {
+			if err := x.put(ctx, l, oldest, m); err != nil {
+				return err
+			}
+			real--
+		}
+		delete(x.of, oldest)
+	}
+	return nil
+}
+
+// put saves the model of an account that is still there.
+func (x *models) put(ctx context.Context, l *Learner, account string, m *bayes.Model) error {
+	a, err := l.o.Store.Existing(ctx, account)
+	if err == nil {
+		err = save(ctx, a.Notes(), m)
+	}
+	if errors.Is(err, store.ErrNoAccount) || errors.Is(err, store.ErrGone) {
+		return nil
+	}
+	return err
+}
+
+// save keeps what has changed of all of them.
+func (x *models) save(ctx context.Context, l *Learner) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var errs []error
+	for name, k := range x.of {
+		if k.model != nil {
+			errs = append(errs, x.put(ctx, l, name, k.model))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,112 @@
+package server
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"plic/internal/config"
+	"plic/internal/journal"
+	"plic/internal/store"
+)
+
+// startSpam is a site that judges what strangers bring, with lists of its own.
+func startSpam(t *testing.T, change func(*config.Config)) *senders {
+	return startSenders(t, func(c *config.Config) {
+		c.Spam.Check, c.Spam.Greylist = true, 0
+		c.Access.XClient = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		c.Spam.Lists = []string{"bl.test client refuse 127.0.0.2=4", "dl.test domains 4", "dead.test client refuse 9"}
+		if change != nil {
+			change(c)
+		}
+	}, "there.test 60 IN MX 10 mx.there.test.", `there.test 60 IN TXT "v=spf1 ip4:192.0.2.0/24 -all"`,
+		"66.2.0.192.bl.test 60 IN A 127.0.0.2", `66.2.0.192.bl.test 60 IN TXT "see bl.test"`, "bad.org.dl.test 60 IN A 127.0.0.2",
+		"1.2.0.192.dead.test 60 IN A 127.0.0.2", "66.2.0.192.dead.test 60 IN A 127.0.0.2", "1.0.0.127.dead.test 60 IN A 127.0.0.2")
+}
+
+// from brings a message from an address.
+func (s *senders) from(addr, to, text string) string {
+	s.t.Helper()
+	conn, r := dialLine(s.t, s.at["smtp"])
+	defer conn.Close()
+	answer := ""
+	for _, line := range []string{"HELO proxy", "XCLIENT ADDR=" + addr, "HELO mx.there.test", "MAIL FROM:<eve@there.test>", "RCPT TO:<" + to + ">", "DATA", text + "."} {
+		if answer = say(s.t, conn, r, line); answer[0] > '3' {
+			return answer
+		}
+	}
+	return answer
+}
+
+const goodHeader = "From: Eve <eve@there.test>\r\nTo: ann@here.test\r\nDate: Thu, 26 Nov 2026 19:04:24 +0000\r\nMessage-ID: <1@there.test>\r\nSubject: The plan\r\n"
+
+// TestSpam has strangers bring good and bad mail: each goes where its score leads.
+func TestSpam(t *testing.T) {
+	s := startSpam(t, func(c *config.Config) { c.Spam.Refuse = 9 })
+	text := "\r\nHello Ann, here is what we said about the plan for Thursday. See you there, and bring the drawings along.\r\n"
+	program := goodHeader + "Content-Type: application/octet-stream; name=invoice.pdf.exe\r\n\r\nMZ\r\n"
+	for name, x := range map[string]struct{ addr, to, text, want string }{
+		"good":        {"192.0.2.1", "ann@here.test", goodHeader + text, "250 2.0.0"},
+		"listed":      {"192.0.2.66", "ann@here.test", goodHeader + text, "550 5.7.1 192.0.2.66 is listed by bl.test: see bl.test"},
+		"in distress": {"192.0.2.66", "postmaster@here.test", goodHeader + text, "250 2.0.0"},
+		"a program":   {"192.0.2.1", "ann@here.test", program, "550 5.7.1"},
+		"bad link":    {"192.0.2.1", "ann@here.test", "X-Spam-Flag: NO\r\nReply-To: x@gmail.com\r\n" + strings.Replace(goodHeader, "The plan", "MAKE MONEY FAST!!! $$$", 1) + text + "http://www.bad.org/x\r\n", "250 2.0.0"},
+	} {
+		if got := s.from(x.addr, x.to, x.text); !strings.HasPrefix(got, x.want) {
+			t.Errorf("%s: %s, want %s", name, got, x.want)
+		}
+	}
+	inbox, junk := s.box("INBOX"), s.box("Junk")
+	if len(inbox) != 2 || len(junk) != 1 {
+		t.Fatalf("%d in INBOX, %d in Junk: %q %q", len(inbox), len(junk), inbox, junk)
+	}
+	if !strings.Contains(inbox[0], "X-Spam-Status: No, ") || !strings.Contains(junk[0], "X-Spam-Flag: YES\r\n") || strings.Contains(junk[0], "X-Spam-Flag: NO") ||
+		!strings.Contains(junk[0], "LIST_DL_TEST=4.0") {
+		t.Errorf("%s\n%s", inbox[0], junk[0])
+	}
+	told := 0
+	for e, err := range s.site.journal.Find(t.Context(), journal.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind != journal.Spam {
+			continue
+		}
+		if told++; strings.Contains(e.Reason, "LIST_DL_TEST") && !strings.Contains(e.Reason, "bad.org is 127.0.0.2") {
+			t.Errorf("the journal says %s", e.Reason)
+		}
+	}
+	if told != 4 {
+		t.Errorf("the journal tells of %d verdicts", told)
+	}
+}
+
+// TestLearning has a user move mail out of Junk, and the site remember.
+func TestLearning(t *testing.T) {
+	s := startSpam(t, func(c *config.Config) { c.Spam.Junk = 0.1 })
+	if got := s.from("192.0.2.1", "ann@here.test", goodHeader+"\r\nHello\r\n"); got[0] != '2' {
+		t.Fatal(got)
+	}
+	account, err := s.site.store.Account(t.Context(), "ann@here.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	junk, err := account.Mailbox("Junk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := account.Mailbox("Archive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := junk.Move(t.Context(), []store.UID{1}, archive); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.site.learner.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.site.learner.Status(t.Context(), "ann@here.test")
+	if err != nil || st.Ham != 1 || st.Spam != 0 {
+		t.Errorf("%+v %v", st, err)
+	}
+}
