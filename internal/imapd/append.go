@@ -51,6 +51,7 @@ func (c *conn) append(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	c.happened(ctx, a.to, "APPEND", placedUIDs(placed), nil)
 	return reply{appendUID(placed), "kept"}, nil
 }
 

@@ -133,6 +133,10 @@ func messageCommand(name string) command {
 		return command{selected, true, (*conn).thread}
 	case "CANCELUPDATE":
 		return command{selected, true, (*conn).cancelUpdate}
+	case "FILTER":
+		return command{selected, false, (*conn).filterMessages}
+	case "UID FILTER":
+		return command{selected, true, (*conn).filterMessages}
 	case "FETCH":
 		return command{selected, false, (*conn).fetch}
 	case "UID FETCH":

@@ -22,6 +22,7 @@ func (c *conn) copy(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil || len(src) == 0 {
 		return reply{}, err
 	}
+	c.happened(ctx, to, "COPY", placedUIDs(dst), nil)
 	return reply{copyUID(src, dst), "copied"}, nil
 }
 

@@ -24,6 +24,7 @@ func (c *conn) move(ctx context.Context, cmd *imap.Command) (reply, error) {
 	src, dst, err := c.view.mb.MoveBut(ctx, uids, to, ^c.changeable(to))
 	if len(src) > 0 {
 		c.out.text("* OK [", copyUID(src, dst), "] moved")
+		c.happened(ctx, to, "COPY", placedUIDs(dst), nil)
 	}
 	r, err := c.expunged(ctx, err)
 	return c.limited(r, err, lowest)

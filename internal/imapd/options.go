@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Store   *store.Store
 	Index   *search.Index   // of what messages hold; nil for none
+	Filters Filters         // scripts over what is in mailboxes; nil for none
 	Headers *headers.Keeper // of what mailboxes are listed by; nil for none
 	Auth    *auth.Auth
 	Journal *journal.Journal // nil for none

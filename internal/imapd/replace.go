@@ -53,6 +53,7 @@ func (c *conn) replace(ctx context.Context, cmd *imap.Command) (reply, error) {
 	case err != nil:
 		return reply{}, err
 	}
+	c.happened(ctx, a.to, "APPEND", placedUIDs(placed), nil)
 	c.out.text("* OK [", appendUID(placed), "] kept in place of the other")
 	return reply{}, nil
 }

@@ -52,9 +52,11 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 		if v.own, modified, err = v.mb.SetFlagsBut(ctx, uids, a.op, flags, a.since, ^may); err != nil {
 			return reply{}, err
 		}
+		c.happened(ctx, v.mb, "FLAG", changedUIDs(v.own), a.names)
 		if err := v.reload(ctx); err != nil {
 			return reply{}, err
 		}
+		v.renewOwn()
 	}
 	c.tellKeywords()
 	c.tellStored(spans, byUID(cmd), a.silent, modified)

@@ -209,6 +209,15 @@ func (v *view) takeRecent() {
 	}
 }
 
+// renewOwn takes what a script has added to changes of our own for ours too.
+func (v *view) renewOwn() {
+	for i := range v.own {
+		if now, ok := v.now.Get(v.own[i].UID); ok {
+			v.own[i] = now
+		}
+	}
+}
+
 // isOwn says that a change is the one that the command at work has told of.
 func (v *view) isOwn(e store.Entry) bool {
 	i, ok := slices.BinarySearchFunc(v.own, e.UID, func(o store.Entry, uid store.UID) int {

@@ -142,6 +142,18 @@ func (k *Keeper) Compile(ctx context.Context, a *store.Account, text string) (*s
 	return sieve.Compile(text, o)
 }
 
+// Global gives the text of a script of the site.
+func (k *Keeper) Global(name string) (string, error) {
+	if k.o.Global == nil {
+		return "", ErrNone
+	}
+	text, err := k.o.Global(name)
+	if errors.Is(err, sieve.ErrNoScript) {
+		return "", ErrNone
+	}
+	return text, err
+}
+
 // Room says whether a script of a size could be kept: ErrTooMany, ErrTooBig.
 func (k *Keeper) Room(ctx context.Context, a *store.Account, name string, size int64) error {
 	if err := checkName(name); err != nil {

@@ -18,6 +18,7 @@ import (
 	"plic/internal/check/lists"
 	"plic/internal/check/score"
 	"plic/internal/config"
+	"plic/internal/deliver/local"
 	"plic/internal/deliver/remote"
 	"plic/internal/directory"
 	"plic/internal/directory/native"
@@ -55,6 +56,7 @@ type site struct {
 	routing   *routing
 	embargo   *embargo.Book
 	scripts   *scripts.Keeper
+	filter    *local.Agent
 	signer    *signer.Signer
 	spam      *score.Engine
 	lists     *lists.Part
@@ -153,8 +155,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	if err := s.openRules(); err != nil {
 		return err
 	}
-	filter, err := s.newFilter(now)
-	if err != nil {
+	if s.filter, err = s.newFilter(now); err != nil {
 		return err
 	}
 	s.signer = signer.New(signer.Options{Notes: s.store.Notes(), Ours: s.local, Now: now, Log: s.log})
@@ -168,7 +169,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
 		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now),
 		Judge: s.judge(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
-		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: filter,
+		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: s.filter,
 	})
 	s.transport = remote.New(remote.Options{
 		Resolver: s.resolver, Hostname: c.Hostname.String(), LocalAddrs: listening(c.Listen.SMTP),

@@ -55,6 +55,9 @@ type Script struct {
 	caps   map[string]bool
 }
 
+// Requires says whether the script itself requires a capability.
+func (s *Script) Requires(capability string) bool { return s.caps[capability] }
+
 // node is a command that can be run.
 type node interface{ run(m *machine) error }
 

@@ -46,6 +46,7 @@ func (s *Script) Run(in *Input) (*Result, error) {
 	m := &machine{
 		in: in, limits: &s.limits, caps: s.caps, out: &Result{Keep: true}, vars: map[string]string{}, globals: map[string]string{},
 		imported: map[string]bool{}, once: map[string]bool{}, bodies: map[string][]string{},
+		flags: slices.Clone(in.Flags),
 	}
 	m.header = newHeader(in)
 	err := m.block(s.block)

@@ -27,7 +27,8 @@ type Input struct {
 	Remote      netip.Addr
 	Environment map[string]string // what environment gives, RFC 5183
 
-	Spam, Virus *Score // nil if it was not tested
+	Flags       []string // of a message that is in a mailbox already
+	Spam, Virus *Score   // nil if it was not tested
 	Mailboxes   Mailboxes
 	Lists       Lists
 	// Seen says that a key is remembered: of duplicate and vacation.

@@ -110,6 +110,10 @@ type Plan struct {
 	Papers    []Paper
 	Notes     []Note
 	Err       error // of a script; then the letter is kept
+	// Stays says of a message that is in a mailbox already that it stays there, with
+	// Flags; else it is to be marked as deleted.
+	Stays bool
+	Flags store.Flags
 }
 
 // Note is what the account is to remember.
@@ -162,6 +166,9 @@ func (a *Agent) own(ctx context.Context, account *store.Account) (string, *sieve
 		return name, have, nil
 	}
 	s, err := a.o.Scripts.Compile(ctx, account, text)
+	if err == nil {
+		err = noEvents(s)
+	}
 	if err == nil && alone {
 		a.mu.Lock()
 		if len(a.compiled) >= maxCompiled {
@@ -189,6 +196,7 @@ type work struct {
 	plan   *Plan
 	script string // the name of the owner's
 	msg    *message.Message
+	over   *Standing // that this is about; nil for a letter at the door
 }
 
 func (w *work) read() (err error) {
@@ -270,6 +278,7 @@ func (w *work) input() *sieve.Input {
 		Spam:      l.Spam,
 	}
 	w.site(in)
+	w.over.tell(in)
 	if !l.From.IsNull() {
 		in.From = l.From.String()
 	}

@@ -33,7 +33,7 @@ func (s Site) Offers(capability string) bool {
 		return len(s.Lists) > 0
 	case "vnd.dovecot.pipe", "vnd.dovecot.filter", "vnd.dovecot.execute":
 		return s.Run != nil
-	case "imapsieve", "virustest":
+	case "virustest":
 		return false
 	}
 	return !strings.HasPrefix(capability, "vnd.") || capability == "vnd.dovecot.debug"

@@ -22,9 +22,12 @@ func (w *work) take(r *sieve.Result) error {
 		case *sieve.Redirect:
 			err = w.redirect(a)
 		case *sieve.Reject:
+			if w.over != nil {
+				break // its sender has gone
+			}
 			w.plan.Rejected, w.plan.Reason = true, strings.Join(strings.Fields(a.Reason), " ")
 		case *sieve.Vacation:
-			if !w.letter.Junk { // whoever sent it, it is not whom an answer would go to
+			if !w.letter.Junk && w.over == nil { // whoever sent it, it is not whom an answer would go to
 				err = w.answer(a)
 			}
 		case *sieve.Notify:
@@ -56,6 +59,10 @@ func (w *work) take(r *sieve.Result) error {
 
 // keep puts the letter where it belongs if no script says otherwise.
 func (w *work) keep(flags []string) error {
+	if w.over != nil {
+		w.plan.Stays, w.plan.Flags = true, flagsOf(flags)
+		return nil
+	}
 	box, err := Keep(w.ctx, w.letter.Account, w.letter.Junk, w.letter.Detail, w.letter.Envelope.Origin.Account)
 	if err != nil {
 		return fmt.Errorf("open a mailbox of %s: %w", w.letter.Account.Name(), err)
@@ -85,6 +92,9 @@ func (w *work) file(a *sieve.FileInto) error {
 	if box == nil {
 		w.agent.o.Log.Warn("sieve: no such mailbox", "account", w.letter.Account.Name(), "mailbox", a.Mailbox, "line", a.At.Line)
 		return w.keep(a.Flags)
+	}
+	if w.over != nil && box == w.over.Mailbox {
+		return w.keep(a.Flags) // it is there
 	}
 	w.add(File{box, flagsOf(a.Flags)})
 	return nil
@@ -201,6 +211,10 @@ func flagsOf(names []string) store.Flags {
 // of each fault, RFC 5228 section 2.10.6.
 func (w *work) failed(err error) error {
 	*w.plan = Plan{Err: err, Text: nil}
+	if w.over != nil {
+		w.plan.Stays, w.plan.Flags = true, flagsOf(w.over.Flags)
+		return nil
+	}
 	if err := w.keep(nil); err != nil {
 		return err
 	}
