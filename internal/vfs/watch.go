@@ -1,0 +1,168 @@
+package vfs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Watcher tells of changes in directories of the disk that other programs make:
+// as they happen where the system can, else by looking every second.
+type Watcher struct {
+	system *fsnotify.Watcher // nil if the system has none
+	every  time.Duration
+	end    chan struct{}
+	done   sync.WaitGroup
+
+	mu     sync.Mutex
+	dirs   map[string]map[*watch]bool
+	polled map[string]time.Time // what the system does not watch, with its time
+	closed bool
+}
+
+// watch is one who is told.
+type watch struct{ changed func(name string) }
+
+// NewWatcher makes a Watcher.
+func NewWatcher() *Watcher {
+	w := &Watcher{every: time.Second, end: make(chan struct{}), dirs: map[string]map[*watch]bool{}, polled: map[string]time.Time{}}
+	w.system, _ = fsnotify.NewBufferedWatcher(1024)
+	if w.system != nil {
+		system := w.system
+		w.done.Go(func() { w.hear(system) })
+	}
+	w.done.Go(w.poll)
+	return w
+}
+
+// Watch calls changed for each name that comes, goes or changes in a directory,
+// or with "" when it is not known which; changed must not wait.
+func (w *Watcher) Watch(dir string, changed func(name string)) (stop func(), err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, os.ErrClosed
+	}
+	one := &watch{changed}
+	if w.dirs[dir] == nil {
+		if w.system == nil || w.system.Add(dir) != nil {
+			info, err := os.Stat(dir)
+			if err != nil {
+				return nil, err
+			}
+			w.polled[dir] = info.ModTime()
+		}
+		w.dirs[dir] = map[*watch]bool{}
+	}
+	w.dirs[dir][one] = true
+	return func() { w.stop(dir, one) }, nil
+}
+
+func (w *Watcher) stop(dir string, one *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if delete(w.dirs[dir], one); len(w.dirs[dir]) > 0 || w.closed {
+		return
+	}
+	delete(w.dirs, dir)
+	if _, polled := w.polled[dir]; polled {
+		delete(w.polled, dir)
+	} else {
+		_ = w.system.Remove(dir) // one that is gone is watched no more
+	}
+}
+
+// Close ends it.
+func (w *Watcher) Close() error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil
+	}
+	w.closed = true
+	close(w.end)
+	w.mu.Unlock()
+	var err error
+	if w.system != nil {
+		err = w.system.Close()
+	}
+	w.done.Wait()
+	return err
+}
+
+func (w *Watcher) tell(dir, name string) {
+	w.mu.Lock()
+	all := make([]*watch, 0, len(w.dirs[dir]))
+	for one := range w.dirs[dir] {
+		all = append(all, one)
+	}
+	w.mu.Unlock()
+	for _, one := range all {
+		one.changed(name)
+	}
+}
+
+// tellAll says that something may have changed anywhere.
+func (w *Watcher) tellAll() {
+	w.mu.Lock()
+	dirs := make([]string, 0, len(w.dirs))
+	for dir := range w.dirs {
+		dirs = append(dirs, dir)
+	}
+	w.mu.Unlock()
+	for _, dir := range dirs {
+		w.tell(dir, "")
+	}
+}
+
+// hear passes on what the system says.
+func (w *Watcher) hear(system *fsnotify.Watcher) {
+	for {
+		select {
+		case e, ok := <-system.Events:
+			if !ok {
+				return
+			}
+			if e.Op != fsnotify.Chmod {
+				w.tell(filepath.Dir(e.Name), filepath.Base(e.Name))
+			}
+		case err, ok := <-system.Errors:
+			if !ok {
+				return
+			}
+			if errors.Is(err, fsnotify.ErrEventOverflow) {
+				w.tellAll()
+			}
+		}
+	}
+}
+
+// poll looks at what the system does not watch.
+func (w *Watcher) poll() {
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.end:
+			return
+		case <-tick.C:
+		}
+		w.mu.Lock()
+		var changed []string
+		for dir, had := range w.polled {
+			info, err := os.Stat(dir)
+			if err == nil && !info.ModTime().Equal(had) {
+				w.polled[dir] = info.ModTime()
+				changed = append(changed, dir)
+			}
+		}
+		w.mu.Unlock()
+		for _, dir := range changed {
+			w.tell(dir, "")
+		}
+	}
+}
