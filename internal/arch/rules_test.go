@@ -93,6 +93,8 @@ func rules() map[string]rule {
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
+		"store/files":           {store, "mail store/engine vfs"},
+		"store/maildir":         {store, "imap mail store/engine store/files vfs"},
 		"store/memory":          {store, "mail store/engine"},
 		"store/headers":         {store, "message store"},
 		"store/search":          {store, "casemap imap message store store/engine"},

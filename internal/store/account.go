@@ -20,6 +20,8 @@ type Account struct {
 	store   *Store
 	name    string
 	id      engine.AccountID
+	kept    bool          // its mail is in files: see engine.Files
+	syncing atomic.Int32  // see syncSoon
 	idle    *list.Element // in store.recent; under store.mu
 	visible atomic.Pointer[tree]
 	watch   hub
@@ -85,6 +87,7 @@ func (s *Store) open(ctx context.Context, name string) (*Account, error) {
 		return nil, err
 	}
 	a := s.newAccount(rec)
+	a.kept = s.files != nil && s.files.Kept(rec.ID)
 	t := &tree{}
 	for i := range boxes {
 		t.nodes = append(t.nodes, node{boxes[i].Name, newMailbox(a, boxes[i])})
@@ -135,6 +138,7 @@ func (s *Store) create(ctx context.Context, name string) (*Account, error) {
 	if err := c.finish(); err != nil {
 		return nil, err
 	}
+	a.kept = s.files != nil && s.files.Kept(id)
 	return a, nil
 }
 
@@ -175,11 +179,19 @@ func (a *Account) Name() string { return a.name }
 
 // Watch gives a channel that has a notice after each change of any mailbox, and
 // of which there are, that became visible since the last one was taken.
-func (a *Account) Watch() (c <-chan struct{}, stop func()) { return a.watch.watch() }
+func (a *Account) Watch() (c <-chan struct{}, stop func()) {
+	c, stop = a.watch.watch()
+	a.attendAll()
+	return c, stop
+}
 
 // Tell is Watch by a channel of the caller's with room for one notice, which may
 // be told of several accounts.
-func (a *Account) Tell(c chan struct{}) (stop func()) { return a.watch.add(c) }
+func (a *Account) Tell(c chan struct{}) (stop func()) {
+	stop = a.watch.add(c)
+	a.attendAll()
+	return stop
+}
 
 // Mailboxes lists the mailboxes: INBOX first, each before those below it.
 func (a *Account) Mailboxes() []Info {

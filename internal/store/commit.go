@@ -22,6 +22,8 @@ type commit struct {
 	trees    []treeEdit
 	exempt   bool // from quotas
 	arrival  bool // of mail, by no user
+	found    bool // other programs have made the change already
+	held     map[*Mailbox]func()
 }
 
 // edit is what a commit does to one mailbox.
@@ -67,6 +69,9 @@ func (c *commit) unlock() {
 		return
 	}
 	c.locked = false
+	for _, release := range c.held {
+		release()
+	}
 	for _, a := range c.accounts {
 		a.mu.Unlock()
 	}
@@ -166,6 +171,7 @@ func (c *commit) apply() (*applied, error) {
 		}
 		e.boundExpunged()
 		e.change.Record = e.next.rec
+		e.change.Found = c.found
 		c.batch.Mailboxes[i] = e.change
 		if e.next.gone && len(e.m.head.acl) > 0 {
 			c.batch.PutNotes = append(c.batch.PutNotes, engine.Note{Account: e.m.account.id, Key: aclKey(e.next.rec.ID)})

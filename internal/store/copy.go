@@ -63,7 +63,12 @@ func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bo
 		if err != nil {
 			return src, dst, fmt.Errorf("copy from %s: %w", m.Name(), err)
 		}
-		s, d, err := m.transferBatch(ctx, details, to, move, drop)
+		var s []UID
+		var d []Placed
+		err = m.account.store.freshly(ctx, func() (err error) {
+			s, d, err = m.transferBatch(ctx, details, to, move, drop)
+			return err
+		})
 		if err != nil {
 			return src, dst, fmt.Errorf("copy from %s to %s: %w", m.Name(), to.Name(), err)
 		}
@@ -123,6 +128,9 @@ func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, 
 func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engine.Detailed, to *Mailbox, move bool, drop engine.Flags) (src []UID, dst []Placed, err error) {
 	st, err := m.loaded(ctx)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.claim(ctx, to); err != nil {
 		return nil, nil, err
 	}
 	into, err := c.edit(to)

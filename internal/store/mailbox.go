@@ -18,6 +18,7 @@ type Mailbox struct {
 	visible  atomic.Pointer[state] // what is on stable storage
 	used     atomic.Uint64         // when the index was last asked for, see indexes
 	watch    hub
+	syncing  atomic.Int32 // see syncSoon
 
 	head *state // with all that was applied; under the account's lock
 }
@@ -80,7 +81,11 @@ func (st *state) info(id string) Info {
 // Watch gives a channel that has a notice after each change of the mailbox that
 // became visible since the last one was taken; stop ends that. Watch first,
 // then take a Snapshot, and no change is missed.
-func (m *Mailbox) Watch() (c <-chan struct{}, stop func()) { return m.watch.watch() }
+func (m *Mailbox) Watch() (c <-chan struct{}, stop func()) {
+	c, stop = m.watch.watch()
+	m.account.attend(m)
+	return c, stop
+}
 
 func (m *Mailbox) errGone() error {
 	return fmt.Errorf("mailbox %s: %w", m.visible.Load().rec.Name, ErrGone)

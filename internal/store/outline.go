@@ -122,6 +122,9 @@ func (m *Mailbox) Outline(ctx context.Context) (*Snapshot, error) { return m.sna
 func (m *Mailbox) Snapshot(ctx context.Context) (*Snapshot, error) { return m.snapshot(ctx, true) }
 
 func (m *Mailbox) snapshot(ctx context.Context, whole bool) (*Snapshot, error) {
+	if err := m.Sync(ctx); err != nil {
+		return nil, err
+	}
 	st := m.visible.Load()
 	if st.gone {
 		return nil, m.errGone()

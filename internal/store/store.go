@@ -53,7 +53,10 @@ type Store struct {
 	early   early
 	failed  atomic.Pointer[error] // the first write error: nothing more is opened
 
-	background sync.WaitGroup // commits that nobody waits for
+	files      engine.Files   // the engine, if it keeps mail in files
+	background sync.WaitGroup // commits and syncs that nobody waits for
+	ending     context.Context
+	end        func()
 
 	mu       sync.Mutex
 	accounts map[string]weak.Pointer[Account] // opened, kept by who uses them
@@ -100,6 +103,11 @@ func New(o Options) *Store {
 	s.indexes.limit = o.IndexBytes
 	s.columns.limit = o.ColumnBytes
 	s.parsed.limit = o.ParseBytes
+	s.ending, s.end = context.WithCancel(context.Background())
+	if f, ok := o.Engine.(engine.Files); ok {
+		s.files = f
+		f.Notify(s.filesChanged)
+	}
 	return s
 }
 
@@ -127,6 +135,18 @@ func (s *Store) Existing(ctx context.Context, name string) (*Account, error) {
 func none(context.Context, string) (*Account, error) { return nil, ErrNoAccount }
 
 func (s *Store) account(ctx context.Context, name string, create func(context.Context, string) (*Account, error)) (*Account, error) {
+	a, err := s.opened(ctx, name, create)
+	if err == nil {
+		err = a.Sync(ctx)
+	}
+	if err != nil && !errors.Is(err, ErrGone) { // removed meanwhile, as it may be any time
+		return nil, err
+	}
+	return a, nil
+}
+
+// opened gives an account that is open, or opens or makes it.
+func (s *Store) opened(ctx context.Context, name string, create func(context.Context, string) (*Account, error)) (*Account, error) {
 	if err := checkAccountName(name); err != nil {
 		return nil, err
 	}
@@ -297,6 +317,7 @@ func (s *Store) Room(size int64) error {
 
 // Close closes the engine. Sessions must have ended.
 func (s *Store) Close() error {
+	s.end()
 	s.background.Wait()
 	return s.engine.Close()
 }

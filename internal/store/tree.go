@@ -33,11 +33,15 @@ func (p *plan) uidValidity() uint32 {
 	return v
 }
 
-// make puts a new mailbox under a free name.
+// make puts a new mailbox under a free name, with the UIDVALIDITY that it has
+// elsewhere or the next.
 func (p *plan) make(rec engine.Mailbox) *edit {
 	rec.ID = p.rec.NextMailbox
 	p.rec.NextMailbox++
-	rec.UIDValidity = p.uidValidity()
+	if rec.UIDValidity == 0 {
+		rec.UIDValidity = p.uidValidity()
+	}
+	p.rec.NextUIDValidity = max(p.rec.NextUIDValidity, rec.UIDValidity+1)
 	rec.UIDNext, rec.RecentFrom, rec.HighestModSeq = 1, 1, 1
 	rec.Created = p.a.store.o.Now()
 	m := newMailbox(p.a, rec)

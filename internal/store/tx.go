@@ -69,7 +69,11 @@ func (t *Tx) DropItem(id mail.ID) { t.drop = append(t.drop, id) }
 // still the caller's, unless the error is engine.ErrFailed: then nothing is
 // known but that no one can see it. ErrGone if a mailbox was removed meanwhile.
 func (t *Tx) Commit(ctx context.Context) ([]Placed, error) {
-	placed, err := t.commit(ctx)
+	var placed []Placed
+	err := t.s.freshly(ctx, func() (err error) {
+		placed, err = t.commit(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
@@ -202,6 +206,9 @@ func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Dr
 	}
 	for i := range t.deliver {
 		d := &t.deliver[i]
+		if err := c.claim(ctx, d.to); err != nil {
+			return nil, nil, err
+		}
 		e, err := c.edit(d.to)
 		if err != nil {
 			return nil, nil, err

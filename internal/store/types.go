@@ -103,7 +103,7 @@ var (
 	ErrNoMailbox       = errors.New("no such mailbox")
 	ErrNoSelect        = errors.New("the name has mailboxes below it but is none itself")
 	ErrExists          = errors.New("a mailbox of that name exists")
-	ErrBadName         = errors.New("not a mailbox name")
+	ErrBadName         = engine.ErrBadName
 	ErrHasChildren     = errors.New("the mailbox has others below it")
 	ErrInbox           = errors.New("INBOX cannot be deleted")
 	ErrSpecialUse      = errors.New("the special use is unknown or has a mailbox already")

@@ -41,6 +41,7 @@ var (
 	ErrFull     = errors.New("no space left for mail")
 	ErrFailed   = errors.New("the store has stopped after a write error")
 	ErrClosed   = errors.New("the store is closed")
+	ErrBadName  = errors.New("not a mailbox name")
 )
 
 // Account is an account's record.
@@ -126,6 +127,7 @@ type MailboxChange struct {
 	ExpungedAt ModSeq
 	Unlearn    ModSeq // what is remembered up to it is forgotten, also of Expunge
 	Remove     bool   // the mailbox goes, with all its messages
+	Found      bool   // so the files are already: see Files
 }
 
 // Batch is a set of changes that happen together or not at all.
@@ -180,7 +182,8 @@ type Engine interface {
 	// Apply makes the changes visible to the methods above and starts them on
 	// their way to stable storage. ErrFull, ErrFailed: nothing was changed.
 	// A body's owners are the messages and items that name it; one without
-	// owners is reclaimed some time after the last of them went.
+	// owners is reclaimed some time after the last of them went. It may give the
+	// messages of Add other bodies, in place, which hold what prefix and body held.
 	Apply(b *Batch) (Ticket, error)
 	// Close ends background work and closes the files.
 	Close() error

@@ -271,7 +271,7 @@ func (e *Engine) checkChange(c *engine.MailboxChange, given map[mail.ID]bool) er
 		if m.UID < next || m.UID >= c.Record.UIDNext || m.ModSeq <= box.rec.HighestModSeq || m.ModSeq > c.Record.HighestModSeq {
 			return fmt.Errorf("UID %d with MODSEQ %d does not fit", m.UID, m.ModSeq)
 		}
-		if e.bodies[m.Body] == nil && !given[m.Body] {
+		if e.bodies[m.Body] == nil && !given[m.Body] && !engine.Elsewhere(m.Body) {
 			return fmt.Errorf("UID %d has no body", m.UID)
 		}
 		next = m.UID + 1

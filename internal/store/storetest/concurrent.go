@@ -282,6 +282,7 @@ func (s *site) spread(random *rand.Rand) error {
 	defer d.Discard()
 	fmt.Fprint(d, text("spread"))
 	tx := s.Begin()
+	var last *store.Mailbox
 	for _, i := range random.Perm(6)[:3] {
 		a, err := s.Store.Account(s.ctx, fmt.Sprint("a", i))
 		if err != nil {
@@ -297,17 +298,24 @@ func (s *site) spread(random *rand.Rand) error {
 			}
 		}
 		tx.Deliver(m, store.Incoming{Draft: d})
+		last = m
 	}
-	if _, err := tx.Commit(s.ctx); err != nil {
+	placed, err := tx.Commit(s.ctx)
+	if err != nil {
 		return err
 	}
+	snap, err := last.Snapshot(s.ctx)
+	if err != nil {
+		return err
+	}
+	delivered, _ := snap.Get(placed[len(placed)-1].UID)
 	a, err := s.Store.Account(s.ctx, fmt.Sprint("t", random.IntN(3)))
 	if err != nil {
 		return err
 	}
 	m, err := a.Mailbox("INBOX")
 	if err == nil {
-		_, err = m.Append(s.ctx, store.Incoming{Body: d.ID()})
+		_, err = m.Append(s.ctx, store.Incoming{Body: delivered.Body})
 	}
 	if errors.Is(err, store.ErrGone) || errors.Is(err, store.ErrNoMailbox) {
 		return nil // removed meanwhile

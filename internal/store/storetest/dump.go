@@ -43,8 +43,8 @@ func (s *site) dumpMailbox(b *strings.Builder, m *store.Mailbox) {
 	}
 	for _, e := range snap.All() {
 		d := details[e.UID]
-		fmt.Fprintf(b, "  %d modseq %d flags %s size %d at %d saved %d prefix %q envelope %s structure %s\n",
-			e.UID, e.ModSeq, flagNames(snap.Flags(e)), e.Size, e.Internal, e.Saved, d.Prefix, d.Envelope, d.BodyStructure)
+		fmt.Fprintf(b, "  %d modseq %d flags %s size %d at %d saved %d envelope %s structure %s\n",
+			e.UID, e.ModSeq, flagNames(snap.Flags(e)), e.Size, e.Internal, e.Saved, d.Envelope, d.BodyStructure)
 	}
 	for x, err := range m.Expunged(s.ctx, 0) {
 		s.ok(err)
@@ -83,4 +83,28 @@ func (s *site) recount(m *store.Mailbox) {
 	if int(info.Messages) != snap.Len() || int(info.Unseen) != unseen || int(info.Deleted) != deleted || info.Bytes != bytes {
 		s.t.Fatalf("%s: counted %d messages, %d unseen, %d deleted, %d octets; the record has %+v", m.Name(), snap.Len(), unseen, deleted, bytes, info)
 	}
+}
+
+// between says that each part of a change happened or not: files change one by
+// one. What was answered is all there.
+func between(got, before, after string) bool {
+	lines := func(text string) map[string]bool {
+		set := map[string]bool{}
+		for line := range strings.SplitSeq(text, "\n") {
+			set[line] = true
+		}
+		return set
+	}
+	g, b, a := lines(got), lines(before), lines(after)
+	for line := range g {
+		if !b[line] && !a[line] {
+			return false
+		}
+	}
+	for line := range b {
+		if a[line] && !g[line] {
+			return false
+		}
+	}
+	return true
 }

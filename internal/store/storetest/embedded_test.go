@@ -112,3 +112,12 @@ func BenchmarkEmbedded(b *testing.B) {
 		}
 	})
 }
+
+func openEmbeddedIn(t testing.TB, dir string) engine.Engine {
+	t.Helper()
+	e, err := embedded.Open(t.Context(), embedded.Options{Dir: dir, Ballast: -1, Reserve: -1, Cache: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}

@@ -205,7 +205,7 @@ func testCopy(t *testing.T, s *site) {
 	equal(t, "text", s.read(archive, 2), "X-P: 1\r\n"+text("one"))
 	equal(t, "flags", s.flags(archive, 2), `\Answered a b`)
 	equal(t, "date", s.entry(archive, 2).Internal, s.entry(inbox, 1).Internal)
-	equal(t, "body", s.entry(archive, 2).Body, s.entry(inbox, 1).Body)
+	s.oneBody(s.entry(archive, 2).Body, s.entry(inbox, 1).Body)
 	if s.entry(archive, 2).Saved <= s.entry(inbox, 1).Saved {
 		t.Error("a copy was saved before its original")
 	}

@@ -99,6 +99,7 @@ type site struct {
 	place Place
 	clock clock
 	o     store.Options
+	files bool // mail is in files: prefix and body are one, and each message has its own
 	*store.Store
 }
 
@@ -112,6 +113,7 @@ func newSite(t testing.TB, place Place) *site {
 func (s *site) start() {
 	o := s.o
 	o.Engine, o.Now = s.place(), s.clock.now
+	_, s.files = o.Engine.(engine.Files)
 	s.Store = store.New(o)
 }
 
@@ -141,6 +143,22 @@ func (s *site) mailbox(account, name string) *store.Mailbox {
 	m, err := s.account(account).Mailbox(name)
 	s.ok(err)
 	return m
+}
+
+// apart is what is kept of a prefix by itself.
+func (s *site) apart(prefix string) string {
+	if s.files {
+		return ""
+	}
+	return prefix
+}
+
+// oneBody says whether messages share a body, which those in files do not.
+func (s *site) oneBody(got, want mail.ID) {
+	s.t.Helper()
+	if !s.files {
+		equal(s.t, "body", got, want)
+	}
 }
 
 func (s *site) draft(text string) *store.Draft {

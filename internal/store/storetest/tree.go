@@ -86,9 +86,18 @@ func testCreate(t *testing.T, s *site) {
 	s.ok(a.Create(s.ctx, "Lists/go/dev/", ""))
 	equal(t, "parents", s.names(a), "INBOX* Archive* Drafts* Junk* Lists+ Lists/go+ Lists/go/dev Sent* Trash*")
 	s.ok(a.Create(s.ctx, "inbox/Bills", ""))
-	s.ok(a.Create(s.ctx, "Lists.x", ""))
+	odd, longest := "Lists.x", 1000
+	if err := a.Create(s.ctx, odd, ""); s.files && errors.Is(err, store.ErrBadName) { // a dot may be a format's own
+		odd = "Lists-x"
+		s.ok(a.Create(s.ctx, odd, ""))
+	} else {
+		s.ok(err)
+	}
+	if s.files {
+		longest = 200
+	}
 	s.ok(a.Create(s.ctx, "Cafe\u0301", `\Important`))
-	equal(t, "sorted", s.names(a), "INBOX+* INBOX/Bills Archive* Caf\u00e9 Drafts* Junk* Lists+ Lists/go+ Lists/go/dev Lists.x Sent* Trash*")
+	equal(t, "sorted", s.names(a), "INBOX+* INBOX/Bills Archive* Caf\u00e9 Drafts* Junk* Lists+ Lists/go+ Lists/go/dev "+odd+" Sent* Trash*")
 	for _, name := range []string{"Lists/go", "INBOX", "inBox", "Caf\u00e9", "Cafe\u0301"} {
 		wantErr(t, name, a.Create(s.ctx, name, ""), store.ErrExists)
 	}
@@ -99,7 +108,7 @@ func testCreate(t *testing.T, s *site) {
 		wantErr(t, name, a.Create(s.ctx, name, ""), store.ErrBadName)
 	}
 	s.ok(a.Create(s.ctx, strings.Repeat("a/", 31)+"a", ""))
-	s.ok(a.Create(s.ctx, strings.Repeat("x", 1000), ""))
+	s.ok(a.Create(s.ctx, strings.Repeat("x", longest), ""))
 }
 
 func testDelete(t *testing.T, s *site) {

@@ -339,7 +339,7 @@ func (c *change) dropDetails(m *engine.MailboxChange, uids []engine.UID) {
 
 // suspect puts down which bodies lost an owner and got none in this batch.
 func (c *change) suspect() {
-	c.lost = slices.DeleteFunc(c.lost, func(id mail.ID) bool { return c.owned[id] })
+	c.lost = slices.DeleteFunc(c.lost, func(id mail.ID) bool { return c.owned[id] || engine.Elsewhere(id) })
 	c.e.suspect(c.out, c.lost)
 }
 

@@ -289,8 +289,10 @@ func (c *checker) messages(m mailboxRef) error {
 		err := errors.Join(
 			c.need("reference", messageRef(body, m.account, m.mailbox, uid)),
 			c.need("detail", messageKey(m.account, partDetail, m.mailbox, uid)),
-			c.need("body "+body.String(), idKey(kindLocation, body)),
 		)
+		if !engine.Elsewhere(body) {
+			err = errors.Join(err, c.need("body "+body.String(), idKey(kindLocation, body)))
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("uid %d: %w", uid, err))
 		}

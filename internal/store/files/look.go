@@ -1,0 +1,313 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"plic/internal/store/engine"
+)
+
+// keywordShift is where keywords begin in flags, as in the store.
+const keywordShift = 8
+
+// Hold keeps other programs from giving UIDs in a mailbox.
+func (e *Engine) Hold(ctx context.Context, id engine.AccountID, m engine.MailboxID) (release func(), stale bool, err error) {
+	a := e.account(id)
+	if a == nil {
+		return nil, false, nil
+	}
+	b := a.box(m)
+	if b == nil || b.files.Load() == nil {
+		return nil, false, nil // not made yet
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	files := b.files.Load()
+	release, err = files.Hold(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("mailbox %s: %w", b.rec.Name, full(err))
+	}
+	h, err := files.Header(ctx)
+	if err != nil {
+		release()
+		return nil, false, fmt.Errorf("mailbox %s: %w", b.rec.Name, err)
+	}
+	return release, b.differs(h), nil
+}
+
+// differs says that other programs have begun the mailbox anew, or given UIDs.
+func (b *box) differs(h Header) bool {
+	return h.UIDValidity != 0 && h.UIDValidity != b.rec.UIDValidity || h.UIDNext > b.rec.UIDNext
+}
+
+// Look compares the files of a mailbox with its index.
+func (e *Engine) Look(ctx context.Context, id engine.AccountID, rec *engine.Mailbox, most int) (*engine.Difference, error) {
+	a := e.account(id)
+	if a == nil || rec.NoSelect {
+		return nil, nil
+	}
+	b := a.box(rec.ID)
+	if b == nil {
+		return nil, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.load(ctx); err != nil {
+		return nil, err
+	}
+	scan, changed, err := b.files.Load().Scan(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox %s: %w", b.rec.Name, err)
+	}
+	if !changed && b.settled {
+		return nil, nil
+	}
+	d, err := b.compare(ctx, scan, most)
+	b.settled = d == nil && err == nil
+	return d, err
+}
+
+// compare finds what differs; nil if nothing does. b is locked.
+func (b *box) compare(ctx context.Context, scan *Scan, most int) (*engine.Difference, error) {
+	d := &engine.Difference{}
+	if scan.UIDValidity != 0 && scan.UIDValidity != b.rec.UIDValidity {
+		d.UIDValidity, d.UIDNext = scan.UIDValidity, scan.UIDNext
+		return d, nil
+	}
+	if scan.UIDNext > b.rec.UIDNext {
+		d.UIDNext = scan.UIDNext
+	}
+	words := b.translate(scan.Keywords)
+	there := make(map[uint64]struct{}, len(scan.Messages))
+	var added []Seen
+	for _, s := range scan.Messages {
+		there[s.Key] = struct{}{}
+		m, known := b.marks[s.Key]
+		if known && s.UID != 0 && s.UID != m.uid && s.UID >= b.rec.UIDNext {
+			d.Gone, known = append(d.Gone, m.uid), false // another program gave it another
+		}
+		switch {
+		case !known:
+			added = append(added, s)
+		case words.differ(m.flags, s.Flags):
+			d.Update = append(d.Update, words.flags(m.uid, m.flags, s.Flags))
+		}
+	}
+	for key, m := range b.marks {
+		if _, ok := there[key]; !ok {
+			d.Gone = append(d.Gone, m.uid)
+		}
+	}
+	slices.Sort(d.Gone)
+	slices.SortFunc(d.Update, func(x, y engine.FoundFlags) int { return int(int64(x.UID) - int64(y.UID)) })
+	if err := b.describe(ctx, d, added, words, most); err != nil {
+		return nil, err
+	}
+	if d.UIDNext == 0 && len(d.Add)+len(d.Update)+len(d.Gone) == 0 && !d.More {
+		return nil, nil
+	}
+	return d, nil
+}
+
+// describe reads what is to be known of new messages. b is locked.
+func (b *box) describe(ctx context.Context, d *engine.Difference, added []Seen, words translation, most int) error {
+	for i := range added {
+		if added[i].UID < b.rec.UIDNext {
+			added[i].UID = 0 // the UID was another message's
+		}
+	}
+	slices.SortStableFunc(added, func(x, y Seen) int { // those without UID last
+		return int(int64(x.UID-1) - int64(y.UID-1))
+	})
+	if len(added) > most {
+		added, d.More = added[:most], true
+		if added[most-1].UID != 0 {
+			d.UIDNext = 0 // more are to come with smaller UIDs
+		}
+	}
+	files := b.files.Load()
+	for _, s := range added {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		what, err := files.Describe(ctx, s.Key)
+		if err != nil {
+			if gone(err) {
+				b.settled = false
+				continue
+			}
+			return fmt.Errorf("mailbox %s: %w", b.rec.Name, err)
+		}
+		f := words.flags(0, 0, s.Flags)
+		d.Add = append(d.Add, engine.FoundMessage{
+			UID: s.UID, System: f.System, Keywords: f.Keywords, Size: what.Size,
+			Internal: engine.DateOf(what.Internal), Body: engine.ElsewhereID(b.place, s.Key),
+		})
+	}
+	return nil
+}
+
+// translation is between the keywords of a format and those of the index.
+type translation struct {
+	format []string // by number
+	record []string
+	number []int        // of the record, for each of the format; -1 for none
+	kept   engine.Flags // flags of the record that the format can keep
+}
+
+const systemFlags engine.Flags = 1<<5 - 1
+
+// translate makes the translation. b is locked.
+func (b *box) translate(keywords []string) translation {
+	t := translation{format: keywords, record: b.rec.Keywords, kept: systemFlags, number: make([]int, len(keywords))}
+	for i, k := range keywords {
+		t.number[i] = -1
+		if k == "" {
+			continue
+		}
+		if n := slices.IndexFunc(t.record, func(r string) bool { return strings.EqualFold(r, k) }); n >= 0 {
+			t.number[i] = n
+			t.kept |= 1 << (keywordShift + n)
+		}
+	}
+	return t
+}
+
+// differ says whether the flags in the files are others than those of the index.
+func (t *translation) differ(index, file engine.Flags) bool {
+	want := file & systemFlags
+	for i, n := range t.number {
+		if file&(1<<(keywordShift+i)) == 0 || t.format[i] == "" {
+			continue
+		}
+		if n < 0 {
+			return true // a new keyword
+		}
+		want |= 1 << (keywordShift + n)
+	}
+	return index&t.kept != want
+}
+
+// flags are those of the files by name, and of the index what files cannot keep.
+func (t *translation) flags(uid engine.UID, index, file engine.Flags) engine.FoundFlags {
+	f := engine.FoundFlags{UID: uid, System: file & systemFlags}
+	for i, k := range t.format {
+		if file&(1<<(keywordShift+i)) != 0 && k != "" {
+			f.Keywords = append(f.Keywords, k)
+		}
+	}
+	for n, k := range t.record {
+		if index&^t.kept&(1<<(keywordShift+n)) != 0 && k != "" {
+			f.Keywords = append(f.Keywords, k)
+		}
+	}
+	return f
+}
+
+// LookTree compares folders with mailboxes.
+func (e *Engine) LookTree(ctx context.Context, id engine.AccountID) (*engine.TreeDifference, error) {
+	a := e.account(id)
+	if a == nil {
+		return nil, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list, err := a.tree.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("mail of %s: %w", a.name, err)
+	}
+	if list == a.listed {
+		return nil, nil
+	}
+	d, err := a.compare(ctx, list)
+	if d == nil && err == nil {
+		a.listed = list
+	}
+	return d, err
+}
+
+// compare finds what differs; nil if nothing does. a is locked.
+func (a *account) compare(ctx context.Context, list *Listing) (*engine.TreeDifference, error) {
+	d := &engine.TreeDifference{}
+	real, subscribed, validity := map[string]bool{}, map[string]bool{}, map[string]uint32{}
+	for _, b := range a.boxes {
+		real[b.rec.Name] = real[b.rec.Name] || !b.rec.NoSelect
+		subscribed[b.rec.Name] = subscribed[b.rec.Name] || b.rec.Subscribed
+		validity[b.rec.Name] = b.rec.UIDValidity
+	}
+	there, wanted := map[string]bool{"INBOX": true}, map[string]bool{}
+	for _, name := range list.Mailboxes {
+		there[name] = true
+		if real[name] && a.listed != nil {
+			continue
+		}
+		files, err := a.tree.Box(name)
+		if err != nil {
+			return nil, err
+		}
+		h, err := files.Header(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("mailbox %s: %w", name, err)
+		}
+		found := engine.FoundMailbox{Name: name, UIDValidity: h.UIDValidity}
+		switch {
+		case !real[name]:
+			d.New = append(d.New, found)
+		case h.UIDValidity != 0 && h.UIDValidity != validity[name]:
+			d.Renew = append(d.Renew, found)
+		}
+	}
+	for _, name := range list.Subscribed {
+		wanted[name] = true
+		if !subscribed[name] {
+			d.Subscribe = append(d.Subscribe, name)
+		}
+	}
+	for name := range real {
+		if real[name] && !there[name] {
+			d.Gone = append(d.Gone, name)
+		}
+		if subscribed[name] && !wanted[name] {
+			d.Unsubscribe = append(d.Unsubscribe, name)
+		}
+	}
+	if len(d.New)+len(d.Renew)+len(d.Gone)+len(d.Subscribe)+len(d.Unsubscribe) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(d.New, func(x, y engine.FoundMailbox) int { return strings.Compare(x.Name, y.Name) })
+	slices.Sort(d.Gone)
+	return d, nil
+}
+
+// Attend begins to tell of what other programs change.
+func (e *Engine) Attend(ctx context.Context, id engine.AccountID, m engine.MailboxID) {
+	a := e.account(id)
+	if a == nil {
+		return
+	}
+	if m == 0 {
+		a.attend(e)
+		return
+	}
+	if b := a.box(m); b != nil && b.files.Load() != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if err := b.load(ctx); err != nil {
+			e.o.Log.Warn("a mailbox cannot be watched", "account", a.name, "mailbox", b.rec.Name, "error", err)
+		}
+	}
+}
+
+func (a *account) attend(e *Engine) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.attended {
+		return
+	}
+	a.attended = true
+	if stop, err := a.tree.Watch(func() { e.tell(a.name, 0) }); err == nil {
+		a.stop = stop
+	}
+}

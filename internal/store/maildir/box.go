@@ -1,0 +1,344 @@
+package maildir
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"plic/internal/mail"
+	"plic/internal/store/engine"
+	"plic/internal/store/files"
+	"plic/internal/vfs"
+)
+
+// box is a folder: what was read of it, and what is known to have changed since.
+type box struct {
+	t       *tree
+	p       place
+	dir     string
+	holding atomic.Bool // the lock is taken
+	watched atomic.Bool
+
+	mu       sync.Mutex
+	messages map[uint64]*message
+	read     bool
+	cur, new stamp // of the directories, when they were read
+	dirty    bool  // another program has changed something since, as the watch says
+	list     uidlist
+	words    keywords
+	unlisted bool // messages with UIDs are not in the list
+	swept    time.Time
+}
+
+// at is a path below the folder.
+func (b *box) at(elem ...string) string {
+	return b.p.PathJoin(append([]string{b.dir}, elem...)...)
+}
+
+// path is where a message is.
+func (b *box) path(m *message) string { return b.at(m.dir(), m.name()) }
+
+// Header reads what the list of UIDs says.
+func (b *box) Header(context.Context) (files.Header, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := b.readUIDs()
+	return b.list.head, err
+}
+
+// Scan reads the folder, if it may have changed.
+func (b *box) Scan(_ context.Context, index files.Index) (*files.Scan, bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changed, err := b.refresh()
+	if err != nil {
+		return nil, false, err
+	}
+	if !changed {
+		return nil, false, nil
+	}
+	b.sweep()
+	s := &files.Scan{Header: b.list.head, Keywords: slices.Clone(b.words.words), Messages: make([]files.Seen, 0, len(b.messages))}
+	var fresh []*message
+	for key, m := range b.messages {
+		l, isListed := b.list.entries[key]
+		known, isKnown := index.UID(key)
+		switch {
+		case isListed:
+			m.uid = l.uid
+		case isKnown:
+			m.uid, b.unlisted = known, true
+		default:
+			m.uid = 0
+			fresh = append(fresh, m)
+			continue
+		}
+		s.Messages = append(s.Messages, files.Seen{Key: key, UID: l.uid, Flags: m.flags()})
+	}
+	slices.SortFunc(fresh, func(x, y *message) int { return byTime(x.base, y.base) })
+	for _, m := range fresh {
+		s.Messages = append(s.Messages, files.Seen{Key: keyOf(m.base), Flags: m.flags()})
+	}
+	return s, true, nil
+}
+
+// refresh reads what may have changed, and says whether that is anything. b.mu
+// is held.
+func (b *box) refresh() (changed bool, err error) {
+	uids, err := b.readUIDs()
+	if err != nil {
+		return false, err
+	}
+	words, err := b.readKeywords()
+	if err != nil {
+		return false, err
+	}
+	cur, fresh := b.stamps()
+	if b.read && !b.dirty && b.as(cur, fresh) {
+		return uids || words, nil
+	}
+	return true, b.readFiles(cur, fresh)
+}
+
+func (b *box) stamps() (cur, fresh stamp) {
+	return b.t.stampOf(b.p, b.at("cur")), b.t.stampOf(b.p, b.at("new"))
+}
+
+// as says that the directories are as they were read. Who is told of changes
+// need not wait until time tells them.
+func (b *box) as(cur, fresh stamp) bool {
+	return b.cur.same(cur) && b.new.same(fresh) && (b.watched.Load() || b.cur.settled() && b.new.settled())
+}
+
+// readFiles reads the directories. b.mu is held.
+func (b *box) readFiles(cur, fresh stamp) error {
+	b.dirty = false
+	next, err := b.listFiles()
+	if err != nil {
+		return err
+	}
+	// A file that is renamed while its directory is read may be left out. So who
+	// is missing is looked for again.
+	for range 3 {
+		if !b.missing(next) {
+			break
+		}
+		now, again := b.stamps()
+		if now.inode != 0 && cur.same(now) && fresh.same(again) && cur.settled() && fresh.settled() {
+			break
+		}
+		cur, fresh = now, again
+		more, err := b.listFiles()
+		if err != nil {
+			return err
+		}
+		same := len(more) == len(next)
+		next = more
+		if same {
+			break
+		}
+	}
+	for key, m := range next {
+		if had := b.messages[key]; had != nil {
+			m.uid = had.uid
+		}
+	}
+	b.messages, b.cur, b.new, b.read = next, cur, fresh, true
+	return nil
+}
+
+func (b *box) missing(next map[uint64]*message) bool {
+	for key := range b.messages {
+		if next[key] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// listFiles lists new and then cur, so that what moves from one to the other is
+// not missed.
+func (b *box) listFiles() (map[uint64]*message, error) {
+	next := make(map[uint64]*message, len(b.messages)+16)
+	for _, dir := range []string{"new", "cur"} {
+		names, err := b.p.List(b.at(dir))
+		if vfs.NotExist(err) && dir == "new" {
+			continue
+		}
+		if vfs.NotExist(err) && b.dir == "." {
+			return nil, fmt.Errorf("%w: %w", files.ErrNoPlace, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			m, ok := parseName(name, dir == "new")
+			if !ok {
+				continue
+			}
+			key := keyOf(m.base)
+			if had := next[key]; had != nil && had.base == m.base && had.fresh == m.fresh {
+				b.t.f.o.Log.Warn("two files have the name of one message", "folder", b.p.on(b.dir), "file", name, "other", had.name())
+			}
+			next[key] = &m
+		}
+	}
+	return next, nil
+}
+
+// How old what is left in tmp may be, maildir(5), and how often that is looked
+// for.
+const (
+	tmpAge     = 36 * time.Hour
+	sweepEvery = time.Hour
+)
+
+// sweep removes what deliveries that never ended have left. b.mu is held.
+func (b *box) sweep() {
+	now := b.t.f.o.Now()
+	if now.Sub(b.swept) < sweepEvery {
+		return
+	}
+	b.swept = now
+	names, err := b.p.List(b.at("tmp"))
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		info, err := b.p.Stat(b.at("tmp", name))
+		if err != nil || vfs.Inode(info) == 0 || now.Sub(info.ModTime()) < tmpAge {
+			continue
+		}
+		if err := b.p.RemoveAll(b.at("tmp", name)); err != nil {
+			b.t.f.o.Log.Warn("a file left in tmp cannot be removed", "folder", b.p.on(b.dir), "file", name, "error", err)
+		}
+	}
+}
+
+// find gives where a message is, looking again if try says that it is there no
+// more; engine.ErrNotFound.
+func (b *box) find(key uint64, try func(m message) error) error {
+	for again := range 3 {
+		b.mu.Lock()
+		m := b.messages[key]
+		if !b.read || again > 0 {
+			cur, fresh := b.stamps()
+			if err := b.readFiles(cur, fresh); err != nil {
+				b.mu.Unlock()
+				return err
+			}
+			b.dirty = true // what was read now is to be compared
+			m = b.messages[key]
+		}
+		if m == nil {
+			b.mu.Unlock()
+			break
+		}
+		at := *m
+		b.mu.Unlock()
+		if err := try(at); !vfs.NotExist(err) {
+			return err
+		}
+	}
+	return engine.ErrNotFound
+}
+
+// Describe reads what the index must have of a message.
+func (b *box) Describe(_ context.Context, key uint64) (d files.Description, err error) {
+	err = b.find(key, func(m message) error {
+		f, err := b.p.Open(b.path(&m))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		d.Internal = info.ModTime()
+		d.Size, err = wireSize(f, info.Size(), m.base)
+		return err
+	})
+	return d, err
+}
+
+// Open reads a message.
+func (b *box) Open(_ context.Context, key uint64) (body mail.Body, err error) {
+	err = b.find(key, func(m message) error {
+		f, err := b.p.Open(b.path(&m))
+		if err != nil {
+			return err
+		}
+		body, err = newBody(f, m.base)
+		return err
+	})
+	return body, err
+}
+
+// Number notes UIDs.
+func (b *box) Number(_ context.Context, h files.Header, uids []files.Numbered) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var added []*message
+	for _, u := range uids {
+		if m := b.messages[u.Key]; m != nil {
+			m.uid = u.UID
+			added = append(added, m)
+		}
+	}
+	return b.writeUIDs(h, added)
+}
+
+// Watch tells of what other programs do. What this one does is known already
+// when it is told of.
+func (b *box) Watch(changed func()) (stop func(), err error) {
+	told := func(fresh bool) func(string) {
+		return func(name string) {
+			if b.foreign(name, fresh) {
+				changed()
+			}
+		}
+	}
+	one, err := b.t.f.watch(b.p, b.at("new"), told(true))
+	if err != nil {
+		return nil, err
+	}
+	two, err := b.t.f.watch(b.p, b.at("cur"), told(false))
+	if err != nil {
+		one()
+		return nil, err
+	}
+	b.mu.Lock()
+	b.dirty = true // nobody told of what happened until now
+	b.mu.Unlock()
+	b.watched.Store(true)
+	return func() { b.watched.Store(false); one(); two() }, nil
+}
+
+// look has the folder read again at the next Scan.
+func (b *box) look() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dirty = true
+}
+
+// foreign says that a name tells of what is not known.
+func (b *box) foreign(name string, fresh bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m, ok := parseName(name, fresh); ok && b.read {
+		had := b.messages[keyOf(m.base)]
+		here := had != nil && *had == message{m.base, m.info, m.fresh, had.uid}
+		_, err := b.p.Stat(b.at(m.dir(), name))
+		if err == nil && here || vfs.NotExist(err) && !here {
+			return false
+		}
+	} else if name != "" && b.read {
+		return false
+	}
+	b.dirty = true
+	return true
+}

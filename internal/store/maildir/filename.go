@@ -1,0 +1,176 @@
+package maildir
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"plic/internal/mail"
+	"plic/internal/store/engine"
+)
+
+// message is a file of a message. Its name is a base, which stays, and behind a
+// colon the flags, which do not.
+type message struct {
+	base  string
+	info  string // ":2,FS", or "" in new
+	fresh bool   // in new, not in cur
+	uid   engine.UID
+}
+
+// dir is where the file is.
+func (m *message) dir() string {
+	if m.fresh {
+		return "new"
+	}
+	return "cur"
+}
+
+func (m *message) name() string { return m.base + m.info }
+
+// parseName takes the name of a file apart; false if it is no message's.
+func parseName(name string, fresh bool) (message, bool) {
+	if name == "" || name[0] == '.' {
+		return message{}, false
+	}
+	base, info := name, ""
+	if i := strings.IndexByte(name, ':'); i >= 0 {
+		base, info = name[:i], name[i:]
+	}
+	return message{base: base, info: info, fresh: fresh}, base != ""
+}
+
+// keyOf is the key of a message: of what is unique in its name. Sizes behind it
+// may be put right by others.
+func keyOf(base string) uint64 {
+	if i := strings.IndexByte(base, ','); i > 0 {
+		base = base[:i]
+	}
+	sum := sha256.Sum256([]byte(base))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// sizes reads S= and W= of a base: the size of the file, and that with CRLF line
+// ends; -1 if it is not said.
+func sizes(base string) (file, wire int64) {
+	file, wire = -1, -1
+	_, rest, _ := strings.Cut(base, ",")
+	for field := range strings.SplitSeq(rest, ",") {
+		name, value, _ := strings.Cut(field, "=")
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil || n < 0:
+		case name == "S":
+			file = n
+		case name == "W":
+			wire = n
+		}
+	}
+	return file, wire
+}
+
+// newBase makes the base of a new file.
+func (f *Format) newBase(id mail.ID, file, wire int64) string {
+	return fmt.Sprintf("%d.M%sP%d.%s,S=%d,W=%d", f.o.Now().Unix(), id, f.o.PID, f.o.Host, file, wire)
+}
+
+// The flags of the store and the letters of Maildir.
+const (
+	seen engine.Flags = 1 << iota
+	answered
+	flagged
+	deleted
+	draft
+)
+
+var letters = [...]struct {
+	letter byte
+	flag   engine.Flags
+}{{'D', draft}, {'F', flagged}, {'R', answered}, {'S', seen}, {'T', deleted}}
+
+// keywordShift is where keywords begin in flags.
+const keywordShift = 8
+
+// flags reads the flags of a name; keyword n is the letter 'a'+n.
+func (m *message) flags() (f engine.Flags) {
+	rest, ok := strings.CutPrefix(m.info, ":2,")
+	if !ok {
+		return 0
+	}
+	for i := range len(rest) {
+		c := rest[i]
+		if c == ',' { // what follows is not ours
+			break
+		}
+		if c >= 'a' && c <= 'z' {
+			f |= 1 << (keywordShift + int(c-'a'))
+		}
+		for _, l := range letters {
+			if l.letter == c {
+				f |= l.flag
+			}
+		}
+	}
+	return f
+}
+
+// withFlags is the info with flags added and removed; letters that mean nothing
+// here stay.
+func withFlags(info string, add, remove engine.Flags) string {
+	rest, _ := strings.CutPrefix(info, ":2,")
+	mine, others, hasOthers := strings.Cut(rest, ",")
+	if !strings.HasPrefix(info, ":2,") {
+		mine, others, hasOthers = "", "", false
+	}
+	set := map[byte]bool{}
+	for i := range len(mine) {
+		set[mine[i]] = true
+	}
+	change := func(f engine.Flags, to bool) {
+		for _, l := range letters {
+			if f&l.flag != 0 {
+				set[l.letter] = to
+			}
+		}
+		for n := range maxKeywords {
+			if f&(1<<(keywordShift+n)) != 0 {
+				set['a'+byte(n)] = to
+			}
+		}
+	}
+	change(remove, false)
+	change(add, true)
+	var out []byte
+	for c, on := range set {
+		if on {
+			out = append(out, c)
+		}
+	}
+	slices.Sort(out)
+	if hasOthers {
+		return ":2," + string(out) + "," + others
+	}
+	return ":2," + string(out)
+}
+
+// byTime is the order in which messages came, as far as names tell it.
+func byTime(a, b string) int {
+	at, bt := leading(a), leading(b)
+	if at != bt {
+		if at < bt {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+func leading(base string) (n int64) {
+	for i := 0; i < len(base) && i < 18 && base[i] >= '0' && base[i] <= '9'; i++ {
+		n = n*10 + int64(base[i]-'0')
+	}
+	return n
+}
