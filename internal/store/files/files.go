@@ -261,3 +261,29 @@ func (e *Engine) Notes(ctx context.Context, a engine.AccountID, m engine.Mailbox
 		}
 	}
 }
+
+// OpenBodies reads bodies one after the other: those in a row that the engine
+// below has, together.
+func (e *Engine) OpenBodies(ctx context.Context, ids []mail.ID) iter.Seq2[mail.Body, error] {
+	return func(yield func(mail.Body, error) bool) {
+		for len(ids) > 0 {
+			n := slices.IndexFunc(ids, engine.Elsewhere)
+			if n == 0 {
+				if !yield(e.OpenBody(ctx, ids[0])) {
+					return
+				}
+				ids = ids[1:]
+				continue
+			}
+			if n < 0 {
+				n = len(ids)
+			}
+			for body, err := range e.Engine.OpenBodies(ctx, ids[:n]) {
+				if !yield(body, err) {
+					return
+				}
+			}
+			ids = ids[n:]
+		}
+	}
+}
