@@ -246,6 +246,16 @@ func (t *test) index(e *store.Entry) verdict {
 	return unknown
 }
 
+// blind says that the index decides of no message.
+func (t *test) blind() bool {
+	for i := range t.keys {
+		if !t.keys[i].blind() {
+			return false
+		}
+	}
+	return t.level > inIndex
+}
+
 // ask asks the search index for all that it may know.
 func (t *test) ask(ctx context.Context, r *search.Reader) (err error) {
 	for i := range t.keys {

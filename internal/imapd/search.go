@@ -109,9 +109,11 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 		defer t.end()
 		ctx = t.ctx
 	}
-	pending, err := f.look(ctx, p)
-	if err != nil {
-		return nil, err
+	pending := f.scope
+	if !p.blind() || v.now != v.seq {
+		if pending, err = f.look(ctx, p); err != nil {
+			return nil, err
+		}
 	}
 	if pending, err = f.ask(ctx, c.server.o.Index, p, pending); err != nil {
 		return nil, err

@@ -20,14 +20,28 @@ func readDict(b []byte) (*dict, error) {
 		return nil, errBroken
 	}
 	lens := r.b
-	for range words {
-		r.uvarint()
-	}
-	text := r.b
-	if r.bad || len(text) < 2 || bytes.Count(text, []byte{'\n'}) != int(words)+1 || text[0] != '\n' || text[len(text)-1] != '\n' {
+	text := r.b[numbers(r.b, words):]
+	if len(text) < 2 || bytes.Count(text, []byte{'\n'}) != int(words)+1 || text[0] != '\n' || text[len(text)-1] != '\n' {
 		return nil, errBroken
 	}
 	return &dict{int(words), int64(first), lens[:len(lens)-len(text)], text}, nil
+}
+
+// numbers gives the length of n numbers; of all octets, if those are fewer. One of
+// more than nine octets counts as one that never ends.
+func numbers(b []byte, n uint64) int {
+	long := 0
+	for i, octet := range b {
+		if n == 0 {
+			return i
+		}
+		if octet < 0x80 {
+			n, long = n-1, 0
+		} else if long++; long > 8 {
+			return len(b)
+		}
+	}
+	return len(b)
 }
 
 func (d *dict) bytes() int64 { return 128 + int64(len(d.lens)+cap(d.text)) }
