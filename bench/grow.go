@@ -24,7 +24,7 @@ func curves() []curve {
 			return timed(ctx, s, times, func(c *imapConn) error { return c.do("%s", command) })
 		}}
 	}
-	opened := first("", "", 0, 0, false)
+	opened := first("", "", 0, 0, known)
 	return []curve{
 		{"SELECT, first after a restart", true, opened.do},
 		on("SELECT, warm", "SELECT "+largeBox, 5),

@@ -12,6 +12,7 @@ import (
 func measures(n sizes) []measure {
 	all := sessionMeasures(n)
 	all = append(all, mailboxMeasures(n)...)
+	all = append(all, shareMeasures(n)...)
 	all = append(all, changeMeasures(n)...)
 	all = append(all, popMeasures(n)...)
 	all = append(all, ingestMeasures()...)

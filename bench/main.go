@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -43,7 +44,7 @@ func main() {
 	flag.IntVar(&n.pop, "pop", 5000, "messages that are fetched by POP3")
 	queued := flag.Int("queued", 0, "only fill the queue with so many messages, and print what it takes")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := withSites(ctx, func(ours, theirs *site) error {
 		if *queued > 0 {
@@ -68,6 +69,9 @@ func withSites(ctx context.Context, do func(ours, theirs *site) error) error {
 	}
 	defer os.RemoveAll(dir)
 	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	if err := guard(dir); err != nil {
 		return err
 	}
 	ours, err := startPlic(ctx, dir+"/plic", "127.78.0", true)

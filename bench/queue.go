@@ -236,7 +236,7 @@ func (s *site) processes() (pids []int) {
 // prints what that takes, and how soon the first of them goes out after a
 // restart with the host back.
 func holdQueue(ctx context.Context, s *site, n int) error {
-	if err := s.restart(ctx, false); err != nil {
+	if err := s.restart(ctx, known); err != nil {
 		return err
 	}
 	empty := s.memory()
@@ -247,7 +247,7 @@ func holdQueue(ctx context.Context, s *site, n int) error {
 		return err
 	}
 	fmt.Printf("queued %d messages in %v; memory %s MiB, before %s MiB\n", n, time.Since(start).Round(time.Millisecond), mebi(s.memory()), mebi(empty))
-	if err := s.restart(ctx, false); err != nil {
+	if err := s.restart(ctx, known); err != nil {
 		return err
 	}
 	time.Sleep(10 * time.Second)

@@ -18,7 +18,7 @@ import (
 // sessionMeasures are what waiting clients cost. They come first, on fresh
 // servers: one that has worked takes new connections into memory it has.
 func sessionMeasures(n sizes) []measure {
-	fresh := func(ctx context.Context, s *site) error { return s.restart(ctx, false) }
+	fresh := func(ctx context.Context, s *site) error { return s.restart(ctx, known) }
 	return []measure{
 		{name: fmt.Sprintf("memory of an idling session, of %d", n.idle), unit: "KiB", once: true, most: 25, prepare: fresh,
 			do: func(ctx context.Context, s *site) (float64, error) { return idling(ctx, s, n.idle, nil) }},

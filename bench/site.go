@@ -45,10 +45,11 @@ type site struct {
 	settle  func(context.Context) error          // waits for what is done in the background; nil if nothing is
 	plain   func(context.Context) (*site, error) // starts the same without compression; nil if it has none
 
-	watch     [users]*imapConn
-	raw       int64 // octets of the messages in the large mailbox
-	onDisk    int64 // what they take there
-	popFilled bool
+	watch       [users]*imapConn
+	raw         int64 // octets of the messages in the large mailbox
+	onDisk      int64 // what they take there
+	popFilled   bool
+	otherFilled bool
 }
 
 func (s *site) owns(exe string) bool {
@@ -66,9 +67,17 @@ func (s *site) end() {
 	s.last()
 }
 
-// restart stops what holds the mail and starts it again; without the peer's
-// cache of envelopes, if ever is to be first ever.
-func (s *site) restart(ctx context.Context, ever bool) error {
+// freshness is what a server that was started anew may know from before.
+type freshness int
+
+const (
+	known freshness = iota // its indexes, which are in memory
+	ever                   // they have no envelopes yet: the peer's cache of them is taken away
+	cold                   // likewise, and nothing is in memory: all comes from the disk
+)
+
+// restart stops what holds the mail and starts it again.
+func (s *site) restart(ctx context.Context, as freshness) error {
 	for i, c := range s.watch {
 		if c != nil {
 			c.close()
@@ -76,7 +85,7 @@ func (s *site) restart(ctx context.Context, ever bool) error {
 		}
 	}
 	s.stop()
-	if ever {
+	if as >= ever {
 		err := filepath.WalkDir(s.mail, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && strings.HasPrefix(d.Name(), "dovecot.index.cache") {
 				err = os.Remove(path)
@@ -84,6 +93,12 @@ func (s *site) restart(ctx context.Context, ever bool) error {
 			return err
 		})
 		if err != nil {
+			return err
+		}
+	}
+	if as == cold {
+		syscall.Sync() // what is not written yet stays in memory
+		if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
 			return err
 		}
 	}
@@ -180,6 +195,7 @@ func startPlic(ctx context.Context, dir, network string, compress bool) (*site, 
 	s.start = func(ctx context.Context) error {
 		server = exec.Command(binary, "serve", "--config", config)
 		server.Stderr = os.Stderr
+		server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := server.Start(); err != nil {
 			return err
 		}
