@@ -47,8 +47,6 @@ const (
 
 	markerPrefix = "marker." // of the files that name Pebble's current ones
 
-	settleEvery  = time.Second // segments are synced as often
-	reclaimEvery = time.Minute
 )
 
 // Options say where an engine lives and what it may use. Zero values take the
@@ -143,6 +141,7 @@ type Engine struct {
 
 	quit chan struct{}
 	wake chan struct{} // there is much for the background to do
+	push chan struct{} // octets of a segment are to go to the disk
 	done sync.WaitGroup
 }
 
@@ -159,6 +158,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		failed: make(chan struct{}),
 		quit:   make(chan struct{}),
 		wake:   make(chan struct{}, 1),
+		push:   make(chan struct{}, 1),
 	}
 	e.space = newSpace(e.o)
 	e.fs = vfs.Fenced(vfs.OnDiskFull(vfs.Ordered(o.FS, markerPrefix), e.space.full), e.fence)
@@ -169,8 +169,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("store %s: %w", o.Dir, err)
 	}
 	if !o.manual {
-		e.done.Add(1)
-		go e.background()
+		e.done.Go(e.background)
+		e.done.Go(e.pushing)
 	}
 	return e, nil
 }
@@ -292,51 +292,6 @@ func compression(level int) func() *sstable.CompressionProfile {
 		profile.DataBlocks.Level = balanced
 	}
 	return func() *sstable.CompressionProfile { return &profile }
-}
-
-// background syncs segments and reclaims bodies until the engine closes.
-func (e *Engine) background() {
-	defer e.done.Done()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-e.quit:
-		case <-e.failed:
-		}
-		cancel()
-	}()
-	settle := time.NewTicker(settleEvery)
-	defer settle.Stop()
-	reclaim := time.NewTicker(reclaimEvery)
-	defer reclaim.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-e.wake:
-		case <-settle.C:
-		case <-reclaim.C:
-			if err := e.Reclaim(ctx); err != nil && ctx.Err() == nil {
-				e.o.Log.Warn("reclaiming bodies failed", "error", err)
-			}
-		}
-		if err := e.Settle(); err != nil && ctx.Err() == nil {
-			e.o.Log.Error("syncing bodies failed", "error", err)
-		}
-		if err := e.Fold(ctx); err != nil && ctx.Err() == nil {
-			e.o.Log.Error("writing indexes anew failed", "error", err)
-		}
-		e.space.restore()
-	}
-}
-
-// poke has the background work at once.
-func (e *Engine) poke() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
 }
 
 // fail stops the engine for good; the first cause stays.

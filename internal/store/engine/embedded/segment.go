@@ -13,7 +13,6 @@ import (
 
 const (
 	segmentSize = 64 << 20 // a segment is sealed when it is longer
-	settleBytes = 32 << 20 // unsynced octets that are not left to the next tick
 	openHandles = 64       // segments kept open for reading
 
 	segmentSuffix = ".seg"
@@ -52,6 +51,7 @@ type segmentFile struct {
 	syncer vfs.File // vfs.File forbids Write and Sync of one at the same time
 	size   int64
 	synced int64
+	pushed int64 // on its way to the disk
 }
 
 func (f *segmentFile) close() {
@@ -117,7 +117,37 @@ func (s *segments) append(frame []byte) (place, error) {
 	if c.size-c.synced > settleBytes {
 		s.e.poke()
 	}
+	if c.size-c.pushed > pushBytes {
+		c.pushed = c.size
+		select {
+		case s.e.push <- struct{}{}:
+		default:
+		}
+	}
 	return at, nil
+}
+
+// unsynced is how many octets no settle has synced.
+func (s *segments) unsynced() (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.pending {
+		n += f.size - f.synced
+	}
+	if c := s.current; c != nil {
+		n += c.size - c.synced
+	}
+	return n
+}
+
+// pushable is the current segment, and where it ends.
+func (s *segments) pushable() (*segmentFile, int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		return nil, 0
+	}
+	return s.current, s.current.size
 }
 
 func (s *segments) begin() error {
@@ -176,7 +206,7 @@ func (s *segments) take() (unsynced, bool) {
 }
 
 // Settle syncs the segments and then drops the redo records that are no longer
-// needed. The engine does it by itself every second.
+// needed. The engine does it by itself now and then.
 func (e *Engine) Settle() error {
 	if err := e.enter(); err != nil {
 		return err

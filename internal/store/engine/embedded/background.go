@@ -1,0 +1,97 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	tidyEvery    = time.Second      // indexes and ballast are looked at as often
+	settleEvery  = 10 * time.Second // segments are synced as often,
+	settleBytes  = 16 << 20         // or when so much is not
+	pushBytes    = 1 << 20          // which is on its way to the disk before
+	reclaimEvery = time.Minute
+)
+
+// background syncs segments and reclaims bodies until the engine closes.
+func (e *Engine) background() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-e.quit:
+		case <-e.failed:
+		}
+		cancel()
+	}()
+	tidy := time.NewTicker(tidyEvery)
+	defer tidy.Stop()
+	settle := time.NewTicker(settleEvery)
+	defer settle.Stop()
+	reclaim := time.NewTicker(reclaimEvery)
+	defer reclaim.Stop()
+	for {
+		due := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+		case <-tidy.C:
+		case <-settle.C:
+			due = true
+		case <-reclaim.C:
+			due = true
+			if err := e.Reclaim(ctx); err != nil && ctx.Err() == nil {
+				e.o.Log.Warn("reclaiming bodies failed", "error", err)
+			}
+		}
+		if due || e.segments.unsynced() > settleBytes {
+			if err := e.Settle(); err != nil && ctx.Err() == nil {
+				e.o.Log.Error("syncing bodies failed", "error", err)
+			}
+		}
+		if err := e.Fold(ctx); err != nil && ctx.Err() == nil {
+			e.o.Log.Error("writing indexes anew failed", "error", err)
+		}
+		e.space.restore()
+	}
+}
+
+// poke has the background work at once.
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pushing sends what segments get on its way to the disk as it comes, so that
+// nobody waits behind much of it when they are synced.
+func (e *Engine) pushing() {
+	for {
+		select {
+		case <-e.quit:
+			return
+		case <-e.failed:
+			return
+		case <-e.push:
+		}
+		if err := e.pushSegment(); err != nil {
+			e.fail(err) // no later sync may tell of it again
+		}
+	}
+}
+
+func (e *Engine) pushSegment() error {
+	e.settling.Lock()
+	defer e.settling.Unlock()
+	file, upTo := e.segments.pushable()
+	if file == nil || e.failedErr() != nil {
+		return nil
+	}
+	if _, err := file.syncer.SyncTo(upTo); err != nil {
+		return fmt.Errorf("write segment %d: %w", file.number, err)
+	}
+	return nil
+}
