@@ -14,6 +14,12 @@ type Body interface {
 	Size() int64
 }
 
+// InMemory is a Body that is whole in memory. Its octets are not to be changed.
+type InMemory interface {
+	Body
+	Bytes() []byte
+}
+
 // Notify is the NOTIFY parameter of RFC 3461 section 4.1; zero means that none
 // was given, which is as FAILURE and DELAY.
 type Notify uint8

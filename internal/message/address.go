@@ -28,7 +28,8 @@ type Mailbox struct {
 // space may stand anywhere. A comment after an address that has no name is its
 // name.
 func ParseAddressList(value string) []Mailbox {
-	p := addressParser{s: value}
+	var room [4][64]byte // for what most addresses are made of
+	p := addressParser{s: value, words: room[0][:0], host: room[1][:0], word: room[2][:0], domain: room[3][:0]}
 	for p.entry() {
 	}
 	return p.list
@@ -44,6 +45,8 @@ type addressParser struct {
 	words   []byte // what was read of the entry: its name, or its local part
 	quotes  bool   // some of it was in quotes
 	host    []byte
+	word    []byte // the local part of an angle address
+	domain  []byte // and its domain
 	comment string // the last comment of the entry
 	loose   int    // entries at the end of list that are words only: perhaps parts of a name with commas
 }
@@ -163,7 +166,8 @@ func (p *addressParser) endGroup() {
 
 // angle reads an angle address behind its "<", to its ">" or the end.
 func (p *addressParser) angle() (route, local, host string) {
-	var word, domain []byte
+	word, domain := p.word[:0], p.domain[:0]
+	defer func() { p.word, p.domain = word, domain }()
 	at := false
 	for {
 		p.space(false)

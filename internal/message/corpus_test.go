@@ -174,7 +174,15 @@ func TestOffsets(t *testing.T) {
 		if len(s.Raw) > 1<<20 {
 			continue
 		}
-		want := describe(s.Name, s.Raw)
+		same := func(how string, again *message.Message) {
+			t.Helper()
+			var a, b strings.Builder
+			writeTree(&a, m.Root)
+			writeTree(&b, again.Root)
+			if a.String() != b.String() || again.Text != m.Text || again.Size != m.Size {
+				t.Errorf("%s: %s it is\n%s, whole\n%s %s", s.Name, how, b.String(), a.String(), describe(s.Name, s.Raw))
+			}
+		}
 		for _, r := range []io.Reader{
 			io.MultiReader(bytes.NewReader(s.Raw[:len(s.Raw)/2]), bytes.NewReader(s.Raw[len(s.Raw)/2:])),
 			oneByOne{bytes.NewReader(s.Raw)},
@@ -183,13 +191,9 @@ func TestOffsets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var a, b strings.Builder
-			writeTree(&a, m.Root)
-			writeTree(&b, again.Root)
-			if a.String() != b.String() || again.Text != m.Text || again.Size != m.Size {
-				t.Errorf("%s: in pieces it is\n%s, whole\n%s %s", s.Name, b.String(), a.String(), want)
-			}
+			same("in pieces", again)
 		}
+		same("in memory", message.ParseBytes(s.Raw, message.Limits{}))
 	}
 }
 

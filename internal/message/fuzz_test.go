@@ -37,6 +37,11 @@ func FuzzParse(f *testing.F) {
 			if a.String() != b.String() || m.Text != again.Text {
 				t.Fatalf("whole %s %q\nin pieces %s %q", a.String(), m.Text, b.String(), again.Text)
 			}
+			b.Reset()
+			inMemory := message.ParseBytes(raw, limits)
+			if writeTree(&b, inMemory.Root); a.String() != b.String() || m.Text != inMemory.Text {
+				t.Fatalf("read %s %q\nin memory %s %q", a.String(), m.Text, b.String(), inMemory.Text)
+			}
 			m.Walk(func(p *message.Part) bool {
 				if name := p.Filename(); !utf8.ValidString(name) || strings.ContainsAny(name, "\r\n") {
 					t.Fatalf("file name %q", name)

@@ -16,11 +16,21 @@ const (
 // fails on content: the error is the reader's. Offsets count from the start of
 // the reader.
 func Parse(r io.Reader, l Limits) (*Message, error) {
-	p := parser{
-		lim:  l.withDefaults(),
-		msg:  new(Message),
-		scan: scanner{src: r, buf: make([]byte, minWindow)},
+	return parse(scanner{src: r, buf: make([]byte, minWindow)}, l)
+}
+
+// ParseBytes is Parse of a message that is in memory, which is not copied.
+func ParseBytes(raw []byte, l Limits) *Message {
+	if len(raw) > maxWindow { // lines come in pieces of no more
+		m, _ := Parse(bytes.NewReader(raw), l)
+		return m
 	}
+	m, _ := parse(scanner{buf: raw, w: len(raw), eof: true}, l)
+	return m
+}
+
+func parse(s scanner, l Limits) (*Message, error) {
+	p := parser{lim: l.withDefaults(), msg: new(Message), scan: s}
 	p.stack, p.head = make([]level, 0, 4), make([]byte, 0, 2<<10)
 	p.msg.Root = p.push(nil, "text", "plain", true)
 	for !p.done {

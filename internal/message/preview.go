@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"html"
 	"strings"
 	"unicode"
@@ -10,7 +11,8 @@ import (
 // Bounds of the preview: of its text, and of the raw octets it is made from.
 const (
 	maxPreview = 200 // characters, RFC 8970 section 3.2
-	rawPlain   = 2 << 10
+	rawFirst   = 512
+	rawPlain   = 4 << 10
 	rawHTML    = 32 << 10
 	stripped   = 2 << 10 // octets of what is left of HTML
 )
@@ -67,13 +69,45 @@ func (v *preview) end(part *Part) {
 	v.part, v.room = nil, 0
 }
 
-// previewText decodes the start of a text part.
+// previewText decodes the start of a text part, of which mostly a little is
+// enough.
 func previewText(raw []byte, part *Part) string {
+	if part.Subtype != "html" && len(raw) > rawFirst {
+		if text, more := decodePreview(raw[:rawFirst], part, true); more {
+			return text
+		}
+	}
+	text, _ := decodePreview(raw, part, len(raw) >= rawPlain)
+	return text
+}
+
+// wholeRunes leaves out the beginning of a UTF-8 character, which would show as
+// another charset.
+func wholeRunes(b []byte) []byte {
+	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
+}
+
+// decodePreview gives what a preview shows, and whether there is more.
+func decodePreview(raw []byte, part *Part, cut bool) (string, bool) {
 	switch part.Encoding {
 	case "base64":
 		raw = new(base64Decoder).step(nil, raw, true)
 	case "quoted-printable":
+		if i := bytes.LastIndexByte(raw, '='); cut && i >= 0 && i >= len(raw)-2 {
+			raw = raw[:i]
+		}
 		raw = new(quotedPrintable).step(nil, raw, true)
+	}
+	if cut {
+		raw = wholeRunes(raw)
 	}
 	text := decodeCharset(raw, param(part.Params, "charset"))
 	if part.Subtype == "html" {
@@ -83,8 +117,8 @@ func previewText(raw []byte, part *Part) string {
 }
 
 // foldSpace gives at most n characters of a text whose spaces, line ends and
-// control characters are single spaces.
-func foldSpace(text string, n int) string {
+// control characters are single spaces, and whether there is more.
+func foldSpace(text string, n int) (start string, more bool) {
 	b := make([]byte, 0, min(len(text), 2*n))
 	space := false
 	for _, r := range text {
@@ -94,19 +128,19 @@ func foldSpace(text string, n int) string {
 		}
 		if space {
 			if n < 2 {
-				break
+				return string(b), true
 			}
 			b = append(b, ' ')
 			space = false
 			n--
 		}
 		if n == 0 {
-			break
+			return string(b), true
 		}
 		b = utf8.AppendRune(b, r)
 		n--
 	}
-	return string(b)
+	return string(b), false
 }
 
 // blank says whether a preview shows nothing of a character.

@@ -125,6 +125,9 @@ func (s *Store) draft(id mail.ID) *Draft {
 
 // parse analyses a body from its beginning.
 func parse(b mail.Body, l message.Limits) (*message.Message, error) {
+	if whole, ok := b.(mail.InMemory); ok {
+		return message.ParseBytes(whole.Bytes(), l), nil
+	}
 	m, err := message.Parse(io.NewSectionReader(b, 0, b.Size()), l)
 	if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)

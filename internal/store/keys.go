@@ -70,9 +70,9 @@ const (
 	keyReply
 )
 
-// appendKeys writes the keys of a message.
-func appendKeys(b []byte, root *message.Part) []byte {
-	e := root.Envelope()
+// appendKeys writes the keys of a message, of which these are the envelope and
+// References.
+func appendKeys(b []byte, e *message.Envelope, references string) []byte {
 	base, reply := message.BaseSubject(message.DecodeHeader(e.Subject))
 	sent, err := message.ParseDate(e.Date)
 	var marks byte
@@ -91,7 +91,7 @@ func appendKeys(b []byte, root *message.Part) []byte {
 		own = hashID(ids[0])
 	}
 	b = binary.BigEndian.AppendUint64(b, own)
-	refs := message.MessageIDs(root.Get("References"))
+	refs := message.MessageIDs(references)
 	if len(refs) == 0 { // RFC 5256 section 3
 		if refs = message.MessageIDs(e.InReplyTo); len(refs) > 1 {
 			refs = refs[:1]

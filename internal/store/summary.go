@@ -26,11 +26,12 @@ func summarize(m *message.Message, before []message.Field) []byte {
 		root.Header = slices.Concat(before, root.Header)
 	}
 	b := append(make([]byte, 0, 1280), summaryVersion)
-	b = appendField(b, func(b []byte) []byte { return imap.AppendEnvelope(b, root.Envelope()) })
+	env := root.Envelope()
+	b = appendField(b, func(b []byte) []byte { return imap.AppendEnvelope(b, env) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, false) })
 	b = appendField(b, func(b []byte) []byte { return imap.AppendStructure(b, m.Root, true) })
 	b = appendField(b, func(b []byte) []byte { return append(b, m.Text...) })
-	return appendField(b, func(b []byte) []byte { return appendKeys(b, &root) })
+	return appendField(b, func(b []byte) []byte { return appendKeys(b, env, root.Get("References")) })
 }
 
 // foreword gives the fields of a prefix if there are some that ENVELOPE or

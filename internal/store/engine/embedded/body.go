@@ -239,6 +239,9 @@ type memoryBody []byte
 func (b memoryBody) Size() int64  { return int64(len(b)) }
 func (b memoryBody) Close() error { return nil }
 
+// Bytes is that of mail.InMemory.
+func (b memoryBody) Bytes() []byte { return b }
+
 func (b memoryBody) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errors.New("negative offset")
