@@ -257,7 +257,7 @@ func (c *Config) reading() []Section {
 			{"cache", "Memory for records that were read.", restart, size{&c.Store.Cache, mib, 1024 * gib}},
 			{"index", "Memory for the indexes of mailboxes that nobody has open.", restart, size{&c.Store.Index, mib, 1024 * gib}},
 			{"reserve", "Space on the disk that is left free: below it new mail gets 452, while reading and deleting go on.", restart, size{&c.Store.Reserve, 0, 1024 * gib}},
-			{"compress", "Keep the bodies of new mail compressed (S2, above 8 KiB zstd), where that gains.", restart, switchValue{&c.Store.Compress}},
+			{"compress", "Keep the bodies of new mail compressed (S2, above 16 KiB zstd), where that gains.", restart, switchValue{&c.Store.Compress}},
 			{"grace", "How long a body that nobody owns any more is kept, for those who still read it.", restart, duration{&c.Store.Grace, 0, 30 * day}},
 		}},
 		{"quota", "How much an account may have that has no limits of its own (RFC 9208); those of one account or of a whole domain are set by `plic account quota` and `plic domain quota`. Mail beyond it gets 452 or 552 while its sender is still there.", []Setting{

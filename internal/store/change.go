@@ -12,6 +12,10 @@ import (
 // context.
 const checkEvery = 4096
 
+// likely is how many messages there is room for before it is known that so many
+// change.
+const likely = 1024
+
 // begin locks the account and loads the index: the beginning of every change to
 // messages that are there already.
 func (m *Mailbox) begin(ctx context.Context) (*commit, *edit, *Snapshot, error) {
@@ -63,6 +67,7 @@ func (m *Mailbox) SetFlagsBut(ctx context.Context, uids []UID, op FlagOp, f Flag
 func (e *edit) setFlags(ctx context.Context, snap *Snapshot, uids []UID, op FlagOp, f Flags, since ModSeq, keep engine.Flags) (modified []UID, err error) {
 	var bits engine.Flags
 	numbered := false
+	e.change.Update = slices.Grow(e.change.Update, min(len(uids), likely))
 	for i, uid := range rising(uids) {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -121,6 +126,7 @@ func (m *Mailbox) Expunge(ctx context.Context, uids []UID, onlyDeleted bool) ([]
 	if uids == nil && onlyDeleted {
 		uids = snap.allDeleted()
 	}
+	e.change.Expunge = slices.Grow(e.change.Expunge, min(len(uids), likely))
 	for i, uid := range rising(uids) {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"plic/internal/store/engine"
 )
@@ -87,11 +88,13 @@ func (m *Mailbox) details(ctx context.Context, uids []UID) (out []engine.Detaile
 	}
 	uids = uids[:min(len(uids), copyBatch)]
 	bytes := 0
+	var keep arena
+	out = make([]engine.Detailed, 0, len(uids))
 	for d, err := range m.rawDetails(ctx, st, uids) {
 		if err != nil {
 			return nil, 0, err
 		}
-		d.Detail = d.Clone()
+		d.Prefix, d.Summary = keep.clone(d.Prefix), keep.clone(d.Summary)
 		out = append(out, d)
 		if bytes += len(d.Prefix) + len(d.Summary); bytes >= copyBytes {
 			break
@@ -145,6 +148,11 @@ func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engin
 	}
 	saved := m.account.store.o.Now().Unix()
 	flags := translation{from: st, into: into, used: to.flagsInUse(ctx)}
+	into.change.Add = slices.Grow(into.change.Add, len(details))
+	src, dst = make([]UID, 0, len(details)), make([]Placed, 0, len(details))
+	if move {
+		from.change.Expunge = slices.Grow(from.change.Expunge, len(details))
+	}
 	for i := range details {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, nil, ctx.Err()
@@ -168,6 +176,19 @@ func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engin
 		src, dst = append(src, e.UID), append(dst, p)
 	}
 	return src, dst, nil
+}
+
+// arena keeps copies of many small things that are dropped together.
+type arena []byte
+
+func (a *arena) clone(b []byte) []byte {
+	const piece = 64 << 10
+	if cap(*a)-len(*a) < len(b) {
+		*a = make([]byte, 0, max(piece, len(b)))
+	}
+	start := len(*a)
+	*a = append(*a, b...)
+	return (*a)[start:len(*a):len(*a)]
 }
 
 // translation gives keywords the numbers of another mailbox.

@@ -172,11 +172,26 @@ func (e *Engine) fold(ctx context.Context, m mailboxRef) error {
 		}
 		writePages(b, m, next)
 	}
-	logs := mailboxKey(m.account, partLog, m.mailbox)
-	if err := b.DeleteRange(logs, logKey(m.account, m.mailbox, o.last+1), nil); err != nil {
+	if err := o.drop(b, m); err != nil {
 		return err
 	}
 	return e.commit(b, false)
+}
+
+// drop takes what was read of a log. A range is something that every reader
+// looks at from then on: a few records go one by one.
+func (o *overlay) drop(b *pebble.Batch, m mailboxRef) error {
+	const few = 32
+	if o.records > few || o.last-o.first != uint64(o.records-1) {
+		logs := mailboxKey(m.account, partLog, m.mailbox)
+		return b.DeleteRange(logs, logKey(m.account, m.mailbox, o.last+1), nil)
+	}
+	for seq := o.first; seq <= o.last; seq++ {
+		if err := b.Delete(logKey(m.account, m.mailbox, seq), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writePages(b *pebble.Batch, m mailboxRef, list []engine.Entry) {

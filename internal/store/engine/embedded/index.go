@@ -265,7 +265,8 @@ type overlay struct {
 	over    map[engine.UID]change1
 	order   []engine.UID // its keys, rising
 	records int
-	last    uint64 // the newest record
+	first   uint64 // the oldest record
+	last    uint64 // the newest
 	bad     broken // records that were left out
 	hurt    bool   // some could not be read
 }
@@ -315,6 +316,9 @@ func (o *overlay) sort() {
 }
 
 func (o *overlay) take(c *indexChange) {
+	if o.records == 0 {
+		o.first = c.seq
+	}
 	o.records++
 	o.last = c.seq
 	if o.over == nil {

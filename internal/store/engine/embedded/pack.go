@@ -21,9 +21,9 @@ type packer struct {
 }
 
 const (
-	packLeast = 256     // octets below which nothing is gained
-	packShort = 8 << 10 // octets of the longest body that counts as short
-	packGain  = 16      // a sixteenth must be gained, or reading would not be worth it
+	packLeast = 256      // octets below which nothing is gained
+	packShort = 16 << 10 // octets of the longest body that counts as short
+	packGain  = 16       // a sixteenth must be gained, or reading would not be worth it
 )
 
 // zstdMagic begins what zstd made. What S2 made begins with the number of the
