@@ -250,7 +250,7 @@ func holdQueue(ctx context.Context, s *site, n int) error {
 	if err := s.restart(ctx, known); err != nil {
 		return err
 	}
-	time.Sleep(10 * time.Second)
+	time.Sleep(30 * time.Second)
 	fmt.Printf("after a restart: memory %s MiB\n", mebi(s.memory()))
 	s.stop()
 	var err error

@@ -265,16 +265,25 @@ func (q *Queue) release(id mail.ID) {
 // back puts an item into the schedule again after a change. After an error it
 // goes back as it was.
 func (q *Queue) back(id mail.ID, item *mail.Item, err error) {
+	now := q.o.Now()
 	e := q.s.items[id]
+	if e == nil { // it was not in view, or not there yet
+		q.s.recount(now)
+		q.s.gone(id)
+	}
 	switch {
+	case e == nil && item == nil:
 	case e == nil:
+		if q.s.add(item, now) && !item.Hold && !item.Due.After(now) {
+			q.s.unpause(q.s.items[id].hop)
+		}
 	case item != nil:
-		q.s.update(e, item, q.o.Now())
-		if !item.Hold && !item.Due.After(q.o.Now()) {
-			q.s.unpause(e.hop)
+		q.s.update(e, item, now)
+		if hop := q.s.hops[item.Hop]; hop != nil && !item.Hold && !item.Due.After(now) {
+			q.s.unpause(hop)
 		}
 	case err != nil:
-		q.s.enqueue(e, q.o.Now().UnixNano()) // it is read again before it is tried
+		q.s.enqueue(e, now.UnixNano()) // it is read again before it is tried
 	default:
 		q.s.forget(e)
 	}

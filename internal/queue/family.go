@@ -48,8 +48,7 @@ func (s *schedule) gatherKin(e *entry, due int64) {
 	}
 	for _, m := range e.family.members {
 		if m.state == waiting && !m.untold && m.at <= due+int64(together) {
-			s.waiting.remove(m)
-			s.enqueue(m, m.at)
+			s.wake(m)
 		}
 	}
 }

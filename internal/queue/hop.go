@@ -20,10 +20,15 @@ type hop struct {
 	key      mail.Hop
 	ready    pile[*entry]
 	entries  int     // in all states
+	resting  int     // of them: held, or waiting for their time
+	passed   int     // how many were busy when others stayed out of view; 0 for none
 	active   int     // being tried now
 	window   float64 // how many may be
 	failures int     // tries in a row that found it down
 	last     mail.Outcome
+	upto     mail.ID       // the last item that a sweep has taken into view
+	behind   bool          // there are due ones before it
+	skipped  bool          // the sweep at work has passed over due ones after it
 	until    int64         // no try before, while it is in schedule.pauses
 	pos      int32         // there
 	elem     *list.Element // in line
@@ -36,11 +41,15 @@ type hop struct {
 	counted int64
 }
 
+// busy is how many entries are due.
+func (h *hop) busy() int { return h.entries - h.resting }
+
 func (h *hop) instant() int64 { return h.until }
 func (h *hop) place() *int32  { return &h.pos }
 
 // arrange puts a hop into the line where it belongs.
 func (s *schedule) arrange(h *hop) {
+	s.drained(h)
 	var line *list.List
 	if first, ok := h.ready.top(); ok && h.active < int(h.window) && h.pos == absent {
 		line = s.sound[first.class]
@@ -108,6 +117,9 @@ func (s *schedule) pause(h *hop, d time.Duration, now time.Time) {
 		h.ready.remove(e)
 		e.state = lapsed
 		s.lapsed.push(e)
+	}
+	if h.failures >= doubtful {
+		s.rotate(h)
 	}
 	s.arrange(h)
 }

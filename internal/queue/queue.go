@@ -6,7 +6,9 @@
 //
 // All decisions about time and order are made by schedule, a state machine
 // without clock, goroutines or I/O; all about the fate of recipients by judge.
-// What surrounds them only carries things back and forth.
+// What surrounds them only carries things back and forth. The schedule knows a
+// bounded number of items; of more the others are found in the Custody when there
+// is room and their time has come.
 //
 // Between the moment a remote host takes a message and the moment Settle has
 // recorded that, a crash leads to one more copy; nothing is ever lost.
@@ -93,6 +95,7 @@ type Options struct {
 	// mailbox; nil for nobody.
 	Gone func(item *mail.Item, to mail.ItemRcpt)
 
+	Known       int           // items in memory at most; 100,000
 	Active      int           // deliveries at once; 500
 	StartWindow int           // deliveries to one hop at once, to begin with; 5
 	MaxWindow   int           // and at most; 20
@@ -104,6 +107,7 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
+	setDefault(&o.Known, 100_000)
 	setDefault(&o.Active, 500)
 	setDefault(&o.StartWindow, 5)
 	setDefault(&o.MaxWindow, 20)
@@ -146,7 +150,6 @@ type Queue struct {
 	changed chan struct{}          // closed and renewed when a claim ends
 	fresh   map[mail.ID]*mail.Item // whole items of maxKept recipients at most
 	kept    int
-	loaded  bool
 }
 
 // New makes a Queue that does nothing until Run.
@@ -165,7 +168,7 @@ func (q *Queue) Added(items ...mail.Item) {
 	now := q.o.Now()
 	for i := range items {
 		item := &items[i]
-		if !q.s.add(item, now) {
+		if q.claimed[item.ID] || !q.s.add(item, now) {
 			continue
 		}
 		if cost := len(item.To); !item.Hold && q.kept+cost <= maxKept {
@@ -192,13 +195,19 @@ func (q *Queue) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var workers sync.WaitGroup
-	workers.Go(func() { q.load(ctx) })
+	q.mu.Lock()
+	q.s.startSweep(q.o.Now())
+	q.mu.Unlock()
+	workers.Go(func() { q.sweep(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		q.mu.Lock()
 		now := q.o.Now()
 		starts := q.s.next(now)
+		if q.s.beginSweep(now) {
+			workers.Go(func() { q.sweep(ctx) })
+		}
 		wait := q.s.wait(now)
 		q.mu.Unlock()
 		q.parties(starts)
@@ -216,53 +225,6 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer end.Stop()
 	workers.Wait()
 	return nil
-}
-
-// load puts every item of the custody into the schedule. Items that are there
-// already, and those that it cannot read, are left; after trouble it looks
-// again later, since an item must not wait for the next start.
-func (q *Queue) load(ctx context.Context) {
-	for pause := q.o.MinBackoff; ctx.Err() == nil; pause = min(2*pause, q.o.MaxBackoff) {
-		trouble := q.loadOnce(ctx)
-		if trouble == nil || ctx.Err() != nil {
-			return
-		}
-		q.o.Log.Error("the queue could not be read in full; what was read is delivered", "error", trouble)
-		q.o.Journal.Record(journal.Event{Kind: journal.Error, Service: "queue", Reason: "load: " + trouble.Error()})
-		if !sleep(ctx, pause) {
-			return
-		}
-	}
-}
-
-func (q *Queue) loadOnce(ctx context.Context) error {
-	var trouble error
-	const batch = 256 // items under one lock
-	items := make([]mail.Item, 0, batch)
-	flush := func() {
-		q.mu.Lock()
-		now := q.o.Now()
-		for i := range items {
-			q.s.add(&items[i], now)
-		}
-		q.mu.Unlock()
-		q.poke()
-		items = items[:0]
-	}
-	for item, err := range q.o.Custody.Items(ctx) {
-		if err != nil {
-			trouble = err
-			continue
-		}
-		if items = append(items, item); len(items) == batch {
-			flush()
-		}
-	}
-	flush()
-	q.mu.Lock()
-	q.loaded = q.loaded || trouble == nil
-	q.mu.Unlock()
-	return trouble
 }
 
 // sleep waits; false when ctx ended first.

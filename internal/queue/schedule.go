@@ -42,6 +42,7 @@ type entry struct {
 	untold   bool // it has fates that its sender is to be told
 	probe    bool // it is tried while its hop is in doubt
 	slow     bool // it has been tried for longer than prompt
+	fresh    bool // it was told of, not found
 }
 
 // prompt is how long a try takes a place from the others. One that takes longer
@@ -111,6 +112,7 @@ type schedule struct {
 	turns    int                 // taken by sound hops
 
 	running pile[*entry] // active, and not slow yet
+	view    view
 
 	active   int
 	slow     int // of them: slow
@@ -124,6 +126,7 @@ func newSchedule(o *Options) *schedule {
 	s := &schedule{
 		o: o, items: map[mail.ID]*entry{}, hops: map[mail.Hop]*hop{}, families: map[mail.ID]*family{},
 		senders: &senders{seed: maphash.MakeSeed()}, doubted: list.New(),
+		view: view{last: unseen{due: never}, since: unseen{due: never}},
 	}
 	for i := range s.sound {
 		s.sound[i] = list.New()
@@ -131,18 +134,27 @@ func newSchedule(o *Options) *schedule {
 	return s
 }
 
-// add takes an item in; false if it is known already.
-func (s *schedule) add(item *mail.Item, now time.Time) bool {
+// add takes an item in that is new; false if it is known already, or there is
+// no room to know it.
+func (s *schedule) add(item *mail.Item, now time.Time) bool { return s.take(item, now, true) }
+
+func (s *schedule) take(item *mail.Item, now time.Time, fresh bool) bool {
 	if s.items[item.ID] != nil {
 		return false
 	}
-	e := &entry{id: item.ID, pos: absent, sender: s.senders.place(item)}
-	s.items[item.ID] = e
+	e := &entry{id: item.ID, pos: absent, sender: s.senders.place(item), fresh: fresh}
 	s.join(e, item.Hop)
+	s.assess(e, item, now)
+	if s.pass(e, now) {
+		s.part(e)
+		return false
+	}
+	s.items[item.ID] = e
 	s.adopt(e, item)
 	e.class = s.classOf(item, e.sender)
 	s.senders.items[e.sender]++
-	s.update(e, item, now)
+	e.seen -= s.credit(e, item, now)
+	s.settle(e)
 	return true
 }
 
@@ -159,7 +171,9 @@ func (s *schedule) join(e *entry, key mail.Hop) {
 
 // part takes an entry from its hop, which goes with the last one.
 func (s *schedule) part(e *entry) {
-	if e.hop.entries--; e.hop.entries == 0 {
+	e.hop.entries--
+	s.drained(e.hop)
+	if e.hop.entries == 0 {
 		s.pauses.remove(e.hop)
 		delete(s.hops, e.hop.key)
 		return
@@ -168,12 +182,20 @@ func (s *schedule) part(e *entry) {
 }
 
 // update gives an entry that is in no line its values from the item, and its
-// place.
+// place, if it stays in view.
 func (s *schedule) update(e *entry, item *mail.Item, now time.Time) {
 	if item.Hop != e.hop.key {
 		s.part(e)
 		s.join(e, item.Hop)
 	}
+	s.assess(e, item, now)
+	if !s.hide(e, now) {
+		s.settle(e)
+	}
+}
+
+// assess gives an entry its values from the item, and the state that follows.
+func (s *schedule) assess(e *entry, item *mail.Item, now time.Time) {
 	e.received, e.expires = secondsOf(firstDue(item)), secondsOf(s.o.expires(item))
 	e.kib, e.rcpts, e.warned = uint32((item.Size+1023)>>10), uint32(len(item.To)), item.Warned
 	e.untold = len(item.Fates) > 0
@@ -184,16 +206,38 @@ func (s *schedule) update(e *entry, item *mail.Item, now time.Time) {
 	if item.Due.After(item.Envelope.Release) {
 		due = min(due, now.Add(s.o.MaxBackoff+s.o.MaxBackoff/10).UnixNano())
 	}
+	e.at = due
 	switch {
 	case item.Hold:
-		e.state, e.at = held, due
-		s.holds++
+		e.state = held
 	case due <= at:
-		s.enqueue(e, due)
+		e.state = ready
 	default:
-		e.state, e.at = waiting, due
+		e.state = waiting
+	}
+}
+
+// settle puts an entry that is in no line where its state says.
+func (s *schedule) settle(e *entry) {
+	switch e.state {
+	case held:
+		e.hop.resting++
+		s.holds++
+	case ready:
+		s.enqueue(e, e.at)
+	default:
+		e.hop.resting++
 		s.waiting.push(e)
 	}
+}
+
+// wake puts a waiting entry in line, and gives the instant at which it was due.
+func (s *schedule) wake(e *entry) int64 {
+	due := e.at
+	s.waiting.remove(e)
+	e.hop.resting--
+	s.enqueue(e, due)
+	return due
 }
 
 // enqueue puts an entry that has been due since an instant in line at its hop.
@@ -208,6 +252,7 @@ func (s *schedule) detach(e *entry) {
 	switch e.state {
 	case waiting:
 		s.waiting.remove(e)
+		e.hop.resting--
 	case ready:
 		e.hop.ready.remove(e)
 		s.arrange(e.hop)
@@ -215,6 +260,7 @@ func (s *schedule) detach(e *entry) {
 		s.lapsed.remove(e)
 	case held:
 		s.holds--
+		e.hop.resting--
 	}
 	e.state = apart
 }
@@ -223,6 +269,7 @@ func (s *schedule) detach(e *entry) {
 func (s *schedule) forget(e *entry) {
 	s.detach(e)
 	delete(s.items, e.id)
+	s.gone(e.id)
 	s.senders.items[e.sender]--
 	s.leave(e)
 	s.part(e)
@@ -233,10 +280,7 @@ func (s *schedule) next(now time.Time) []start {
 	at := now.UnixNano()
 	s.turnBack(now)
 	for e, ok := s.waiting.top(); ok && e.at <= at; e, ok = s.waiting.top() {
-		s.waiting.remove(e)
-		due := e.at
-		s.enqueue(e, due)
-		s.gatherKin(e, due)
+		s.gatherKin(e, s.wake(e))
 	}
 	for h, ok := s.pauses.top(); ok && h.until <= at; h, ok = s.pauses.top() {
 		s.pauses.remove(h)
@@ -349,6 +393,9 @@ func (s *schedule) done(one start, item *mail.Item, said health, last mail.Outco
 // longer than a minute, so that a change of the clock is seen.
 func (s *schedule) wait(now time.Time) time.Duration {
 	wait := time.Minute
+	if at := s.wantsSweep(); at < never {
+		wait = min(wait, time.Duration(at-now.UnixNano()))
+	}
 	if e, ok := s.running.top(); ok && s.load() >= s.o.Active*9/10 {
 		wait = min(wait, time.Duration(e.at-now.UnixNano()))
 	}
@@ -371,6 +418,11 @@ func (s *schedule) turnBack(now time.Time) {
 	if jumped := s.last - at; jumped > int64(time.Minute) {
 		for _, e := range s.waiting.all {
 			e.at -= jumped // the order stays
+		}
+		for _, at := range []*int64{&s.view.last.due, &s.view.since.due, &s.view.ended} {
+			if *at < never {
+				*at -= jumped
+			}
 		}
 		for _, e := range s.running.all {
 			e.at -= jumped

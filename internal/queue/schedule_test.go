@@ -13,7 +13,7 @@ import (
 var epoch = time.Unix(1_800_000_000, 0)
 
 func testOptions(edit func(*Options)) *Options {
-	o := Options{}
+	o := Options{Known: 1 << 20} // nobody sweeps
 	if edit != nil {
 		edit(&o)
 	}
@@ -36,13 +36,16 @@ var timedOut = mail.Outcome{Status: mail.Reply(451, "4.4.1", "no answer")}
 // check finds what must never be, whatever happened.
 func (s *schedule) check(t testing.TB) {
 	t.Helper()
-	activeBy, readyBy, entriesBy := map[*hop]int{}, map[*hop]int{}, map[*hop]int{}
+	activeBy, readyBy, entriesBy, restingBy := map[*hop]int{}, map[*hop]int{}, map[*hop]int{}, map[*hop]int{}
 	n, slow, wait, late, holds := 0, 0, 0, 0, 0
 	for id, e := range s.items {
 		if e.id != id || s.hops[e.hop.key] != e.hop {
 			t.Fatalf("entry %v is not where it belongs", id)
 		}
 		entriesBy[e.hop]++
+		if e.state == waiting || e.state == held {
+			restingBy[e.hop]++
+		}
 		switch e.state {
 		case waiting:
 			wait++
@@ -83,9 +86,12 @@ func (s *schedule) check(t testing.TB) {
 	if s.probes > max(1, s.o.Active/2) || s.verdicts > max(1, s.o.Active/4) {
 		t.Fatalf("%d probes and %d verdicts at once", s.probes, s.verdicts)
 	}
+	if len(s.items) > s.o.Known {
+		t.Fatalf("%d items in view, of %d at most", len(s.items), s.o.Known)
+	}
 	for _, h := range s.hops {
 		activeBy[h] = h.active
-		if h.entries != entriesBy[h] || len(h.ready.all) != readyBy[h] || h.entries == 0 {
+		if h.entries != entriesBy[h] || h.resting != restingBy[h] || len(h.ready.all) != readyBy[h] || h.entries == 0 {
 			t.Fatalf("hop %v: %d entries counted %d, %d ready counted %d", h.key, entriesBy[h], h.entries, readyBy[h], len(h.ready.all))
 		}
 		if h.window < 1 || h.window > float64(s.o.MaxWindow) || h.active > s.o.MaxWindow || h.active < 0 {
