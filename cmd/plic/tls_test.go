@@ -83,3 +83,19 @@ func TestTLSReports(t *testing.T) {
 		x.check(t, plic(t, dir, x.stdin, strings.Fields(x.args)...))
 	}
 }
+
+func TestTLSReportsByMail(t *testing.T) {
+	t.Parallel()
+	day := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	site := &controltest.Site{TLSReports: []control.TLSReport{{At: day, From: "x@big.test", Signed: []string{"big.test"}, Report: tlsrpt.Report{
+		Organization: "Big", ID: "1", Range: tlsrpt.Range{Start: day, End: day},
+		Policies: []tlsrpt.Findings{{Policy: tlsrpt.Policy{Type: tlsrpt.PolicySTS, Domain: "example.org"}, Summary: tlsrpt.Summary{Success: 40, Failure: 3}}},
+	}}}}
+	dir := serve(t, site)
+	for _, x := range []step{
+		{"tlsrpt list", "", 0, "2026-11-25  Big   example.org  sts     40    3\n", ""},
+		{"tlsrpt list --days 7 --json", "", 0, `"signed":["big.test"]`, ""},
+	} {
+		x.check(t, plic(t, dir, x.stdin, strings.Fields(x.args)...))
+	}
+}

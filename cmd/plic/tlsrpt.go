@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"plic/internal/control"
 	"plic/internal/tlsrpt"
 
 	"github.com/spf13/cobra"
@@ -17,8 +18,39 @@ import (
 func (a *app) tlsrptCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "tlsrpt", Short: "Reports of others about TLS with us",
-		Example: "  plic tlsrpt read reports/*.eml",
-	}, a.tlsrptRead())
+		Example: "  plic tlsrpt list\n  plic tlsrpt read reports/*.eml",
+	}, a.tlsrptList(), a.tlsrptRead())
+}
+
+func (a *app) tlsrptList() *cobra.Command {
+	days := 30
+	c := a.jsonFlag(&cobra.Command{
+		Use: "list", Short: "Summarise the reports that came by mail",
+		Long: `Sum up the TLS reports (RFC 8460) that came to the address tlsrpt.receive. They are
+kept for 90 days. What a report says is its sender's word; with --json it is told
+which domains vouch for its mail by DKIM.`,
+		Example: "  plic tlsrpt list\n  plic tlsrpt list --days 7 --json",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				came := o.TLS.Reports(c.Context(), days)
+				if a.json {
+					return jsonLines(a.out, came)
+				}
+				var reports []*tlsrpt.Report
+				for r, err := range came {
+					if err != nil {
+						return err
+					}
+					reports = append(reports, &r.Report)
+				}
+				showReports(a, reports)
+				return nil
+			})
+		},
+	})
+	c.Flags().IntVar(&days, "days", days, "only those that came within so many `days`")
+	return c
 }
 
 func (a *app) tlsrptRead() *cobra.Command {

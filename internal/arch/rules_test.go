@@ -125,7 +125,7 @@ func rules() map[string]rule {
 
 		"autoconf": {read, "mail"},
 
-		"control": {assembly, "embargo journal mail queue"},
+		"control": {assembly, "embargo journal mail queue tlsrpt"},
 		"server": {assembly, `
 			acme
 			auth
@@ -147,6 +147,7 @@ func rules() map[string]rule {
 			deliver/remote
 			directory
 			directory/native
+			dkim
 			dns
 			embargo
 			imapd
@@ -181,6 +182,7 @@ func rules() map[string]rule {
 			store/search
 			table
 			tlspolicy
+			tlsrpt
 			totp
 			vfs`},
 		"arch": {assembly, ""},

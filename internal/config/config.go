@@ -330,10 +330,11 @@ const (
 	IPv6      Family = "ipv6"
 )
 
-// TLSRPT is how other domains are told of TLS with them.
+// TLSRPT is how other domains are told of TLS with them, and how they tell us.
 type TLSRPT struct {
 	Send    bool
 	Contact mail.Address
+	Receive mail.Address
 }
 
 // DNS is who answers our questions about names.

@@ -242,6 +242,7 @@ func (c *Config) custody() []Section {
 		{"tlsrpt", "Reports to other domains of how TLS with them went, for those that ask (RFC 8460).", []Setting{
 			{"send", "Collect what came of TLS and send it each day. The mails are worth more where `plic dkim keys` are published.", restart, switchValue{&c.TLSRPT.Send}},
 			{"contact", "Their sender, whom to ask about them. Empty: postmaster at `hostname`.", restart, mailbox{&c.TLSRPT.Contact}},
+			{"receive", "An account or alias of ours, named by `rua=mailto:` in the TLSRPT records of our domains: reports in mail to it are read as it comes in, for `plic tlsrpt list`. Empty: none are.", restart, mailbox{&c.TLSRPT.Receive}},
 		}},
 		{"dns", "Questions about names.", []Setting{
 			{"servers", "Name servers to ask. Empty: those of /etc/resolv.conf.", restart, servers(&c.DNS.Servers)},

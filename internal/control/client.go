@@ -230,6 +230,9 @@ func (c tlsClient) Records(ctx context.Context) iter.Seq2[Record, error] {
 func (c tlsClient) Rotate(ctx context.Context, force bool) error {
 	return c.do(ctx, "tls/rotate", force)
 }
+func (c tlsClient) Reports(ctx context.Context, days int) iter.Seq2[TLSReport, error] {
+	return ask[TLSReport](ctx, c.Client, "tls/reports", days)
+}
 
 type discoveryClient struct{ *Client }
 

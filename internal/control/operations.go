@@ -11,6 +11,7 @@ import (
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/queue"
+	"plic/internal/tlsrpt"
 )
 
 // Operations are the parts of a site that the command line works on.
@@ -113,6 +114,16 @@ type TLS interface {
 	Records(ctx context.Context) iter.Seq2[Record, error]
 	// Rotate goes over to the next key; forced, whatever the DNS says.
 	Rotate(ctx context.Context, force bool) error
+	// Reports are what others have told of TLS with us, of the last days.
+	Reports(ctx context.Context, days int) iter.Seq2[TLSReport, error]
+}
+
+// TLSReport is a report of somebody else, as it came by mail.
+type TLSReport struct {
+	At     time.Time     `json:"at"`
+	From   string        `json:"from"`
+	Signed []string      `json:"signed,omitempty"` // domains that vouch for the mail by DKIM
+	Report tlsrpt.Report `json:"report"`
 }
 
 // DKIM is the keys that sign for our domains.

@@ -118,6 +118,11 @@ func (p *Office) post(ctx context.Context, j *job) ([]mail.Outcome, error) {
 	if err := p.filter(ctx, j, msg, plan); err != nil {
 		return nil, err
 	}
+	if p.o.Ledger != nil && j.item == nil {
+		if err := p.o.Ledger.Enter(ctx, j.env, j.draft.Body(), j.found); err != nil {
+			return nil, storage("enter a report", err)
+		}
+	}
 	if err := p.carryOut(ctx, j, plan); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"plic/internal/check/sender"
 	"plic/internal/deliver/local"
 	"plic/internal/directory"
 	"plic/internal/journal"
@@ -54,6 +55,7 @@ type Options struct {
 	Quarantine mail.Address
 	Signer     Signer // of mail of ours; nil signs nothing
 	Sealer     Sealer // of mail that is sent on; nil seals nothing
+	Ledger     Ledger // reads reports that come by mail; nil for none
 	// Filter says what accounts do with their mail; nil is to put it into INBOX.
 	Filter Filter
 }
@@ -62,6 +64,14 @@ type Options struct {
 type Filter interface {
 	// Plan gives nil for the inbox; an error is temporary.
 	Plan(ctx context.Context, l *local.Letter) (*local.Plan, error)
+}
+
+// Ledger enters what is told by mail to this site itself.
+type Ledger interface {
+	// Enter reads a message that is about to be taken; found is what is known of
+	// its sender, nil for nothing. Whatever it holds may come again. The error is
+	// temporary.
+	Enter(ctx context.Context, env *mail.Envelope, body mail.Body, found *sender.Findings) error
 }
 
 // Office takes messages into custody. It serves any number of sessions.

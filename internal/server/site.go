@@ -168,7 +168,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
 		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now),
-		Judge: s.judge(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
+		Judge: s.judge(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), Ledger: s.ledger(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: s.filter,
 	})
 	s.transport = remote.New(remote.Options{

@@ -22,24 +22,25 @@ import (
 
 // Site keeps what it is told. Fill the fields before use, or by operations.
 type Site struct {
-	mu        sync.Mutex
-	domains   []string
-	passwords map[string]string
-	accounts  []string
-	purged    []string
-	quotas    map[string]control.Usage
-	logins    map[string]*control.Login
-	aliases   []control.Alias
-	Items     []mail.Item
-	Messages  map[mail.ID]string
-	Events    []journal.Event
-	Calls     []string // "retry ID" and the like, in order
-	Query     journal.Query
-	Policies  []control.TLSPolicy
-	Ways      map[string]control.Way // by recipient
-	Records   []control.Record
-	Indexes   []control.IndexStatus
-	Faults    []control.Fault
+	mu         sync.Mutex
+	domains    []string
+	passwords  map[string]string
+	accounts   []string
+	purged     []string
+	quotas     map[string]control.Usage
+	logins     map[string]*control.Login
+	aliases    []control.Alias
+	Items      []mail.Item
+	Messages   map[mail.ID]string
+	Events     []journal.Event
+	Calls      []string // "retry ID" and the like, in order
+	Query      journal.Query
+	Policies   []control.TLSPolicy
+	TLSReports []control.TLSReport
+	Ways       map[string]control.Way // by recipient
+	Records    []control.Record
+	Indexes    []control.IndexStatus
+	Faults     []control.Fault
 
 	Rules      []embargo.Rule
 	Suppressed []embargo.Suppressed
@@ -379,6 +380,17 @@ func (x security) Policy(_ context.Context, domain string) iter.Seq2[control.TLS
 		}
 		if !found {
 			yield(control.TLSPolicy{}, x.s.missing("domain", domain))
+		}
+	}
+}
+
+// Reports gives the reports that were set, whenever they came.
+func (x security) Reports(context.Context, int) iter.Seq2[control.TLSReport, error] {
+	return func(yield func(control.TLSReport, error) bool) {
+		for r := range each(&x.s.mu, &x.s.TLSReports) {
+			if !yield(r, nil) {
+				return
+			}
 		}
 	}
 }
