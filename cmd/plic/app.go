@@ -97,6 +97,7 @@ directory itself when none runs. They find it by --dir, by the data_dir of
 		a.dkimCommand(), a.tlsCommand(), a.tlsrptCommand(),
 		a.checkCommand(), a.signCommand(),
 		a.sieveCommand(),
+		a.importCommand(), a.exportCommand(),
 		a.backupCommand(), a.restoreCommand(), a.repairCommand(),
 		a.versionCommand(),
 	)

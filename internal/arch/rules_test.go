@@ -50,6 +50,7 @@ func rules() map[string]rule {
 		"mtasts":  {words, ""},
 		"tlsrpt":  {words, "mail message"},
 		"srs":     {words, "mail"},
+		"mbox":    {words, ""},
 		"authres": {words, ""},
 		"content": {words, "message"},
 
@@ -90,6 +91,7 @@ func rules() map[string]rule {
 		"check/sender": {ground, "arc authres dkim dmarc dns mail message spf"},
 
 		"backup": {ground, "vfs"},
+		"moving": {ground, "imap mbox vfs"},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
@@ -125,7 +127,7 @@ func rules() map[string]rule {
 
 		"autoconf": {read, "mail"},
 
-		"control": {assembly, "embargo journal mail queue tlsrpt"},
+		"control": {assembly, "embargo journal mail moving queue tlsrpt"},
 		"server": {assembly, `
 			acme
 			auth
@@ -158,6 +160,7 @@ func rules() map[string]rule {
 			maildrop
 			managesieved
 			message
+			moving
 			mtasts
 			oauth
 			pki

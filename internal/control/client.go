@@ -50,6 +50,7 @@ func (c *Client) Operations() Operations {
 		DKIM:      dkimClient{c},
 		Journal:   journalClient{c},
 		Logins:    loginClient{c},
+		Moving:    movingClient{c},
 		Queue:     queueClient{c},
 		Quotas:    quotaClient{c},
 		Route:     routeClient{c},
@@ -61,9 +62,18 @@ func (c *Client) Operations() Operations {
 
 // ask sends an operation and reads the values of its answer.
 func ask[Out any](ctx context.Context, c *Client, operation string, in any) iter.Seq2[Out, error] {
+	text, err := json.Marshal(in)
+	if err != nil {
+		return one(*new(Out), err)
+	}
+	return answers[Out](ctx, c, operation, bytes.NewReader(text))
+}
+
+// answers posts a body and reads the values of the answer.
+func answers[Out any](ctx context.Context, c *Client, operation string, in io.Reader) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		var zero Out
-		body, err := c.post(ctx, operation, in)
+		body, err := c.send(ctx, operation, in)
 		if err != nil {
 			yield(zero, err)
 			return
@@ -93,12 +103,9 @@ func ask[Out any](ctx context.Context, c *Client, operation string, in any) iter
 	}
 }
 
-func (c *Client) post(ctx context.Context, operation string, in any) (io.ReadCloser, error) {
-	text, err := json.Marshal(in)
-	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://plic/v1/"+operation, bytes.NewReader(text))
+// send posts a body and gives that of the answer.
+func (c *Client) send(ctx context.Context, operation string, in io.Reader) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://plic/v1/"+operation, in)
 	if err != nil {
 		return nil, err
 	}

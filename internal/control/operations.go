@@ -10,6 +10,7 @@ import (
 	"plic/internal/embargo"
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/moving"
 	"plic/internal/queue"
 	"plic/internal/tlsrpt"
 )
@@ -29,6 +30,7 @@ type Operations struct {
 	Discovery Discovery
 	DKIM      DKIM
 	Storage   Storage
+	Moving    moving.Site
 }
 
 // Directory is who exists. Names are as people write them; the errors say what
@@ -257,6 +259,7 @@ var ErrNotRunning = errors.New("no server is running here")
 type Error struct {
 	Text    string `json:"text"`
 	Missing bool   `json:"missing,omitempty"`
+	Refused bool   `json:"refused,omitempty"` // a letter that will never be taken
 }
 
 // Error gives the server's words.

@@ -122,6 +122,7 @@ func Handler(o Operations) http.Handler {
 	list(m, "index/status", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Status(ctx, x.Name) })
 	list(m, "index/rebuild", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Rebuild(ctx, x.Name) })
 	list(m, "discovery/records", func(ctx context.Context, x name) iter.Seq2[Record, error] { return o.Discovery.Records(ctx, x.Name) })
+	moves(m, o.Moving)
 	list(m, "storage/backup", func(ctx context.Context, x BackupOrder) iter.Seq2[BackupProgress, error] {
 		return o.Storage.Backup(ctx, x)
 	})

@@ -44,6 +44,7 @@ func (s *site) operations() control.Operations {
 		Index:     indexes{s},
 		Journal:   s.journal,
 		Logins:    entrances{s.directory, s.config.Hostname.String()},
+		Moving:    moved{s},
 		Queue:     waiting{s},
 		Quotas:    quotas{s.directory, s.store},
 		Route:     ways{s},

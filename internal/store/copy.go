@@ -166,6 +166,7 @@ func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engin
 		if msg.Flags, err = flags.translate(e.Flags &^ drop); err != nil {
 			return nil, nil, err
 		}
+		into.numbered(0)
 		p, err := into.add(msg)
 		if err != nil {
 			return nil, nil, err

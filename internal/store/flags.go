@@ -23,8 +23,8 @@ func flagsOf(f engine.Flags, keywords []string) Flags {
 // maxKeyword is how long a keyword may be, in octets.
 const maxKeyword = 200
 
-// validKeyword says that a keyword is an atom, RFC 9051 section 9.
-func validKeyword(k string) bool {
+// ValidKeyword says that a keyword is an atom, RFC 9051 section 9, and not too long.
+func ValidKeyword(k string) bool {
 	if k == "" || len(k) > maxKeyword {
 		return false
 	}
@@ -68,7 +68,7 @@ func (e *edit) bits(f Flags, used func() (engine.Flags, error)) (engine.Flags, e
 
 func (e *edit) number(k string, taken engine.Flags, used func() (engine.Flags, error)) (int, error) {
 	rec := &e.next.rec
-	if !validKeyword(k) {
+	if !ValidKeyword(k) {
 		return 0, fmt.Errorf("keyword %.100q: %w", k, ErrBadKeyword)
 	}
 	if n := findKeyword(rec.Keywords, k); n >= 0 {

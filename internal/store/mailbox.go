@@ -18,7 +18,8 @@ type Mailbox struct {
 	visible  atomic.Pointer[state] // what is on stable storage
 	used     atomic.Uint64         // when the index was last asked for, see indexes
 	watch    hub
-	syncing  atomic.Int32 // see syncSoon
+	syncing  atomic.Int32  // see syncSoon
+	floor    atomic.Uint32 // UIDs below it are for messages of elsewhere, see Adopt
 
 	head *state // with all that was applied; under the account's lock
 }

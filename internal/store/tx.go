@@ -221,6 +221,7 @@ func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Dr
 		if internal.IsZero() {
 			internal = now.UTC()
 		}
+		e.numbered(d.in.UID)
 		placed[i], err = e.add(engine.Message{
 			Entry: Entry{
 				Flags: flags, Size: int64(len(d.in.Prefix)) + d.size,

@@ -67,6 +67,7 @@ type Incoming struct {
 	Prefix   []byte  // header lines put before the body, each with its CRLF
 	Flags    Flags
 	Internal time.Time // INTERNALDATE, RFC 9051 section 2.3.3; zero is now
+	UID      UID       // that it has elsewhere, if its mailbox was adopted; else 0
 }
 
 // Placed says where a message came to be, as APPENDUID and COPYUID tell it.

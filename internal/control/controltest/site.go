@@ -41,6 +41,7 @@ type Site struct {
 	Records    []control.Record
 	Indexes    []control.IndexStatus
 	Faults     []control.Fault
+	Moved      Moved
 
 	Rules      []embargo.Rule
 	Suppressed []embargo.Suppressed
@@ -56,6 +57,7 @@ func (s *Site) Operations() control.Operations {
 		Index:     indexes{s},
 		Journal:   s,
 		Logins:    logins{s},
+		Moving:    &s.Moved,
 		Queue:     waiting{s},
 		Quotas:    s,
 		Route:     s,
