@@ -211,7 +211,9 @@ func (a *app) importMaildir() *cobra.Command {
 UIDs are those of dovecot-uidlist, keywords those of dovecot-keywords, dates those
 of the files. It may be in use meanwhile.`,
 		Example: "  plic import maildir /home/ann/Maildir ann@example.org\n  plic import maildir --accounts list.txt   # lines: ann@example.org /var/vmail/ann/Maildir",
-	}, 1, func(_ context.Context, _ *bringing, words []string) (moving.Source, error) { return moving.Maildir(words[0]) })
+	}, 1, func(_ context.Context, _ *bringing, words []string) (moving.Source, error) {
+		return moving.Maildir(words[0])
+	})
 }
 
 func (a *app) importMbox() *cobra.Command {
@@ -247,7 +249,9 @@ func (a *app) importCyrus() *cobra.Command {
 their UIDs, dates and flags as cyrus.index has them. Where the server runs,
 importing by IMAP brings more: subscriptions, and what each user has seen.`,
 		Example: "  plic import cyrus /var/spool/cyrus/mail/a/user/ann ann@example.org",
-	}, 1, func(_ context.Context, _ *bringing, words []string) (moving.Source, error) { return moving.Cyrus(words[0]) })
+	}, 1, func(_ context.Context, _ *bringing, words []string) (moving.Source, error) {
+		return moving.Cyrus(words[0])
+	})
 }
 
 func (a *app) importIMAP() *cobra.Command {

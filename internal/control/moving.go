@@ -28,8 +28,10 @@ const maxPut = 4096
 
 func moves(m *http.ServeMux, s moving.Site) {
 	list(m, "mail/open", func(ctx context.Context, o moving.Order) iter.Seq2[moving.State, error] { return one(s.Open(ctx, o)) })
-	act(m, "mail/settle", s.Settle)
-	list(m, "mail/folders", func(ctx context.Context, x name) iter.Seq2[[]moving.Folder, error] { return one(s.Folders(ctx, x.Name)) })
+	act(m, "mail/settle", func(ctx context.Context, o moving.Order) error { return s.Settle(ctx, o) })
+	list(m, "mail/folders", func(ctx context.Context, x name) iter.Seq2[[]moving.Folder, error] {
+		return one(s.Folders(ctx, x.Name))
+	})
 	m.HandleFunc("POST /v1/mail/put", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		out := json.NewEncoder(w)

@@ -41,7 +41,7 @@ type Result struct {
 	Known    int    `json:"known"`    // that were there already
 	Bad      int    `json:"bad"`
 	Bytes    int64  `json:"bytes"`
-	Digest   string `json:"digest"`   // over those brought now
+	Digest   string `json:"digest"`     // over those brought now
 	Renumber int    `json:"renumbered"` // letters whose UIDs could not be kept
 }
 
