@@ -65,7 +65,7 @@ func rules() map[string]rule {
 		"directory":        {ground, "mail passwords sasl"},
 		"directory/native": {ground, "directory mail sasl totp vfs"},
 		"directory/chain":  {ground, "directory mail"},
-		"directory/cached": {ground, "directory mail"},
+		"directory/cached": {ground, "directory mail table"},
 		"directory/source": {ground, "directory mail"},
 
 		"directory/database": {ground, "directory directory/source mail table"},

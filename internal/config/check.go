@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"plic/internal/table"
@@ -29,7 +30,7 @@ type rule struct {
 
 func (c *Config) check(file string, at positions) Problems {
 	var problems Problems
-	for _, r := range append(c.rules(), c.loginRules()...) {
+	for _, r := range slices.Concat(c.rules(), c.loginRules(), c.sourceRules()) {
 		if r.bad {
 			problems = append(problems, at.problem(file, r.setting, r.text))
 		}
@@ -91,7 +92,7 @@ func (c *Config) paths() []struct {
 	setting string
 	path    *string
 } {
-	return []struct {
+	all := []struct {
 		setting string
 		path    *string
 	}{
@@ -105,6 +106,15 @@ func (c *Config) paths() []struct {
 		{"remote.smart_host_password_file", &c.Remote.SmartHostPasswordFile},
 		{"rewrite.srs_secrets", &c.Rewrite.SRSSecrets},
 	}
+	for _, x := range c.Sources {
+		for name, path := range map[string]*string{"password_file": &x.Password, "file": &x.File, "tls_ca": &x.CA, "helper": &x.Helper} {
+			all = append(all, struct {
+				setting string
+				path    *string
+			}{"source." + x.Name + "." + name, path})
+		}
+	}
+	return all
 }
 
 // resolve lets relative paths start at the directory of the file.
@@ -116,6 +126,7 @@ func (c *Config) resolve(dir string) {
 	}
 	join(&c.DataDir)
 	join(&c.Submission.Maildrop)
+	c.sourceFiles(dir)
 	c.eachTable(func(_ string, spec *string) { resolveTable(spec, dir) })
 	for _, p := range c.paths() {
 		join(p.path)

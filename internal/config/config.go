@@ -28,6 +28,7 @@ type Config struct {
 	Auth       Auth
 	OAuth      OAuth
 	Directory  Directory
+	Sources    []*Source
 	Route      Route
 	Rewrite    Rewrite
 	Queue      Queue
@@ -240,9 +241,11 @@ type OAuth struct {
 	CA         string
 }
 
-// Directory says how addresses are read; who exists is kept in the data
-// directory and changed with `plic domain`, `plic account` and `plic alias`.
+// Directory says who is asked who exists, and how addresses are read. Our own
+// records are in the data directory and changed with `plic domain`, `plic
+// account` and `plic alias`.
 type Directory struct {
+	Sources       []string
 	PlusSeparator string
 	Postmaster    mail.Address
 }
@@ -456,7 +459,7 @@ func Default() *Config {
 			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
 		},
 		OAuth:     OAuth{Claim: "email", Algorithms: signatures()},
-		Directory: Directory{PlusSeparator: "+"},
+		Directory: Directory{Sources: []string{Native}, PlusSeparator: "+"},
 		Sieve:     Sieve{ProgramTimeout: 10 * time.Second},
 		Route:     Route{CommandUser: "nobody", CommandTimeout: 15 * time.Minute},
 		Rewrite:   Rewrite{SRSMaxAge: 21 * day},

@@ -213,7 +213,7 @@ func fields(v reflect.Value, visit func(name string, leaf reflect.Value)) {
 // A field without a setting could never be set.
 func TestEveryFieldHasItsSetting(t *testing.T) {
 	t.Parallel()
-	c := Default()
+	c := Default().oneSource()
 	bound := map[uintptr]bool{}
 	count := 0
 	for _, s := range c.Sections() {
@@ -233,7 +233,19 @@ func TestEveryFieldHasItsSetting(t *testing.T) {
 		}
 	}
 	leaves := 0
+	source := reflect.ValueOf(c.Sources[0]).Elem()
+	for i := range source.NumField() {
+		if name := source.Type().Field(i).Name; name != "Name" {
+			leaves++
+			if !bound[source.Field(i).Addr().Pointer()] {
+				t.Errorf("field %s of a source has no setting", name)
+			}
+		}
+	}
 	fields(reflect.ValueOf(c).Elem(), func(name string, leaf reflect.Value) {
+		if name == "Sources" {
+			return
+		}
 		leaves++
 		if !bound[leaf.Addr().Pointer()] {
 			t.Errorf("field %s has no setting", name)
@@ -293,6 +305,69 @@ func TestChanges(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestSources(t *testing.T) {
+	t.Parallel()
+	const text = `hostname = "mail.example.org"
+[directory]
+sources = ["native", "company", "people"]
+[source.company]
+driver = "pgsql"
+hosts = ["db1", "db2:5433"]
+domains = ["Example.ORG"]
+password_file = "db.secret"
+account_query = """
+SELECT * FROM account
+WHERE name = :login"""
+cache = "5m"
+[source.people]
+driver = "ldap"
+hosts = ["ldap.example.org"]
+base = "dc=example,dc=org"
+attributes = {quota_rule = "mailQuota", account = "mail"}
+`
+	c, err := Parse("x", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.resolve("/etc/plic")
+	db, people := c.Sources[0], c.Sources[1]
+	if db.Name != "company" || db.Driver != PostgreSQL || len(db.Hosts) != 2 || db.Domains[0].String() != "example.org" || db.Password != "/etc/plic/db.secret" ||
+		!strings.Contains(db.AccountQuery, "\nWHERE") || db.Keep != 5*time.Minute || db.KeepMissing != 10*time.Second {
+		t.Errorf("%+v", db)
+	}
+	if people.Attributes["quota_rule"] != "mailQuota" || !people.Bind {
+		t.Errorf("%+v", people)
+	}
+	again, err := Parse("show", []byte(c.Show()))
+	if err != nil || again.Show() != c.Show() {
+		t.Errorf("shown and read again: %v\n%s", err, c.Show())
+	}
+	other, err := Parse("x", []byte(strings.Replace(strings.Replace(text, "cache = \"5m\"", "cache = \"6m\"", 1), "[source.people]", "[source.others]", 1)+"[source.more]\ndriver = \"sqlite\"\nfile = \"x\"\n"))
+	if err == nil || !strings.Contains(err.Error(), `names "people"`) {
+		t.Errorf("a source that is not there: %v", err)
+	}
+	other, err = Parse("x", []byte(strings.Replace(text, "cache = \"5m\"", "cache = \"6m\"", 1)+"[source.more]\ndriver = \"sqlite\"\nfile = \"x\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.resolve("/etc/plic")
+	merged, changes, err := Merge(c, other)
+	if err != nil || len(merged.Sources) != 2 || merged.Sources[0].Keep != 5*time.Minute || len(changes) != 2 {
+		t.Errorf("merged: %+v, %v", changes, err)
+	}
+	for bad, want := range map[string]string{
+		"[source.a]\n": "has no driver", "[source.native]\ndriver = \"ldap\"": "is no name for a source", "[source.A]\n": "is no name for a source",
+		"[source.a]\ndriver = \"oracle\"": "is not a choice", "[source.a]\ndriver = \"pgsql\"": "name a server", "[source.a]\ndriver = \"sqlite\"": "name a file",
+		"[source.a]\ndriver = \"system\"": "have none", "[source.a]\nquery = \"x\"": "no such setting", "source = 1": "group of sections",
+		"[source.a]\ndriver = \"ldap\"\nhosts = [\"x\"]\nattributes = {a = 1}": "text in quotes", "[source.a]\ndriver = \"pgsql\"\nhosts = [\"x\"]\ntls = \"starttls\"": "only LDAP has",
+		"[directory]\nsources = []": "is empty",
+	} {
+		if _, err := Parse("x", []byte("hostname = \"mail.example.org\"\n"+bad)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", bad, err, want)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ others need a restart, and the log names those that changed.
 
 This page is made by ` + "`plic config reference`" + `.
 `)
-	for _, s := range Default().Sections() {
+	for _, s := range Default().oneSource().Sections() {
 		if s.Name == "" {
 			b.WriteString("\n## At the top\n\n")
 		} else {
@@ -79,9 +79,12 @@ func changedBy(x Setting) string {
 func Sample(hostname string) string {
 	var b strings.Builder
 	b.WriteString("# Settings of plic. Every line behind a \"#\" shows a default.\n")
-	for _, s := range Default().Sections() {
+	for _, s := range Default().oneSource().Sections() {
 		b.WriteString("\n")
-		if s.Name != "" {
+		switch {
+		case s.isSource():
+			fmt.Fprintf(&b, "# [%s]\n", s.Name) // there is none unless it is written
+		case s.Name != "":
 			fmt.Fprintf(&b, "[%s]\n", s.Name)
 		}
 		comment(&b, s.Doc)
@@ -92,7 +95,12 @@ func Sample(hostname string) string {
 				fmt.Fprintf(&b, "hostname = %s\n", quote(hostname))
 				continue
 			}
-			fmt.Fprintf(&b, "#%s = %s\n", x.Name, x.text())
+			if s.isSource() {
+				b.WriteString("# ")
+			} else {
+				b.WriteString("#")
+			}
+			fmt.Fprintf(&b, "%s = %s\n", x.Name, x.text())
 		}
 	}
 	return b.String()
@@ -133,15 +141,35 @@ type Change struct {
 	Live     bool // a reload applies it
 }
 
+// section finds a section by its name.
+func section(all []Section, name string) (Section, bool) {
+	for _, s := range all {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Section{}, false
+}
+
 // Changes are the settings that differ, in the order of the file.
 func Changes(old, new *Config) []Change {
 	var changes []Change
-	after := new.Sections()
-	for i, s := range old.Sections() {
+	before, after := old.Sections(), new.Sections()
+	for _, s := range before {
+		other, ok := section(after, s.Name)
+		if !ok {
+			changes = append(changes, Change{s.Name, "there", "gone", false})
+			continue
+		}
 		for j, x := range s.Settings {
-			if y := after[i].Settings[j]; x.text() != y.text() {
+			if y := other.Settings[j]; x.text() != y.text() {
 				changes = append(changes, Change{s.full(x.Name), x.text(), y.text(), x.Live})
 			}
+		}
+	}
+	for _, s := range after {
+		if _, ok := section(before, s.Name); !ok {
+			changes = append(changes, Change{s.Name, "gone", "there", false})
 		}
 	}
 	return changes
@@ -151,14 +179,15 @@ func Changes(old, new *Config) []Change {
 // they were. The changes tell what differs, applied or not.
 func Merge(old, next *Config) (*Config, []Change, error) {
 	var b strings.Builder
-	before := old.Sections()
-	for i, s := range next.Sections() {
+	after := next.Sections()
+	for i, s := range old.Sections() {
 		if i > 0 {
 			fmt.Fprintf(&b, "[%s]\n", s.Name)
 		}
+		other, ok := section(after, s.Name)
 		for j, x := range s.Settings {
-			if !x.Live {
-				x = before[i].Settings[j]
+			if x.Live && ok {
+				x = other.Settings[j]
 			}
 			fmt.Fprintf(&b, "%s = %s\n", x.Name, x.text())
 		}

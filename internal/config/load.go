@@ -74,7 +74,7 @@ func parse(name string, text []byte) (*Config, positions, Problems) {
 	for i := range problems {
 		problems[i].File = name
 	}
-	r := reader{file: name, at: at, sections: c.Sections()}
+	r := reader{file: name, at: at, config: c, sections: c.Sections()}
 	r.document(values)
 	problems = append(problems, r.problems...)
 	// A cross-check would only repeat a fault that was told already.
@@ -202,8 +202,32 @@ func (at positions) note(p *unstable.Parser, prefix string, key unstable.Iterato
 type reader struct {
 	file     string
 	at       positions
+	config   *Config
 	sections []Section
 	problems Problems
+}
+
+// sources makes a section of settings for each [source.name], and reads it.
+func (r *reader) sources(values map[string]any) {
+	all, there := values["source"]
+	if !there {
+		return
+	}
+	delete(values, "source")
+	named, ok := all.(map[string]any)
+	if !ok {
+		r.report("source", "is a group of sections: write [source.name] on a line of its own")
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if err := r.config.addSource(name); err != nil {
+			r.report("source."+name, err.Error())
+			continue
+		}
+		sources := r.config.Sources
+		r.section(sources[len(sources)-1].section(), named[name])
+	}
+	r.sections = r.config.Sections()
 }
 
 func (r *reader) report(setting, text string) {
@@ -211,6 +235,7 @@ func (r *reader) report(setting, text string) {
 }
 
 func (r *reader) document(values map[string]any) {
+	r.sources(values)
 	top := r.sections[0]
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		v := values[name]

@@ -44,7 +44,7 @@ const (
 // Sections binds every field of c to its setting, in the order of a message's
 // journey.
 func (c *Config) Sections() []Section {
-	return slices.Concat(c.inbound(), c.custody(), c.reading())
+	return slices.Concat(c.inbound(), c.custody(), c.sources(), c.reading())
 }
 
 func (c *Config) inbound() []Section {
@@ -209,9 +209,10 @@ func (c *Config) rewrite() Section {
 func (c *Config) custody() []Section {
 	return []Section{
 		c.route(), c.rewrite(),
-		{"directory", "How addresses are read. Who exists is not written here: see `plic domain`, `plic account` and `plic alias`; a catch-all is the alias `@domain`.", []Setting{
+		{"directory", "Who is asked who exists, and how addresses are read. Our own directory is changed by `plic domain`, `plic account` and `plic alias`; a catch-all is the alias `@domain`.", []Setting{
+			{"sources", "Who is asked, in this order: `native` is our own directory, other names are those of [source.name]. One that is in trouble ends the question, and mail and logins are put off, unless one before it has the answer. `plic directory lookup` shows each step.", restart, list[string]{&c.Directory.Sources, "names", "native", one, plain}},
 			{"plus_separator", "What separates a user from a detail, as in user+detail@domain (RFC 5233).", restart, free{&c.Directory.PlusSeparator, "text", separator}},
-			{"postmaster", "Who gets the mail for postmaster@ and abuse@ of domains that have no such account or alias (RFC 5321 section 4.5.1). Empty: the domain's first account.", restart, mailbox{&c.Directory.Postmaster}},
+			{"postmaster", "Who gets the mail for postmaster@ and abuse@ of domains that have no such account or alias (RFC 5321 section 4.5.1). Empty: the first account of the domain in our own directory, or of any domain there.", restart, mailbox{&c.Directory.Postmaster}},
 		}},
 		{"queue", "How long and how often mail to other servers is tried.", []Setting{
 			{"backoff_min", "The wait after the first failed try; it doubles with each further one.", restart, duration{&c.Queue.BackoffMin, time.Second, day}},

@@ -16,6 +16,9 @@ type Step struct {
 	Took     time.Duration
 }
 
+// Missing says that an error means only that something does not exist.
+func Missing(err error) bool { return errors.Is(err, ErrNotFound) }
+
 // Outcome is the end of a step in one word: "found", "missing", "wrong" for a
 // password, or "trouble".
 func (s Step) Outcome() string {

@@ -51,8 +51,7 @@ type Directory struct {
 	targets  memory[mail.Address, directory.Target]
 }
 
-// New puts a memory before a directory.
-func New(of directory.Directory, o Options) *Directory {
+func (o *Options) defaults() {
 	if o.Entries <= 0 {
 		o.Entries = 20_000
 	}
@@ -65,6 +64,11 @@ func New(of directory.Directory, o Options) *Directory {
 	if o.Observe == nil {
 		o.Observe = func(string, string, time.Duration) {}
 	}
+}
+
+// New puts a memory before a directory.
+func New(of directory.Directory, o Options) *Directory {
+	o.defaults()
 	d := &Directory{of: of, o: o}
 	d.domains = newMemory(&d.o, "domain", of.Domain)
 	d.accounts = newMemory(&d.o, "account", of.Account)

@@ -13,6 +13,8 @@ import (
 
 	"plic/internal/directory"
 	"plic/internal/mail"
+	"plic/internal/table"
+	"plic/internal/table/tabletest"
 )
 
 var errDown = errors.New("connection refused")
@@ -268,3 +270,42 @@ func TestCheck(t *testing.T) {
 		t.Errorf("no checker: %v", err)
 	}
 }
+
+// TestTable puts a memory before a table.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	held := map[string]string{}
+	var broken atomic.Bool
+	tabletest.Suite{
+		Open: func(_ *testing.T, pairs map[string]string) table.Table {
+			held = map[string]string{}
+			for k, v := range pairs {
+				held[strings.ToLower(k)] = v
+			}
+			return NewTable(lookup(func(key string) (string, bool, error) {
+				if broken.Load() {
+					return "", false, errDown
+				}
+				v, ok := held[key]
+				return v, ok, nil
+			}), Options{Keep: time.Hour, Missing: time.Hour})
+		},
+		Break: func(*testing.T) { broken.Store(true) }, Mend: func(*testing.T) { broken.Store(false) },
+	}.Run(t)
+	asked := 0
+	tab := NewTable(lookup(func(key string) (string, bool, error) { asked++; return key, key != "none", nil }), Options{Keep: time.Hour, Missing: time.Hour})
+	for range 3 {
+		for key, want := range map[string]string{"a": "a", "A": "a", "b": "b", "none": ""} {
+			if got, found, err := tab.Lookup(t.Context(), key); got != want && found || found != (want != "") || err != nil {
+				t.Errorf("%q: %q, %v, %v", key, got, found, err)
+			}
+		}
+	}
+	if asked != 3 {
+		t.Errorf("%d questions", asked)
+	}
+}
+
+type lookup func(key string) (string, bool, error)
+
+func (l lookup) Lookup(_ context.Context, key string) (string, bool, error) { return l(key) }
