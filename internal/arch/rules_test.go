@@ -70,6 +70,7 @@ func rules() map[string]rule {
 
 		"directory/database": {ground, "directory directory/source mail table"},
 		"directory/ldap":     {ground, "directory directory/source mail table"},
+		"directory/passwd":   {ground, "directory directory/source mail table vfs"},
 
 		"auth":         {ground, "directory journal mail oauth sasl"},
 		"oauth":        {ground, ""},
@@ -148,7 +149,13 @@ func rules() map[string]rule {
 			deliver/pipe
 			deliver/remote
 			directory
+			directory/cached
+			directory/chain
+			directory/database
+			directory/ldap
 			directory/native
+			directory/passwd
+			directory/source
 			dkim
 			dns
 			embargo

@@ -6,14 +6,12 @@ import (
 
 	"plic/internal/check"
 	"plic/internal/config"
-	"plic/internal/table"
-	"plic/internal/vfs"
 )
 
 // openRules opens the tables of the door.
 func (s *site) openRules() error {
 	c := s.config
-	op := opener{o: table.Options{FS: vfs.Disk(), Log: s.log}}
+	op := opener{o: s.tables()}
 	s.access = check.Options{
 		Clients: op.open("access.clients", c.Access.Clients), Helos: op.open("access.helos", c.Access.Helos),
 		Senders: op.open("access.senders", c.Access.Senders), Recipients: op.open("access.recipients", c.Access.Recipients),

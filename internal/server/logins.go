@@ -18,7 +18,7 @@ import (
 // newAuth makes what decides on logins.
 func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 	o := auth.Options{
-		Directory: s.site.directory, Journal: s.site.journal, Secret: s.site.directory.Secret(),
+		Directory: s.site.people, Journal: s.site.journal, Secret: s.site.directory.Secret(),
 		Mechanisms: c.Auth.Mechanisms, Host: c.Hostname.String(), Certificate: s.keys.leaf,
 		Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
 		Separator: c.Auth.MasterSeparator, Anonymous: c.Auth.Anonymous.String(),
@@ -32,6 +32,9 @@ func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 	}
 	if c.Auth.Upgrade {
 		o.Upgrade = func(ctx context.Context, account, hash, password string) error {
+			if _, err := s.site.directory.Account(ctx, account); err != nil {
+				return nil // of a source, which keeps its own
+			}
 			return s.site.directory.Upgrade(ctx, account, hash, password)
 		}
 	}

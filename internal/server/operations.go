@@ -46,7 +46,7 @@ func (s *site) operations() control.Operations {
 		Logins:    entrances{s.directory, s.config.Hostname.String()},
 		Moving:    moved{s},
 		Queue:     waiting{s},
-		Quotas:    quotas{s.directory, s.store},
+		Quotas:    quotas{s.people, s.store},
 		Route:     ways{s},
 		Storage:   storing{s.config, s.log, s.engine},
 		Suppress:  suppression{s.embargo},

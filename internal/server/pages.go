@@ -68,7 +68,7 @@ func servePolicy(w http.ResponseWriter, r *http.Request, s *site, p mtasts.Polic
 
 // local says whether a domain is ours.
 func (s *site) local(ctx context.Context, d mail.Domain) bool {
-	_, err := s.directory.Domain(ctx, d)
+	_, err := s.people.Domain(ctx, d)
 	return err == nil
 }
 
@@ -76,7 +76,7 @@ func (s *site) local(ctx context.Context, d mail.Domain) bool {
 // policy, and by mail programs.
 func (s *site) webHosts(c *config.Config) []string {
 	var names []string
-	for _, d := range s.directory.Domains() {
+	for _, d := range s.domains() {
 		if c.MTASTS.Mode != config.STSOff {
 			names = append(names, stsHost+d.Name.String())
 		}

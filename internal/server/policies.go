@@ -20,7 +20,6 @@ import (
 	"plic/internal/store/engine"
 	"plic/internal/table"
 	"plic/internal/tlspolicy"
-	"plic/internal/vfs"
 )
 
 // newPolicies makes what decides on TLS with other servers.
@@ -52,7 +51,7 @@ func (s *site) newPolicies(c *config.Config, trusted bool, now func() time.Time)
 // themselves is looked at now.
 func (s *site) rules(c *config.Config) (func(context.Context, string) (tlspolicy.Rule, bool, error), error) {
 	const setting = "remote.tls_policies"
-	op := opener{o: table.Options{FS: vfs.Disk(), Log: s.log}}
+	op := opener{o: s.tables()}
 	list := op.open(setting, c.Remote.TLSPolicies)
 	for _, spec := range c.Remote.TLSPolicies {
 		text, inline := strings.CutPrefix(spec, "inline:")

@@ -8,7 +8,7 @@ import (
 
 	"plic/internal/config"
 	"plic/internal/control"
-	"plic/internal/directory/native"
+	"plic/internal/directory"
 	"plic/internal/mail"
 	"plic/internal/store"
 )
@@ -16,7 +16,7 @@ import (
 // quotas is control.Quotas over the store. An account need not have had any
 // mail yet to be given a limit.
 type quotas struct {
-	d     *native.Directory
+	d     directory.Directory
 	store *store.Store
 }
 

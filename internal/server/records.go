@@ -57,7 +57,7 @@ func (x security) records() ([]control.Record, error) {
 		list = append(list, control.Record{Name: name, Type: "TLSA", Value: tlsa(next), Why: "the key that comes after it: `plic tls rotate`"})
 	}
 	p, on := stsPolicy(c)
-	for _, d := range x.s.directory.Domains() {
+	for _, d := range x.s.domains() {
 		if on {
 			list = append(list, control.Record{Name: "_mta-sts." + d.Name.String(), Type: "TXT", Value: "v=STSv1; id=" + stsID(p),
 				Why: fmt.Sprintf("the MTA-STS policy, which says %s; %s%s must lead to this host", p.Mode, stsHost, d.Name)})

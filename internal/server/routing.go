@@ -101,7 +101,7 @@ type routing struct {
 func (s *site) newRouting(relay *mail.Hop) (*routing, error) {
 	c := s.config
 	r := c.Route
-	op := opener{o: table.Options{FS: vfs.Disk(), Log: s.log}}
+	op := opener{o: s.tables()}
 	all := &routing{
 		rules:    op.open("route.header_rules", r.HeaderRules),
 		logins:   op.open("route.logins", r.Logins),
@@ -136,7 +136,7 @@ func (s *site) newRouting(relay *mail.Hop) (*routing, error) {
 		return nil, err
 	}
 	all.router = route.New(route.Options{
-		Directory: s.directory, Tables: tables, Hostname: c.Hostname, Separator: c.Directory.PlusSeparator,
+		Directory: s.people, Tables: tables, Hostname: c.Hostname, Separator: c.Directory.PlusSeparator,
 		Relay: relay, SRS: rewriter, FS: vfs.Disk(), AlwaysBcc: r.AlwaysBcc,
 		Masquerade: c.Rewrite.Masquerade, MasqueradeExcept: c.Rewrite.MasqueradeExcept,
 	})

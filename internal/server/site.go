@@ -50,7 +50,9 @@ type site struct {
 	store     *store.Store
 	index     *search.Index
 	headers   *headers.Keeper
-	directory *native.Directory
+	directory *native.Directory // our own
+	people    *everyone         // all who are asked
+	sources   *sources
 	resolver  *dns.Client
 	policies  *tlspolicy.Policies
 	routing   *routing
@@ -113,6 +115,9 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 	}); err != nil {
 		return s, err
 	}
+	if err := s.openSources(); err != nil {
+		return s, err
+	}
 	if s.embargo, err = embargo.Open(ctx, embargo.Options{
 		Notes: s.store.Notes(), Now: now, Log: log, After: c.Queue.SuppressAfter, For: c.Queue.SuppressFor,
 	}); err != nil {
@@ -166,7 +171,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 		return err
 	}
 	s.office = post.New(post.Options{
-		Store: s.store, Directory: s.directory, Reporter: reporter, Journal: s.journal, Now: now,
+		Store: s.store, Directory: s.people, Reporter: reporter, Journal: s.journal, Now: now,
 		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now),
 		Judge: s.judge(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), Ledger: s.ledger(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: s.filter,
@@ -198,6 +203,9 @@ func (s *site) close() error {
 	var errs []error
 	if s.transport != nil {
 		errs = append(errs, s.transport.Close())
+	}
+	if s.sources != nil {
+		errs = append(errs, s.sources.close())
 	}
 	if s.directory != nil {
 		errs = append(errs, s.directory.Close())

@@ -57,11 +57,11 @@ func (s *Server) metrics() []control.Metric {
 	items := func(state string, n int) control.Metric {
 		return gauge("plic_queue_items", "Items in the queue by state.", float64(n), [2]string{"state", state})
 	}
-	return []control.Metric{
+	return append(s.site.sources.lookups.metrics(), []control.Metric{
 		items("ready", q.Ready), items("active", q.Active), items("held", q.Held),
 		items("waiting", q.Items-q.Ready-q.Active-q.Held),
 		gauge("plic_queue_destinations", "Destinations that mail waits for.", float64(q.Destinations)),
 		gauge("plic_smtp_connections", "Open connections to SMTP, submission and LMTP since the last reload.", float64(newest.smtp.Connections())),
 		{Name: "plic_journal_lost_octets_total", Help: "Octets of the journal that could not be written.", Counter: true, Value: float64(s.site.journal.Lost())},
-	}
+	}...)
 }

@@ -4,110 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 	"unicode/utf8"
 )
 
-// file is a table in a text file. It is read when it is opened, and again when
-// it has changed. While it is gone or has a fault, the last good content holds:
-// a slip of an editor must neither stop the mail nor refuse it.
-type file struct {
-	o     Options
-	path  string
-	parse func([]byte) (content, error)
-
-	now    atomic.Pointer[state]
-	looked atomic.Int64 // when the file was last looked at
-	reload sync.Mutex
-}
-
-// state is what was read and of which file.
-type state struct {
-	content
-	time, read time.Time
-	size       int64
-	fault      string // why a newer file is not used
-}
+// file is a table in a text file.
+type file struct{ *File[content] }
 
 func openFile(o Options, path string, parse func([]byte) (content, error)) (Table, error) {
-	f := &file{o: o, path: path, parse: parse}
-	s, err := f.load()
+	f, err := OpenFile(o, path, parse)
 	if err != nil {
 		return nil, err
 	}
-	f.now.Store(s)
-	return f, nil
+	return file{f}, nil
 }
 
 // Lookup finds a key.
-func (f *file) Lookup(_ context.Context, key string) (string, bool, error) {
-	value, found := f.fresh().lookup(key)
+func (f file) Lookup(_ context.Context, key string) (string, bool, error) {
+	value, found := f.Content().lookup(key)
 	return value, found, nil
-}
-
-// tick is how often a file is looked at, and how coarse the times of a file
-// system may be: a file that was changed less than that before it was read may
-// have been changed since.
-const tick = 100 * time.Millisecond
-
-// fresh is the content of the file as it is now. One caller reads a new one,
-// others go on with what there is.
-func (f *file) fresh() content {
-	s := f.now.Load()
-	now := f.o.Now().UnixNano()
-	if last := f.looked.Load(); now-last < int64(tick) && now >= last {
-		return s
-	}
-	f.looked.Store(now)
-	info, err := f.o.FS.Stat(f.path)
-	if err == nil && info.ModTime().Equal(s.time) && info.Size() == s.size && s.read.Sub(s.time) > tick {
-		return s
-	}
-	if !f.reload.TryLock() {
-		return s
-	}
-	defer f.reload.Unlock()
-	next, err := f.load()
-	if err != nil {
-		next = &state{content: s.content, fault: err.Error()}
-		if info != nil {
-			next.time, next.size, next.read = info.ModTime(), info.Size(), f.o.Now()
-		}
-		if s.fault != next.fault {
-			f.o.Log.Error("a table cannot be read, its last content holds", "table", f.path, "error", err)
-		}
-	}
-	f.now.Store(next)
-	return next
-}
-
-func (f *file) load() (*state, error) {
-	r, err := f.o.FS.Open(f.path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	info, err := r.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%s is a directory", f.path)
-	}
-	s := &state{time: info.ModTime(), size: info.Size(), read: f.o.Now()}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	if s.content, err = f.parse(text); err != nil {
-		return nil, fmt.Errorf("%s, %w", f.path, err)
-	}
-	return s, nil
 }
 
 // logical are the lines of a text with their numbers: those that begin with

@@ -10,6 +10,10 @@
 //	aliases:/etc/aliases          "name: value", as sendmail has it
 //	regexp:/etc/plic/rules        "/pattern/ value", $1 for what matched
 //	cidr:/etc/plic/networks       "192.0.2.0/24 value"
+//	socketmap:unix:/run/map:name  a program, as sendmail asks one
+//	tcp:127.0.0.1:2527            a program, as Postfix asks one
+//
+// Databases and LDAP come by Options.Drivers.
 package table
 
 import (
@@ -67,6 +71,9 @@ func (o Options) drivers() map[string]Driver {
 		"aliases": text(parseAliases),
 		"regexp":  text(parseRegexp),
 		"cidr":    text(parseCIDR),
+
+		"socketmap": openSocketmap,
+		"tcp":       openTCP,
 	}
 	maps.Copy(all, o.Drivers)
 	return all

@@ -65,7 +65,7 @@ func (form Form) Name(text string) (string, error) {
 		text = mail.Address{Local: text, Domain: form.Domain}.String()
 	}
 	a, err := mail.ParseAddress(text)
-	if err != nil || a.Domain.IsZero() {
+	if err != nil || a.Domain.IsZero() || a.Local == "" {
 		return "", fmt.Errorf("%q is no name of an account: it must be user@domain", text)
 	}
 	return a.String(), nil

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"plic/internal/control"
+	"plic/internal/directory"
+	"plic/internal/directory/chain"
+	"plic/internal/mail"
+	"plic/internal/store"
+)
+
+// everyone is the directory of all who are asked. What a source lets an account
+// have becomes its quota, when somebody asks for the account or sends it mail.
+type everyone struct {
+	*chain.Directory
+	store *store.Store
+	log   *slog.Logger
+	given sync.Map // account to the directory.Quota that it was given
+}
+
+// Account finds an account by what a user logs in with.
+func (e *everyone) Account(ctx context.Context, login string) (directory.Account, error) {
+	a, err := e.Directory.Account(ctx, login)
+	if err == nil {
+		e.give(ctx, &a)
+	}
+	return a, err
+}
+
+// Resolve says where an address leads.
+func (e *everyone) Resolve(ctx context.Context, a mail.Address) (directory.Target, error) {
+	t, err := e.Directory.Resolve(ctx, a)
+	if err == nil && t.Account != "" {
+		// Without an answer the quota stays as it was.
+		if owner, err := e.Directory.Account(ctx, t.Account); err == nil {
+			e.give(ctx, &owner)
+		}
+	}
+	return t, err
+}
+
+// Owns says whether the account may send as the address.
+func (e *everyone) Owns(ctx context.Context, account string, a mail.Address) (bool, error) {
+	return directory.Owns(ctx, e.Directory, account, a)
+}
+
+// give sets the quota that a source has for an account. One that has none has
+// the one that was set here.
+func (e *everyone) give(ctx context.Context, a *directory.Account) {
+	if a.Quota == (directory.Quota{}) {
+		return
+	}
+	if given, ok := e.given.Load(a.Name); ok && given == a.Quota {
+		return
+	}
+	opened, err := e.store.Account(ctx, a.Name)
+	if err == nil {
+		limits := opened.Limits()
+		want := limits
+		if a.Quota.Bytes != 0 {
+			want.Bytes = a.Quota.Bytes
+		}
+		if a.Quota.Messages != 0 {
+			want.Messages = a.Quota.Messages
+		}
+		if want != limits {
+			err = opened.SetLimits(ctx, want)
+		}
+	}
+	if err != nil {
+		e.log.Error("the quota of an account cannot be set", "account", a.Name, "error", err)
+		return
+	}
+	e.given.Store(a.Name, a.Quota)
+}
+
+// lookups counts the questions to sources.
+type lookups struct {
+	mu  sync.Mutex
+	all map[[4]string]*lookup // by metric, source, question and outcome
+}
+
+type lookup struct {
+	count uint64
+	took  time.Duration
+}
+
+func newLookups() *lookups { return &lookups{all: map[[4]string]*lookup{}} }
+
+func (l *lookups) add(metric, source, question, outcome string, took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := [4]string{metric, source, question, outcome}
+	if l.all[key] == nil {
+		l.all[key] = &lookup{}
+	}
+	l.all[key].count++
+	l.all[key].took += took
+}
+
+// step counts a question to the chain.
+func (l *lookups) step(s directory.Step) {
+	l.add("lookups", s.Source, s.Question, s.Outcome(), s.Took)
+}
+
+// of counts what becomes of the questions that are remembered of one source.
+func (l *lookups) of(source string) func(question, outcome string, took time.Duration) {
+	return func(question, outcome string, took time.Duration) {
+		l.add("queries", source, question, outcome, took)
+	}
+}
+
+// metrics are the counters of now.
+func (l *lookups) metrics() []control.Metric {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	help := map[string]string{
+		"lookups": "Questions to a source of accounts, by what came of them; answers from memory are among them.",
+		"queries": "What became of questions to a source whose answers are remembered: hit and stale are from memory, all others were asked.",
+	}
+	var all []control.Metric
+	for _, k := range slices.SortedFunc(maps.Keys(l.all), func(a, b [4]string) int { return strings.Compare(strings.Join(a[:], " "), strings.Join(b[:], " ")) }) {
+		labels := [][2]string{{"source", k[1]}, {"question", k[2]}, {"outcome", k[3]}}
+		all = append(all,
+			control.Metric{Name: "plic_directory_" + k[0] + "_total", Help: help[k[0]], Counter: true, Labels: labels, Value: float64(l.all[k].count)},
+			control.Metric{Name: "plic_directory_" + k[0] + "_seconds_total", Help: "How long they took together.", Counter: true, Labels: labels, Value: l.all[k].took.Seconds()})
+	}
+	return all
+}
