@@ -54,6 +54,7 @@ func (c *Client) Operations() Operations {
 		Queue:     queueClient{c},
 		Quotas:    quotaClient{c},
 		Route:     routeClient{c},
+		Sources:   sourcesClient{c},
 		Storage:   storageClient{c},
 		Suppress:  queueClient{c},
 		TLS:       tlsClient{c},

@@ -26,6 +26,7 @@ type Operations struct {
 	Quotas    Quotas
 	TLS       TLS
 	Route     Route
+	Sources   Sources
 	Index     Index
 	Discovery Discovery
 	DKIM      DKIM

@@ -119,6 +119,12 @@ func Handler(o Operations) http.Handler {
 		return o.DKIM.Import(ctx, x.Domain, x.Selector, x.Key)
 	})
 	list(m, "route/explain", func(ctx context.Context, x RouteQuery) iter.Seq2[Way, error] { return one(o.Route.Explain(ctx, x)) })
+	list(m, "directory/lookup", func(ctx context.Context, x lookingUp) iter.Seq2[Finding, error] {
+		return one(o.Sources.Lookup(ctx, x.What, x.Fresh))
+	})
+	list(m, "directory/try", func(ctx context.Context, x login) iter.Seq2[Finding, error] {
+		return one(o.Sources.Try(ctx, x.Name, x.Password))
+	})
 	list(m, "index/status", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Status(ctx, x.Name) })
 	list(m, "index/rebuild", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Rebuild(ctx, x.Name) })
 	list(m, "discovery/records", func(ctx context.Context, x name) iter.Seq2[Record, error] { return o.Discovery.Records(ctx, x.Name) })

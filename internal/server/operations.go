@@ -48,6 +48,7 @@ func (s *site) operations() control.Operations {
 		Queue:     waiting{s},
 		Quotas:    quotas{s.people, s.store},
 		Route:     ways{s},
+		Sources:   asked{s.people},
 		Storage:   storing{s.config, s.log, s.engine},
 		Suppress:  suppression{s.embargo},
 		TLS:       security{s},

@@ -45,6 +45,7 @@ type Site struct {
 
 	Rules      []embargo.Rule
 	Suppressed []embargo.Suppressed
+	Findings   map[string]control.Finding // by what is looked for
 }
 
 // Operations are those of the site.
@@ -61,6 +62,7 @@ func (s *Site) Operations() control.Operations {
 		Queue:     waiting{s},
 		Quotas:    s,
 		Route:     s,
+		Sources:   sources{s},
 		Storage:   storage{s},
 		Suppress:  waiting{s},
 		TLS:       security{s},

@@ -12,9 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"plic/internal/directory"
 )
 
 // Parameters are the names that a query may have.
@@ -190,9 +193,13 @@ const maxRows = 10_000
 func (s *statement) ask(ctx context.Context, v values) ([]row, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.d.o.Timeout)
 	defer cancel()
+	started := time.Now()
 	rows, err := s.once(ctx, v)
 	if err != nil && lost(err) && ctx.Err() == nil {
 		rows, err = s.once(ctx, v)
+	}
+	if directory.Told(ctx) {
+		directory.Tell(ctx, directory.Step{Source: string(s.d.o.Kind), Question: "query", Key: strings.Join(strings.Fields(s.text), " "), Answer: fmt.Sprintf("%d rows", len(rows)), Err: err, Took: time.Since(started)})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.d.o.Kind, err)

@@ -108,10 +108,14 @@ const (
 
 // search asks for entries, page by page.
 func (r *records) search(ctx context.Context, f pattern, v values, attributes []string) (entries []*ldap.Entry, err error) {
+	started := r.s.o.Now()
 	err = r.s.look.do(ctx, func(conn *ldap.Conn) error {
 		entries, err = search(conn, r.q.Base, ldap.ScopeWholeSubtree, f.filter(v), attributes)
 		return err
 	})
+	if directory.Told(ctx) {
+		directory.Tell(ctx, directory.Step{Source: "ldap", Question: "search", Key: f.filter(v), Answer: fmt.Sprintf("%d entries", len(entries)), Err: err, Took: r.s.o.Now().Sub(started)})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ldap: %w", err)
 	}
