@@ -189,8 +189,9 @@ func (c *conn) await(patience time.Time) error {
 // from gives the messages from an index on that are still there.
 func (v *view) from(i int) iter.Seq[store.Entry] {
 	return func(yield func(store.Entry) bool) {
+		at := position{}
 		for _, e := range v.seq.Range(i, v.seq.Len()) {
-			if it := v.current(e); it.there && !yield(it.Entry) {
+			if it := v.current(e, &at); it.there && !yield(it.Entry) {
 				return
 			}
 		}

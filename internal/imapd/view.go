@@ -25,6 +25,7 @@ type view struct {
 	taken    store.UID       // messages below it are in recent, or not to be
 	saved    []imap.Range    // UIDs of the last SEARCH with SAVE, RFC 5182
 	own      []store.Entry   // changed by the command at work, which told of them
+	nextOwn  int             // in own, where the next one asked for mostly is
 	contexts contexts        // results of searches that are kept up to date, RFC 5267
 	turn     inTurn          // what is read one message after the other
 }
@@ -140,9 +141,10 @@ func numberSpans(set imap.Set, n int) ([]span, error) {
 // seq; ok says that they are still there, else they are as they were.
 func (v *view) entries(spans []span) iter.Seq2[int, item] {
 	return func(yield func(int, item) bool) {
+		at := position{}
 		for _, s := range spans {
 			for i, e := range v.seq.Range(s.from, s.to) {
-				if !yield(i, v.current(e)) {
+				if !yield(i, v.current(e, &at)) {
 					return
 				}
 			}
@@ -156,11 +158,21 @@ type item struct {
 	there bool
 }
 
-func (v *view) current(e store.Entry) item {
+// position is where in the mailbox as it is now the message before was.
+type position struct {
+	in *store.Snapshot
+	store.Cursor
+}
+
+// current is a message as it is now.
+func (v *view) current(e store.Entry, at *position) item {
 	if v.now == v.seq {
 		return item{e, true}
 	}
-	if newer, ok := v.now.Get(e.UID); ok {
+	if at.in != v.now {
+		*at = position{v.now, v.now.Cursor()}
+	}
+	if newer, ok := at.Get(e.UID); ok {
 		return item{newer, true}
 	}
 	if last, ok := v.told.Get(e.UID); ok { // so that nothing goes back to what it was
@@ -211,8 +223,9 @@ func (v *view) takeRecent() {
 
 // renewOwn takes what a script has added to changes of our own for ours too.
 func (v *view) renewOwn() {
+	at := v.now.Cursor()
 	for i := range v.own {
-		if now, ok := v.now.Get(v.own[i].UID); ok {
+		if now, ok := at.Get(v.own[i].UID); ok {
 			v.own[i] = now
 		}
 	}
@@ -220,8 +233,12 @@ func (v *view) renewOwn() {
 
 // isOwn says that a change is the one that the command at work has told of.
 func (v *view) isOwn(e store.Entry) bool {
-	i, ok := slices.BinarySearchFunc(v.own, e.UID, func(o store.Entry, uid store.UID) int {
-		return int(int64(o.UID) - int64(uid))
-	})
+	i, ok := v.nextOwn, v.nextOwn < len(v.own) && v.own[v.nextOwn].UID == e.UID
+	if !ok {
+		i, ok = slices.BinarySearchFunc(v.own, e.UID, func(o store.Entry, uid store.UID) int {
+			return int(int64(o.UID) - int64(uid))
+		})
+	}
+	v.nextOwn = i + 1
 	return ok && v.own[i].ModSeq == e.ModSeq
 }

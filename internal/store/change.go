@@ -68,11 +68,12 @@ func (e *edit) setFlags(ctx context.Context, snap *Snapshot, uids []UID, op Flag
 	var bits engine.Flags
 	numbered := false
 	e.change.Update = slices.Grow(e.change.Update, min(len(uids), likely))
+	at := snap.Cursor()
 	for i, uid := range rising(uids) {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		msg, ok := snap.Get(uid)
+		msg, ok := at.Get(uid)
 		if !ok {
 			continue
 		}
@@ -127,11 +128,12 @@ func (m *Mailbox) Expunge(ctx context.Context, uids []UID, onlyDeleted bool) ([]
 		uids = snap.allDeleted()
 	}
 	e.change.Expunge = slices.Grow(e.change.Expunge, min(len(uids), likely))
+	at := snap.Cursor()
 	for i, uid := range rising(uids) {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if msg, ok := snap.Get(uid); ok && (!onlyDeleted || msg.Flags&Deleted != 0) {
+		if msg, ok := at.Get(uid); ok && (!onlyDeleted || msg.Flags&Deleted != 0) {
 			e.expunge(msg)
 		}
 	}

@@ -153,11 +153,12 @@ func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engin
 	if move {
 		from.change.Expunge = slices.Grow(from.change.Expunge, len(details))
 	}
+	at := st.snap.Cursor()
 	for i := range details {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
-		e, ok := st.snap.Get(details[i].UID)
+		e, ok := at.Get(details[i].UID)
 		if !ok {
 			continue
 		}

@@ -291,9 +291,14 @@ func (b *builder) update(entries []Entry) {
 		b.own()
 		c := *b.chunks[k]
 		c.flags, c.modseqs = slices.Clone(c.flags), slices.Clone(c.modseqs)
+		next := 0
 		for len(entries) > 0 && entries[0].UID <= c.last() {
 			e := &entries[0]
-			if j, ok := slices.BinarySearch(c.uids, e.UID); ok {
+			j, ok := next, next < len(c.uids) && c.uids[next] == e.UID
+			if !ok {
+				j, ok = slices.BinarySearch(c.uids, e.UID)
+			}
+			if next = j + 1; ok {
 				c.count(c.flags[j], -1)
 				c.flags[j], c.modseqs[j] = e.Flags, e.ModSeq
 				c.highest = max(c.highest, e.ModSeq)

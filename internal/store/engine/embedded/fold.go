@@ -35,7 +35,8 @@ type folds struct {
 
 type logState struct {
 	next             uint64
-	records, changes int // since the last fold, at least
+	folded           uint64 // the last record that a fold of ours took away
+	records, changes int    // since the last fold, at least
 }
 
 // want notes that a log is to be folded.
@@ -68,6 +69,25 @@ func (f *folds) forget(m mailboxRef) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.logs, m)
+}
+
+// after is where the log of a mailbox begins for the next fold: what was taken
+// away is there to be passed over until it is flushed.
+func (f *folds) after(m mailboxRef) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.logs[m]; s != nil && s.folded > 0 {
+		return s.folded + 1
+	}
+	return 0
+}
+
+func (f *folds) folded(m mailboxRef, last uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.logs[m]; s != nil {
+		s.folded = last
+	}
 }
 
 // nextLog gives the number of the next record in a mailbox's log, which holds
@@ -138,9 +158,10 @@ func (e *Engine) Fold(ctx context.Context) error {
 // fold writes the pages anew that a log changes, and drops what it has read of
 // the log. Commits go on: they only add to the log.
 func (e *Engine) fold(ctx context.Context, m mailboxRef) error {
-	at := e.db.NewSnapshot()
+	from := e.folds.after(m)
+	at := e.db.NewSnapshot() // later, or records could be passed over
 	defer at.Close()
-	o, err := e.overlay(ctx, at, m.account, m.mailbox)
+	o, err := e.overlayFrom(ctx, at, m, from)
 	if err != nil || o.records == 0 {
 		return err
 	}
@@ -175,7 +196,11 @@ func (e *Engine) fold(ctx context.Context, m mailboxRef) error {
 	if err := o.drop(b, m); err != nil {
 		return err
 	}
-	return e.commit(b, false)
+	if err := e.commit(b, false); err != nil {
+		return err
+	}
+	e.folds.folded(m, o.last)
+	return nil
 }
 
 // drop takes what was read of a log. A range is something that every reader

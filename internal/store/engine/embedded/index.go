@@ -287,10 +287,14 @@ const (
 
 // overlay reads the log of a mailbox.
 func (e *Engine) overlay(ctx context.Context, at pebble.Reader, a engine.AccountID, m engine.MailboxID) (*overlay, error) {
+	return e.overlayFrom(ctx, at, mailboxRef{a, m}, 0)
+}
+
+func (e *Engine) overlayFrom(ctx context.Context, at pebble.Reader, m mailboxRef, from uint64) (*overlay, error) {
 	o := &overlay{}
 	r := span{
-		from: mailboxKey(a, partLog, m), to: after(mailboxKey(a, partLog, m)),
-		key: func(n uint64) []byte { return logKey(a, m, n) }, of: logSeq, max: math.MaxInt64,
+		from: logKey(m.account, m.mailbox, from), to: after(mailboxKey(m.account, partLog, m.mailbox)),
+		key: func(n uint64) []byte { return logKey(m.account, m.mailbox, n) }, of: logSeq, max: math.MaxInt64,
 		bad: &o.bad, hurt: func() { o.hurt = true },
 	}
 	var failed error
