@@ -272,7 +272,9 @@ func (l *Learner) Run(ctx context.Context) error {
 	for {
 		select {
 		case x := <-l.todo:
+			began := time.Now()
 			l.take(ctx, x)
+			l.rest(ctx, 3*time.Since(began))
 		case <-tick.C:
 			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
 				l.o.Log.Error("what was learnt is not kept yet", "error", err)
@@ -288,6 +290,16 @@ func (l *Learner) Run(ctx context.Context) error {
 				}
 			}
 		}
+	}
+}
+
+// rest leaves the processor to others: a user may have filed many messages.
+func (l *Learner) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

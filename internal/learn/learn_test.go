@@ -321,3 +321,24 @@ func TestReputation(t *testing.T) {
 		t.Errorf("after years: %q", got)
 	}
 }
+
+// TestManyAtOnce: of a change of very many messages the first ones are learnt.
+func TestManyAtOnce(t *testing.T) {
+	w := newWorld(t)
+	for n := range atOnce + 50 {
+		w.deliver(ann, "INBOX", results, letter(n))
+	}
+	box := w.box(ann, "INBOX")
+	snap, err := box.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var uids []store.UID
+	for _, e := range snap.All() {
+		uids = append(uids, e.UID)
+	}
+	if _, _, err := box.SetFlags(t.Context(), uids, store.FlagsAdd, store.Flags{System: store.Flagged}, store.MaxModSeq); err != nil {
+		t.Fatal(err)
+	}
+	w.want("flagged", ann, atOnce, 0)
+}

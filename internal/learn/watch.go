@@ -20,6 +20,10 @@ type lesson struct {
 	done    chan struct{} // no lesson: all before it were taken
 }
 
+// atOnce is how many messages of one change are looked at: who files or flags a thousand
+// at once says little of each.
+const atOnce = 100
+
 // Touched is told of what users do with mailboxes, as store.Options.Touched. When more
 // comes than can be learnt, the rest is not learnt.
 func (l *Learner) Touched(mb *store.Mailbox, c *engine.MailboxChange) {
@@ -29,13 +33,13 @@ func (l *Learner) Touched(mb *store.Mailbox, c *engine.MailboxChange) {
 	}
 	account := mb.Account().Name()
 	words := keywords(c.Record.Keywords)
-	for i := range c.Add {
+	for i := range c.Add[:min(len(c.Add), atOnce)] {
 		m := &c.Add[i]
 		if class, ok := l.added(account, place, words.of(m.Flags), m); ok {
 			l.teach(lesson{account: account, body: m.Body, class: class, prefix: m.Prefix})
 		}
 	}
-	for i := range c.Update {
+	for i := range c.Update[:min(len(c.Update), atOnce)] {
 		e := &c.Update[i]
 		if class, ok := flagged(place, words.of(e.Flags), e.Flags); ok {
 			l.teach(lesson{account: account, body: e.Body, class: class})
