@@ -87,6 +87,7 @@ func rules() map[string]rule {
 		"arc":          {ground, "dkim dns"},
 		"dmarc":        {ground, "dns mail message"},
 		"check/lists":  {ground, "check/score content dns mail message"},
+		"check/milter": {ground, "journal mail message"},
 		"check/score":  {ground, "check/sender content mail message"},
 		"check/signs":  {ground, "check/score check/sender content dkim dmarc lookalike mail message spf"},
 		"check/sender": {ground, "arc authres dkim dmarc dns mail message spf"},
@@ -116,7 +117,7 @@ func rules() map[string]rule {
 		"bounce":         {custody, "dsn mail message"},
 		"embargo":        {custody, "mail queue store store/engine"},
 		"signer":         {custody, "arc dkim dmarc mail message store/engine"},
-		"post":           {custody, "arc authres check/score check/sender deliver/local directory journal mail message queue route sieve store store/engine table"},
+		"post":           {custody, "arc authres check/milter check/score check/sender deliver/local directory journal mail message queue route sieve store store/engine table"},
 
 		"check": {in, "dns mail table"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
@@ -138,6 +139,7 @@ func rules() map[string]rule {
 			check
 			check/greylist
 			check/lists
+			check/milter
 			check/score
 			check/sender
 			check/signs

@@ -152,6 +152,7 @@ type SMTP struct {
 	JunkCommands       int
 	Connections        int
 	ConnectionsPerHost int
+	Milters            []string
 }
 
 // Access are the rules of the door.

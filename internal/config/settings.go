@@ -167,6 +167,7 @@ func (c *Config) smtp() []Setting {
 		{"junk_commands", "NOOP, VRFY, RSET and the like between two messages; more close the session.", live, number{&c.SMTP.JunkCommands, 1, 10000}},
 		{"connections", "Connections to SMTP, submission and LMTP together; further ones get 421.", live, number{&c.SMTP.Connections, 1, 1000000}},
 		{"connections_per_host", "Connections from one address (IPv6: one /64); further ones get 421. Loopback is excepted.", live, number{&c.SMTP.ConnectionsPerHost, 1, 1000000}},
+		{"milters", "Filters that speak Sendmail's milter protocol, in the order in which they see mail: `unix:/socket` or `inet:host:port`, then perhaps `down=accept` (mail goes on when it does not answer; `down=tempfail` puts it off, and is usual), `services=smtp,submission,lmtp,local` (whose mail it sees; all), and `connect=30s command=30s content=5m` (how long is waited).", restart, list[string]{&c.SMTP.Milters, "milters", "unix:/run/opendkim.sock", one, plain}},
 	}
 }
 

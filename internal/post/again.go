@@ -1,6 +1,7 @@
 package post
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -21,9 +22,9 @@ const (
 
 // holdAll puts a whole message into the queue, to come back here when it is
 // released.
-func (p *Office) holdAll(ctx context.Context, j *job) error {
+func (p *Office) holdAll(ctx context.Context, j *job, why string) error {
 	item := p.item(j, mail.Hop{Kind: mail.HopPost, Host: held}, itemsOf(j.env.To))
-	item.Hold, item.Why = true, "a header rule holds it"
+	item.Hold, item.Why = true, why
 	tx := p.o.Store.Begin()
 	tx.PutItem(item)
 	if j.item != nil {
@@ -97,25 +98,25 @@ func (p *Office) resume(ctx context.Context, d *Draft, env *mail.Envelope, item 
 	if err != nil {
 		return nil, err
 	}
+	came := env.To
+	if err := p.milters(ctx, d, env, &orders); err != nil {
+		return nil, err
+	}
 	if j.trace, err = p.signed(ctx, d.Draft, j.trace); err != nil {
 		return nil, err
 	}
 	j.draft = d.Draft
-	given := len(env.To)
 	switch {
 	case orders.discard:
 		d.Discard()
-		return accepted(env), nil
+		return accepted(came), nil
 	case orders.hold:
-		return accepted(env), p.holdAll(ctx, &j)
+		return accepted(came), p.holdAll(ctx, &j, cmp.Or(orders.why, "a header rule holds it"))
 	case !orders.redirect.IsNull():
 		env.To = []mail.Recipient{{Address: orders.redirect, Notify: mail.NotifyNever}}
 	}
 	outcomes, err := p.post(ctx, &j)
-	if err == nil && len(outcomes) != given {
-		outcomes = slices.Repeat(outcomes[:1], given)
-	}
-	return outcomes, err
+	return p.asThey(came, env.To, &orders, outcomes, err)
 }
 
 // rest is what is left of an item when the recipients of a plan are served:

@@ -1,6 +1,7 @@
 package post
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -43,6 +44,9 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	if err != nil {
 		return nil, err
 	}
+	if err := d.office.milters(ctx, d, &shaped, &orders); err != nil {
+		return nil, err
+	}
 	if mayRelay(env.Origin) {
 		if trace, err = d.office.signed(ctx, d.Draft, trace); err != nil {
 			return nil, err
@@ -52,22 +56,19 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	switch {
 	case orders.discard:
 		d.Discard()
-		return accepted(env), nil
+		return accepted(env.To), nil
 	case orders.hold:
-		return accepted(env), d.office.holdAll(ctx, &j)
+		return accepted(env.To), d.office.holdAll(ctx, &j, cmp.Or(orders.why, "a header rule holds it"))
 	case !orders.redirect.IsNull():
 		shaped.To = []mail.Recipient{{Address: orders.redirect, Notify: mail.NotifyNever}}
 	}
 	outcomes, err := d.office.post(ctx, &j)
-	if err == nil && len(outcomes) != len(env.To) { // it was redirected
-		outcomes = slices.Repeat(outcomes[:1], len(env.To))
-	}
-	return outcomes, err
+	return d.office.asThey(env.To, shaped.To, &orders, outcomes, err)
 }
 
 // accepted are the outcomes of a message that all is done with.
-func accepted(env *mail.Envelope) []mail.Outcome {
-	return slices.Repeat([]mail.Outcome{{Status: mail.Reply(250, "2.1.5", "accepted")}}, len(env.To))
+func accepted(to []mail.Recipient) []mail.Outcome {
+	return slices.Repeat([]mail.Outcome{{Status: mail.Reply(250, "2.1.5", "accepted")}}, len(to))
 }
 
 // job is a message that is to be committed.

@@ -17,6 +17,7 @@ import (
 // orders are what header rules want with a whole message.
 type orders struct {
 	hold, discard bool
+	why           string // it is held
 	redirect      mail.Address
 }
 

@@ -51,6 +51,7 @@ type Options struct {
 	Host     string
 	Examiner Examiner // of mail from strangers; nil believes all
 	Judge    Judge    // of the same mail by its score; nil takes all
+	Milters  Milters  // of all mail; nil for none
 	// Quarantine is who gets what is not for its recipients; null: it goes into Junk.
 	Quarantine mail.Address
 	Signer     Signer // of mail of ours; nil signs nothing

@@ -16,6 +16,7 @@ import (
 	"plic/internal/bounce"
 	"plic/internal/check"
 	"plic/internal/check/lists"
+	"plic/internal/check/milter"
 	"plic/internal/check/score"
 	"plic/internal/config"
 	"plic/internal/deliver/local"
@@ -53,6 +54,7 @@ type site struct {
 	directory *native.Directory // our own
 	people    *everyone         // all who are asked
 	sources   *sources
+	milters   *milter.Client
 	resolver  *dns.Client
 	policies  *tlspolicy.Policies
 	routing   *routing
@@ -170,10 +172,13 @@ func (s *site) openRoutes(now func() time.Time) error {
 	if s.spam, err = s.newJudge(now); err != nil {
 		return err
 	}
+	if s.milters, err = s.newMilters(now); err != nil {
+		return err
+	}
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.people, Reporter: reporter, Journal: s.journal, Now: now,
 		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now),
-		Judge: s.judge(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), Ledger: s.ledger(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
+		Milters: s.milters, Judge: s.judge(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), Ledger: s.ledger(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: s.filter,
 	})
 	s.transport = remote.New(remote.Options{

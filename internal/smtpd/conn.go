@@ -142,6 +142,7 @@ func (c *conn) close() {
 		c.drain()
 	}
 	c.nc.Close() // there is nobody to tell
+	c.s.o.Guard.Gone(c.id)
 	c.record(journal.Event{Kind: journal.Disconnect, Took: c.s.o.Now().Sub(c.started)})
 }
 

@@ -14,6 +14,8 @@ type Guard interface {
 	// Sender is asked before the Intake is, Recipient after it has said yes.
 	Sender(ctx context.Context, env *mail.Envelope) error
 	Recipient(ctx context.Context, env *mail.Envelope, to mail.Recipient) error
+	// Gone says that a connection has ended.
+	Gone(conn mail.ID)
 }
 
 // nobody is the Guard that lets everybody pass.
@@ -23,6 +25,7 @@ func (nobody) Client(context.Context, *mail.Origin) error                      {
 func (nobody) Hello(context.Context, *mail.Origin) error                       { return nil }
 func (nobody) Sender(context.Context, *mail.Envelope) error                    { return nil }
 func (nobody) Recipient(context.Context, *mail.Envelope, mail.Recipient) error { return nil }
+func (nobody) Gone(mail.ID)                                                    {}
 
 // origin is what is known of the client.
 func (s *session) origin(helo string, utf8 bool) mail.Origin {

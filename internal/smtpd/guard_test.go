@@ -29,6 +29,8 @@ func (b bouncer) Recipient(_ context.Context, _ *mail.Envelope, to mail.Recipien
 	return b.refuse("recipient", to.Address.String())
 }
 
+func (bouncer) Gone(mail.ID) {}
+
 func TestGuard(t *testing.T) {
 	h := open(t, MX, func(o *Options) {
 		o.Guard = bouncer{"client:198.51.100.9 hello:bad.example sender:eve@far.example recipient:bob@us.example "}
