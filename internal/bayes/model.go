@@ -179,10 +179,9 @@ type Clue struct {
 // anything was seen, how far from a half a feature must be to speak, and how many
 // speak at most.
 const (
-	doubt     = 0.5
-	aside     = 0.12
-	maxClues  = 120
-	pairCount = 2 // a feature must have been seen in so many messages
+	doubt    = 0.5
+	aside    = 0.12
+	maxClues = 60
 )
 
 // Classify gives the chance that a message is spam, and the features that said so, the
@@ -200,9 +199,6 @@ func (m *Model) Classify(all []Feature) (float64, []Clue) {
 			continue
 		}
 		ham, spam := m.slots[at].count(Ham), m.slots[at].count(Spam)
-		if ham+spam < pairCount {
-			continue
-		}
 		h, s := float64(ham)/float64(m.trained[Ham]), float64(spam)/float64(m.trained[Spam])
 		h, s = min(h, 1), min(s, 1)
 		n := float64(ham + spam)

@@ -46,7 +46,7 @@ func (Words) Name() string { return "bayes" }
 // Symbols are both.
 func (Words) Symbols() []score.Symbol {
 	return []score.Symbol{
-		{Name: spamSymbol, Weight: 5.5, Says: "Its words are those of spam, as far as users have taught them; the more certain, the more it counts."},
+		{Name: spamSymbol, Weight: 6.6, Says: "Its words are those of spam, as far as users have taught them; the more certain, the more it counts."},
 		{Name: hamSymbol, Weight: -3.5, Says: "Its words are those of mail that users keep; the more certain, the more it counts."},
 	}
 }
@@ -99,7 +99,7 @@ func hitsOf(p float64, clues int, by string) []score.Hit {
 	if p < 0.5 {
 		symbol = hamSymbol
 	}
-	factor := math.Pow(math.Abs(p-0.5)*2, 3)
+	factor := math.Pow(math.Abs(p-0.5)*2, 1.5)
 	if factor < 0.01 {
 		return nil
 	}
