@@ -55,6 +55,7 @@ func (c *Client) Operations() Operations {
 		Quotas:    quotaClient{c},
 		Route:     routeClient{c},
 		Sources:   sourcesClient{c},
+		Spam:      spamClient{c},
 		Storage:   storageClient{c},
 		Suppress:  queueClient{c},
 		TLS:       tlsClient{c},

@@ -469,3 +469,38 @@ func ExampleClient() {
 	// example.org
 	// <nil>
 }
+
+func TestSpamOverTheSocket(t *testing.T) {
+	t.Parallel()
+	ctx, site := t.Context(), &controltest.Site{}
+	site.Spam.Verdict = control.SpamVerdict{Action: "junk", Score: 7}
+	s := start(t, t.TempDir(), site.Operations()).Operations().Spam
+	lesson := control.SpamLesson{Account: "ann@example.org", Spam: true, Message: []byte("a\r\n")}
+	for i, want := range []bool{true, false} {
+		if ok, err := s.Train(ctx, lesson); err != nil || ok != want {
+			t.Errorf("lesson %d: %v %v", i, ok, err)
+		}
+	}
+	if got := all(t, s.Learnt(ctx, "ann@example.org")); len(got) != 2 || got[1].Account != "ann@example.org" {
+		t.Errorf("%+v", got)
+	}
+	if v, err := s.Judge(ctx, control.SpamQuestion{IP: "192.0.2.1", Message: []byte("b")}); err != nil || !reflect.DeepEqual(v, site.Spam.Verdict) || site.Spam.Asked.IP != "192.0.2.1" {
+		t.Errorf("%+v %v", v, err)
+	}
+	junk := 4.5
+	if err := s.SetLimits(ctx, control.SpamLimits{Name: "", Junk: &junk}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.Limits(ctx, ""); err != nil || l.Junk == nil || *l.Junk != 4.5 {
+		t.Errorf("%+v %v", l, err)
+	}
+	if _, err := s.Limits(ctx, "none.test"); !errors.Is(err, control.ErrNotFound) {
+		t.Errorf("an unknown domain: %v", err)
+	}
+	if got := all(t, s.Symbols(ctx)); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if err := s.Forget(ctx, "ann@example.org"); err != nil || len(site.Spam.Forgot) != 1 {
+		t.Errorf("%v %v", err, site.Spam.Forgot)
+	}
+}

@@ -27,6 +27,7 @@ type Operations struct {
 	TLS       TLS
 	Route     Route
 	Sources   Sources
+	Spam      Spam
 	Index     Index
 	Discovery Discovery
 	DKIM      DKIM

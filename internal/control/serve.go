@@ -118,6 +118,16 @@ func Handler(o Operations) http.Handler {
 	act(m, "dkim/import", func(ctx context.Context, x foreignKey) error {
 		return o.DKIM.Import(ctx, x.Domain, x.Selector, x.Key)
 	})
+	spam := o.Spam
+	list(m, "spam/train", func(ctx context.Context, x SpamLesson) iter.Seq2[bool, error] { return one(spam.Train(ctx, x)) })
+	list(m, "spam/learnt", func(ctx context.Context, x name) iter.Seq2[SpamLearnt, error] { return spam.Learnt(ctx, x.Name) })
+	act(m, "spam/forget", func(ctx context.Context, x name) error { return spam.Forget(ctx, x.Name) })
+	list(m, "spam/judge", func(ctx context.Context, x SpamQuestion) iter.Seq2[SpamVerdict, error] {
+		return one(spam.Judge(ctx, x))
+	})
+	list(m, "spam/limits", func(ctx context.Context, x name) iter.Seq2[SpamLimits, error] { return one(spam.Limits(ctx, x.Name)) })
+	act(m, "spam/set", func(ctx context.Context, x SpamLimits) error { return spam.SetLimits(ctx, x) })
+	list(m, "spam/symbols", func(ctx context.Context, _ nothing) iter.Seq2[SpamSymbol, error] { return spam.Symbols(ctx) })
 	list(m, "route/explain", func(ctx context.Context, x RouteQuery) iter.Seq2[Way, error] { return one(o.Route.Explain(ctx, x)) })
 	list(m, "directory/lookup", func(ctx context.Context, x lookingUp) iter.Seq2[Finding, error] {
 		return one(o.Sources.Lookup(ctx, x.What, x.Fresh))

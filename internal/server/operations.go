@@ -49,6 +49,7 @@ func (s *site) operations() control.Operations {
 		Quotas:    quotas{s.people, s.store},
 		Route:     ways{s},
 		Sources:   asked{s.people},
+		Spam:      verdicts{s},
 		Storage:   storing{s.config, s.log, s.engine},
 		Suppress:  suppression{s.embargo},
 		TLS:       security{s},

@@ -66,7 +66,9 @@ type site struct {
 	lists     *lists.Part
 	learner   *learn.Learner
 	waited    *recall.Memory // of who was put off
-	access    check.Options  // of the door, as far as they are kept over reloads
+	limits    *spamLimits
+	now       func() time.Time
+	access    check.Options // of the door, as far as they are kept over reloads
 	office    *post.Office
 	transport *remote.Transport
 	queue     *queue.Queue

@@ -34,6 +34,11 @@ func (s *site) newJudge(now func() time.Time) (*score.Engine, error) {
 		symbol, weight, err := config.ParseWeight(text)
 		weights[symbol], errs = weight, append(errs, err)
 	}
+	var err error
+	if s.limits, err = openLimits(context.Background(), s.store.Notes(), siteLimits(c)); err != nil {
+		return nil, err
+	}
+	s.now = now
 	parts, personal := s.scorers(now)
 	greylister, err := s.greylist(now)
 	if err != nil {
@@ -42,7 +47,7 @@ func (s *site) newJudge(now func() time.Time) (*score.Engine, error) {
 	e, err := score.New(score.Options{
 		Parts: parts, Personal: personal, Greylister: greylister,
 		Weights: weights, Timeout: c.Spam.Timeout, Now: now, Excepted: c.Senders.ExceptedNetworks,
-		Limits: func(context.Context, string) score.Limits { return siteLimits(c) },
+		Limits: func(_ context.Context, account string) score.Limits { return s.limits.hold(account) },
 	})
 	return e, errors.Join(append(errs, err)...)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"plic/internal/config"
+	"plic/internal/control"
 	"plic/internal/journal"
 	"plic/internal/store"
 )
@@ -108,5 +109,64 @@ func TestLearning(t *testing.T) {
 	st, err := s.site.learner.Status(t.Context(), "ann@here.test")
 	if err != nil || st.Ham != 1 || st.Spam != 0 {
 		t.Errorf("%+v %v", st, err)
+	}
+}
+
+// TestSpamOperations has the command line teach, ask, and set limits.
+func TestSpamOperations(t *testing.T) {
+	s := startSpam(t, nil)
+	ctx, spam := t.Context(), s.Operations().Spam
+	text := []byte(goodHeader + "\r\nbuy cheap pills now\r\n")
+	for i, want := range []bool{true, false} {
+		if ok, err := spam.Train(ctx, control.SpamLesson{Spam: true, Message: text}); err != nil || ok != want {
+			t.Errorf("lesson %d: %v %v", i, ok, err)
+		}
+	}
+	if ok, err := spam.Train(ctx, control.SpamLesson{Message: text}); err != nil || !ok {
+		t.Errorf("learnt anew: %v %v", ok, err)
+	}
+	for l, err := range spam.Learnt(ctx, "") {
+		if err != nil || l.Ham != 1 || l.Spam != 0 {
+			t.Errorf("%+v %v", l, err)
+		}
+	}
+	if _, err := spam.Train(ctx, control.SpamLesson{Account: "nobody@here.test", Message: text}); err == nil {
+		t.Error("somebody who is not there has learnt")
+	}
+	v, err := spam.Judge(ctx, control.SpamQuestion{IP: "192.0.2.66", Helo: "mx.there.test", From: "eve@there.test", Message: text})
+	if err != nil || len(v.Hits) == 0 || len(v.Costs) < 4 {
+		t.Fatalf("%+v %v", v, err)
+	}
+	found := ""
+	for _, h := range v.Hits {
+		found += h.Symbol + " "
+		if h.Says == "" {
+			t.Errorf("%s means nothing", h.Symbol)
+		}
+	}
+	if !strings.Contains(found, "LIST_BL_TEST") {
+		t.Errorf("found %s", found)
+	}
+	low, never := 1.0, 0.0
+	for _, l := range []control.SpamLimits{{Name: "here.test", Junk: &low}, {Name: "ann@here.test", Refuse: &never}} {
+		if err := spam.SetLimits(ctx, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at := s.site.limits.hold("ann@here.test"); at.Junk != 1 || at.Refuse != 0 || s.site.limits.hold("bob@here.test").Refuse != 15 || s.site.limits.hold("").Junk != 6 {
+		t.Errorf("%+v", at)
+	}
+	again, err := openLimits(ctx, s.site.store.Notes(), s.site.limits.site)
+	if err != nil || again.hold("ann@here.test") != s.site.limits.hold("ann@here.test") {
+		t.Errorf("after a restart: %v", err)
+	}
+	if err := spam.SetLimits(ctx, control.SpamLimits{Name: "here.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if at := s.site.limits.hold("ann@here.test"); at.Junk != 6 || at.Refuse != 0 {
+		t.Errorf("the domain's taken back: %+v", at)
+	}
+	if err := spam.SetLimits(ctx, control.SpamLimits{Name: "other.test", Junk: &low}); err == nil {
+		t.Error("a domain of others has limits")
 	}
 }

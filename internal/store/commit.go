@@ -259,7 +259,7 @@ func (p *applied) publish() error {
 		if changed := p.c.s.o.Changed; changed != nil && !e.next.gone && len(e.change.Add)+len(e.change.Expunge) > 0 {
 			changed(e.m)
 		}
-		if touched := p.c.s.o.Touched; touched != nil && !p.c.arrival && !e.next.gone && len(e.change.Add)+len(e.change.Update) > 0 {
+		if touched := p.c.s.o.Touched; touched != nil && !p.c.arrival && !p.c.found && !e.next.gone && len(e.change.Add)+len(e.change.Update) > 0 {
 			touched(e.m, &e.change)
 		}
 	}

@@ -35,7 +35,8 @@ type Options struct {
 	// that is visible. It must not wait.
 	Changed func(*Mailbox)
 	// Touched is told in the same way, also of flags, what a user has done there: of
-	// all changes but arrivals. It must not change the change.
+	// all changes but arrivals, and what other programs did to files. It must not change
+	// the change.
 	Touched      func(*Mailbox, *engine.MailboxChange)
 	KeepExpunged int // UIDs that a mailbox remembers after their messages went, up to twice as many: 10000
 }

@@ -40,6 +40,7 @@ type Site struct {
 	Ways       map[string]control.Way // by recipient
 	Records    []control.Record
 	Indexes    []control.IndexStatus
+	Spam       Spam
 	Faults     []control.Fault
 	Moved      Moved
 
@@ -63,6 +64,7 @@ func (s *Site) Operations() control.Operations {
 		Quotas:    s,
 		Route:     s,
 		Sources:   sources{s},
+		Spam:      spam{s},
 		Storage:   storage{s},
 		Suppress:  waiting{s},
 		TLS:       security{s},
