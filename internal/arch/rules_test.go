@@ -135,6 +135,7 @@ func rules() map[string]rule {
 			auth
 			autoconf
 			backup
+			bayes
 			bounce
 			check
 			check/greylist
