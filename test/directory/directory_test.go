@@ -216,6 +216,11 @@ func TestEverywhere(t *testing.T) {
 			t.Errorf("auth of %s with another's password: exit code %d", ann, code)
 		}
 	}
+	page := p.World.Dial(t, "", p.Address+":80", p.Host)
+	page.Send("GET /metrics HTTP/1.0\r\n\r\n")
+	if got := page.Rest(); !strings.Contains(got, `plic_directory_queries_total{outcome="found",question="account",source="pg"}`) || !strings.Contains(got, `plic_directory_lookups_total{outcome="missing"`) {
+		t.Errorf("the look-ups are not in the metrics:\n%s", got)
+	}
 	if got := p.Run(t, "route", "x@elsewhere.test"); !strings.Contains(got, "127.0.0.9") {
 		t.Errorf("the table of transports does not count:\n%s", got)
 	}

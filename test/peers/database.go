@@ -51,7 +51,7 @@ func (p *PostgreSQL) Start(ctx context.Context) error {
 		}
 	}
 	if err := p.daemon.start(server, "-D", data, "-k", p.Dir, "-c", "listen_addresses="+p.Address, "-c", "port=5432", "-c", "fsync=off",
-		"-c", "max_connections=50", "-c", "shared_buffers=16MB", "-c", "log_statement=none"); err != nil {
+		"-c", "max_connections=50", "-c", "shared_buffers=16MB"); err != nil {
 		return err
 	}
 	err = p.daemon.up(ctx, func(context.Context) error { _, err := p.psql("postgres", "SELECT 1"); return err })

@@ -6,10 +6,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"plic/internal/directory"
+	"plic/internal/directory/cached"
 	"plic/internal/directory/directorytest"
+	"plic/internal/directory/native"
 	"plic/internal/mail"
+	"plic/internal/sasl"
+	"plic/internal/vfs"
 )
 
 var errDown = errors.New("connection refused")
@@ -228,4 +233,39 @@ func TestSteps(t *testing.T) {
 	if len(seen) != 2 {
 		t.Errorf("observed %q", seen)
 	}
+}
+
+// TestDirectory runs the suite through a chain and the memory before a source.
+func TestDirectory(t *testing.T) {
+	t.Parallel()
+	cost := directory.Cost{Memory: 64, Time: 1, Threads: 1, Iterations: sasl.MinIterations}
+	directorytest.Suite{
+		Open: func(t *testing.T, s directorytest.Site) directory.Directory {
+			made, err := native.Open(native.Options{FS: vfs.NewMemory(), Dir: "directory", Cost: cost})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var errs []error
+			for _, name := range s.Domains {
+				errs = append(errs, made.AddDomain(t.Context(), mail.MustDomain(name)))
+			}
+			for _, a := range s.Accounts {
+				_, err := made.AddAccount(t.Context(), mail.MustAddress(a.Name), a.Password)
+				errs = append(errs, err, made.SetDisabled(t.Context(), a.Name, a.Disabled))
+			}
+			for name, targets := range s.Aliases {
+				for _, to := range targets {
+					errs = append(errs, made.AddAlias(t.Context(), name, mail.MustAddress(to)))
+				}
+			}
+			if err := errors.Join(errs...); err != nil {
+				t.Fatal(err)
+			}
+			return New(Options{Sources: []Source{
+				{Name: "none", Directory: fake{}},
+				{Name: "native", Directory: cached.New(made, cached.Options{Keep: time.Hour, Missing: time.Hour})},
+			}})
+		},
+		Lacks: []string{directorytest.Quotas, directorytest.Groups, directorytest.Senders, directorytest.Homes, directorytest.Protocols, directorytest.Copies},
+	}.Run(t)
 }

@@ -256,6 +256,13 @@ func (s *server) odd(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
 	}
+	d := s.directory(t, queries(), source.Form{})
+	for i := range 3 {
+		if a, err := d.Account(t.Context(), "ann@plic.test"); err != nil || a.Name != "ann@plic.test" {
+			t.Errorf("a table that has changed: %+v, %v", a, err)
+		}
+		s.must(t, fmt.Sprintf("ALTER TABLE account ADD COLUMN more%d int", i))
+	}
 	if _, err := s.open(t).Directory(Queries{Domain: "SELECT :x", Account: "SELECT 1"}, source.Form{}, ""); err == nil {
 		t.Error("a query with an unknown parameter")
 	}
@@ -296,11 +303,36 @@ func TestPostgreSQL(t *testing.T) {
 	p := &peers.PostgreSQL{Dir: short(t) + "/p", Address: "127.78.0.1"}
 	started(t, p.Start(t.Context()))
 	t.Cleanup(func() { p.Kill() })
-	(&server{
+	s := &server{
 		kind: PostgreSQL, exec: p.Exec, break_: p.Kill, mend: func() error { return p.Start(t.Context()) },
 		// A host that is not there comes first; the other is the same by another way.
 		o: Options{Hosts: []string{"127.78.0.9", p.Address, p.Dir}, User: peers.DatabaseUser, Database: peers.DatabaseName, Password: password},
-	}).all(t)
+	}
+	s.all(t)
+	t.Run("Bound", func(t *testing.T) { s.bound(t, p.Log) })
+}
+
+// bound reads in the server's own log that what strangers write is a parameter.
+func (s *server) bound(t *testing.T, log func() string) {
+	s.fill(t, directorytest.Site{})
+	s.must(t, "ALTER SYSTEM SET log_statement = 'all'", "SELECT pg_reload_conf()")
+	d := s.directory(t, queries(), source.Form{})
+	for _, name := range []string{"' or 1=1--", `\'`, "ann'; drop table account; --"} {
+		for !strings.Contains(log(), "LOG:  execute") { // until the server has read its settings
+			if _, err := d.Account(t.Context(), "x@plic.test"); !errors.Is(err, directory.ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.Account(t.Context(), name); !errors.Is(err, directory.ErrNotFound) {
+			t.Errorf("%q: %v", name, err)
+		}
+		if want := "= '" + strings.ReplaceAll(name, "'", "''") + "'"; !strings.Contains(log(), want) {
+			t.Errorf("no parameter %s in the log of the server:\n%s", want, log())
+		}
+		if want := "WHERE name = $1"; !strings.Contains(log(), want) {
+			t.Errorf("no %s in the log of the server:\n%s", want, log())
+		}
+	}
 }
 
 func TestMariaDB(t *testing.T) {

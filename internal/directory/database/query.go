@@ -153,6 +153,19 @@ func (d *Database) statement(text string) (*statement, error) {
 	return &statement{d: d, query: q}, nil
 }
 
+// run asks the database. The driver of PostgreSQL keeps statements by itself, and
+// makes them anew when a table has changed.
+func (s *statement) run(ctx context.Context, args []any) (*sql.Rows, error) {
+	if s.d.o.Kind == PostgreSQL {
+		return s.d.db.QueryContext(ctx, s.text, args...)
+	}
+	prepared, err := s.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return prepared.QueryContext(ctx, args...)
+}
+
 // prepare prepares the statement once; database/sql does so on each connection.
 func (s *statement) prepare(ctx context.Context) (*sql.Stmt, error) {
 	s.mu.Lock()
@@ -207,25 +220,22 @@ func (s *statement) ask(ctx context.Context, v values) ([]row, error) {
 	return rows, nil
 }
 
-// lost says that the server has gone, rather than answered.
+// lost says that the server has gone, rather than answered, or that a table has
+// changed under a statement (0A000).
 func lost(err error) bool {
 	var network net.Error
 	var postgres *pgconn.PgError
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, mysql.ErrInvalidConn) || errors.As(err, &network) ||
-		errors.As(err, &postgres) && (strings.HasPrefix(postgres.Code, "57") || strings.HasPrefix(postgres.Code, "08"))
+		errors.As(err, &postgres) && (strings.HasPrefix(postgres.Code, "57") || strings.HasPrefix(postgres.Code, "08") || postgres.Code == "0A000")
 }
 
 func (s *statement) once(ctx context.Context, v values) ([]row, error) {
-	prepared, err := s.prepare(ctx)
-	if err != nil {
-		return nil, err
-	}
 	args := make([]any, len(s.names))
 	for i, name := range s.names {
 		args[i] = v.get(name)
 	}
-	found, err := prepared.QueryContext(ctx, args...)
+	found, err := s.run(ctx, args)
 	if err != nil {
 		return nil, err
 	}
