@@ -30,7 +30,7 @@ func takenKey(source string) string {
 
 // account opens one that may log in here.
 func (m moved) account(ctx context.Context, name string) (*store.Account, error) {
-	a, err := m.directory.Account(ctx, name)
+	a, err := m.people.Account(ctx, name)
 	if err != nil {
 		return nil, told(err)
 	}

@@ -37,7 +37,7 @@ func (c closer) Close() error { return c() }
 
 func (s *site) operations() control.Operations {
 	return control.Operations{
-		Directory: people{s.directory, s.store},
+		Directory: people{s.directory, s.people, s.store},
 		Discovery: clients{s},
 		DKIM:      signatures{s},
 		Holds:     holds{s},
@@ -59,6 +59,7 @@ func (s *site) operations() control.Operations {
 // people is control.Directory over the directory and the mail of its accounts.
 type people struct {
 	d     *native.Directory
+	all   directory.Directory // with those of sources
 	store *store.Store
 }
 
@@ -129,6 +130,9 @@ func (p people) SetPassword(ctx context.Context, name, password string) error {
 // kept comes back with an account of the same name.
 func (p people) RemoveAccount(ctx context.Context, name string, purge bool) error {
 	a, err := p.d.Account(ctx, name)
+	if purge && directory.Missing(err) {
+		return p.purge(ctx, name)
+	}
 	if err != nil {
 		return told(err)
 	}
@@ -142,6 +146,19 @@ func (p people) RemoveAccount(ctx context.Context, name string, purge bool) erro
 		return fmt.Errorf("the account is removed, but not its mail: %w", err)
 	}
 	return nil
+}
+
+// purge removes the mail of an account that a source had, and has no more.
+func (p people) purge(ctx context.Context, name string) error {
+	found, err := p.all.Account(directory.WithFresh(ctx), name)
+	if err == nil {
+		return fmt.Errorf("the account %s is one of a source: remove it there first", found.Name)
+	}
+	address, bad := mail.ParseAddress(name)
+	if bad != nil || !directory.Missing(err) {
+		return told(err)
+	}
+	return told(p.store.RemoveAccount(ctx, address.Key()))
 }
 
 // Aliases lists the aliases.

@@ -138,7 +138,7 @@ func (s *site) twins(now func() time.Time) func() *lookalike.Set {
 			return set
 		}
 		names := []string{content.Registered(s.config.Hostname.String())}
-		for _, d := range s.directory.Domains() {
+		for _, d := range s.domains() {
 			names = append(names, content.Registered(d.Name.String()))
 		}
 		set, at = lookalike.NewSet(names), now()

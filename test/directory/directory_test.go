@@ -216,6 +216,18 @@ func TestEverywhere(t *testing.T) {
 			t.Errorf("auth of %s with another's password: exit code %d", ann, code)
 		}
 	}
+	// The mail of somebody who is gone from his source goes when it is told to.
+	if _, errs, code := p.Command(t, "", "account", "remove", "bob@sqlite.test", "--purge"); code == 0 || !strings.Contains(errs, "remove it there first") {
+		t.Errorf("bob, who is there: %s", errs)
+	}
+	db, err := sql.Open("sqlite", w.Dir+"/mail.db")
+	must(t, err)
+	_, err = db.Exec("DELETE FROM virtual_users WHERE email = 'bob@sqlite.test'")
+	must(t, errors.Join(err, db.Close()))
+	p.Run(t, "account", "remove", "bob@sqlite.test", "--purge")
+	if _, errs, code := p.Command(t, "", "account", "remove", "bob@sqlite.test", "--purge"); code == 0 {
+		t.Errorf("bob, who has no mail any more: %s", errs)
+	}
 	page := p.World.Dial(t, "", p.Address+":80", p.Host)
 	page.Send("GET /metrics HTTP/1.0\r\n\r\n")
 	if got := page.Rest(); !strings.Contains(got, `plic_directory_queries_total{outcome="found",question="account",source="pg"}`) || !strings.Contains(got, `plic_directory_lookups_total{outcome="missing"`) {
