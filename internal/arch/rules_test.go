@@ -42,6 +42,7 @@ func rules() map[string]rule {
 		"sasl":    {words, ""},
 		"sieve":   {words, "casemap mail message"},
 		"totp":    {words, ""},
+		"dovecot": {words, ""},
 		"lang":    {words, ""},
 		"casemap": {words, ""},
 		"thread":  {words, ""},
@@ -69,6 +70,7 @@ func rules() map[string]rule {
 		"directory/source": {ground, "directory mail"},
 
 		"directory/database": {ground, "directory directory/source mail table"},
+		"directory/dovecot":  {ground, "directory directory/source dovecot mail"},
 		"directory/ldap":     {ground, "directory directory/source mail table"},
 		"directory/passwd":   {ground, "directory directory/source mail table vfs"},
 
@@ -120,6 +122,7 @@ func rules() map[string]rule {
 		"post":           {custody, "arc authres check/milter check/score check/sender deliver/local directory journal mail message queue route sieve store store/engine table"},
 
 		"check": {in, "dns mail table"},
+		"authd": {in, "auth directory dovecot mail sasl serve"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
 		"imapd":        {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/headers store/search thread"},

@@ -13,6 +13,7 @@ type Dovecot struct {
 	Address  string
 	Password string
 	Format   string // of mailboxes: "sdbox", "mdbox", "maildir"
+	Users    string // a passwd-file, in the place of any user with one password
 	Settings string // further configuration
 }
 
@@ -26,6 +27,16 @@ disable_plaintext_auth = no
 first_valid_uid = 1
 mail_location = {{.Format}}:{{.Dir}}/mail/%u
 mail_max_userip_connections = 10000
+{{if .Users}}
+passdb {
+  driver = passwd-file
+  args = username_format=%Lu {{.Users}}
+}
+userdb {
+  driver = passwd-file
+  args = username_format=%Lu {{.Users}}
+}
+{{else}}
 passdb {
   driver = static
   args = password={{.Password}}
@@ -34,6 +45,7 @@ userdb {
   driver = static
   args = uid=mail gid=mail home={{.Dir}}/mail/%u allow_all_users=yes
 }
+{{end}}
 namespace inbox {
   inbox = yes
 }
@@ -91,6 +103,14 @@ func (d *Dovecot) Start(ctx context.Context) error {
 func (d *Dovecot) Log() string {
 	text, _ := os.ReadFile(filepath.Join(d.Dir, "dovecot.log"))
 	return string(text)
+}
+
+// Again starts it after a Stop.
+func (d *Dovecot) Again(ctx context.Context) error {
+	if err := run("dovecot", "-c", filepath.Join(d.Dir, "dovecot.conf")); err != nil {
+		return err
+	}
+	return WaitFor(ctx, d.Address+":143")
 }
 
 // Stop ends it.

@@ -59,6 +59,9 @@ type Suite struct {
 	Lacks []string
 	// External says that the source checks passwords.
 	External bool
+	// Slow says that the source takes its time over a wrong password: few are
+	// tried.
+	Slow bool
 }
 
 func (s Suite) has(what string) bool { return !slices.Contains(s.Lacks, what) }

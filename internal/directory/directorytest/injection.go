@@ -29,7 +29,7 @@ func Injections() []string {
 // and leaves everything there.
 func (s Suite) injection(t *testing.T) {
 	d := s.Open(t, s.site())
-	for _, name := range Injections() {
+	for i, name := range Injections() {
 		for _, login := range []string{name, name + "@plic.test", "ann@" + name, name + "ann@plic.test", "ann@plic.test" + name} {
 			found, err := d.Account(t.Context(), login)
 			if !errors.Is(err, directory.ErrNotFound) && !(err == nil && strings.EqualFold(strings.TrimSpace(login), found.Name)) {
@@ -49,6 +49,9 @@ func (s Suite) injection(t *testing.T) {
 			if ok, err := d.Owns(t.Context(), local, mail.MustAddress("ann@plic.test")); ok || err != nil {
 				t.Errorf("%.60q may send as ann: %v, %v", local, ok, err)
 			}
+		}
+		if s.Slow && i%20 != 0 {
+			continue
 		}
 		if ok, err := Verify(t.Context(), d, "ann@plic.test", name); ok || err != nil {
 			t.Errorf("ann with the password %.60q: %v, %v", name, ok, err)
