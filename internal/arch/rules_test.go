@@ -136,6 +136,7 @@ func rules() map[string]rule {
 		"server": {assembly, `
 			acme
 			auth
+			authd
 			autoconf
 			backup
 			bayes
@@ -158,6 +159,7 @@ func rules() map[string]rule {
 			directory/cached
 			directory/chain
 			directory/database
+			directory/dovecot
 			directory/ldap
 			directory/native
 			directory/passwd

@@ -55,6 +55,7 @@ type Listen struct {
 	POP3        []string
 	POP3S       []string
 	Sieve       []string
+	Auth        []string
 	HTTP        []string
 	HTTPS       []string
 	ACMEHTTP    []string

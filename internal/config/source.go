@@ -52,6 +52,7 @@ const (
 	LDAP         Driver = "ldap"
 	PasswdFile   Driver = "passwd"
 	SystemDriver Driver = "system"
+	DovecotUsers Driver = "dovecot"
 )
 
 // SourceTLS says how connections to a source are kept private.
@@ -90,7 +91,7 @@ func (c *Config) addSource(name string) error {
 func (s *Source) section() Section {
 	query := func(p *string) value { return free{p, "SQL or LDAP filter", nil} }
 	return Section{"source." + s.Name, "A place of others where accounts and aliases are, if `directory.sources` names it, and tables, as `pgsql:name query`. There may be several, each with a name. `docs/directory.md` has examples.", []Setting{
-		{"driver", "What it is: PostgreSQL, MySQL or MariaDB, SQLite, LDAP, a passwd-file as Dovecot has it, or the users of this system.", restart, choice[Driver]{&s.Driver, []Driver{PostgreSQL, MySQL, SQLite, LDAP, PasswdFile, SystemDriver}}},
+		{"driver", "What it is: PostgreSQL, MySQL or MariaDB, SQLite, LDAP, a passwd-file as Dovecot has it, the users of this system, or a running Dovecot, which is asked by its sockets `auth-userdb` and `auth-client` in the directory that `hosts` names, and whose users are those of `domains`.", restart, choice[Driver]{&s.Driver, []Driver{PostgreSQL, MySQL, SQLite, LDAP, PasswdFile, SystemDriver, DovecotUsers}}},
 		{"domains", "The domains that it is asked for; empty: all. Where a source does not know its domains (LDAP without `domain_query`, files of names without one), these are they.", restart, list[mail.Domain]{&s.Domains, "domains", "example.org", mail.ParseDomain, mail.Domain.String}},
 		{"hosts", "Servers with the same data in the order of trying: `host`, `host:port`, or the path of a socket (for PostgreSQL of its directory).", restart, list[string]{&s.Hosts, "hosts", "db1.example.org", one, plain}},
 		{"database", "The name of the database.", restart, free{&s.Database, "text", nil}},
@@ -145,6 +146,8 @@ func (c *Config) sourceRules() []rule {
 			rule{s.Driver == "", name, "has no driver"},
 			rule{server && len(s.Hosts) == 0, name + ".hosts", "is empty: name a server"},
 			rule{(s.Driver == SQLite || s.Driver == PasswdFile) && s.File == "", name + ".file", "is empty: name a file"},
+			rule{s.Driver == DovecotUsers && (len(s.Hosts) != 1 || !strings.HasPrefix(s.Hosts[0], "/")), name + ".hosts", `must be the directory of Dovecot's sockets, such as ["/run/dovecot"]`},
+			rule{s.Driver == DovecotUsers && len(s.Domains) == 0, name + ".domains", "is empty: Dovecot cannot tell whose mail is its"},
 			rule{s.Driver == SystemDriver && s.DefaultDomain.IsZero(), name + ".default_domain", "is missing: the users of a system have none"},
 			rule{s.Driver != LDAP && s.TLS == SourceStartTLS, name + ".tls", `is "starttls", which only LDAP has: write "on"`},
 		)

@@ -341,6 +341,17 @@ func addresses(p *[]string) value {
 	return list[string]{p, "addresses host:port", "127.0.0.1:25", listenAddress, plain}
 }
 
+// socketAddress is where to listen, or the path of a socket.
+func socketAddress(s string) (string, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") {
+			return "", fmt.Errorf("%q: the path of a socket begins with a slash", s)
+		}
+		return s, nil
+	}
+	return listenAddress(s)
+}
+
 // servers are addresses of name servers, port 53 if none is named.
 func servers(p *[]string) value {
 	return list[string]{p, "addresses host:port", "127.0.0.1:53", serverAddress, plain}

@@ -5,12 +5,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"plic/internal/auth"
 	"plic/internal/config"
+	"plic/internal/control"
 	"plic/internal/oauth"
 	"plic/internal/sasl"
 )
@@ -46,6 +49,23 @@ func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 		return nil, err
 	}
 	return auth.New(o), nil
+}
+
+// listenAuth opens the sockets for servers that have us decide on logins.
+func listenAuth(ctx context.Context, addresses []string) (all []net.Listener, err error) {
+	for _, a := range addresses {
+		var l net.Listener
+		if path, ok := strings.CutPrefix(a, "unix:"); ok {
+			l, err = control.ListenAs(filepath.Dir(path), filepath.Base(path), 0o666)
+		} else {
+			l, err = new(net.ListenConfig).Listen(ctx, "tcp", a)
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
 }
 
 // pool reads certificates of authorities; nil without a file.

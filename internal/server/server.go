@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"plic/internal/auth"
+	"plic/internal/authd"
 	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/maildrop"
@@ -42,7 +43,8 @@ type Server struct {
 	doors    []*door
 	http     []*door
 	control  net.Listener
-	letters  net.Listener // of programs of this host
+	letters  net.Listener   // of programs of this host
+	judges   []net.Listener // of servers that have us decide on logins
 	maildrop *maildrop.Taker
 
 	mu       sync.Mutex
@@ -86,6 +88,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	}
 	if err := s.openMaildrop(); err != nil {
 		return err
+	}
+	if s.judges, err = listenAuth(ctx, c.Listen.Auth); err != nil {
+		return fmt.Errorf("listen.auth: %w", err)
 	}
 	places := newPlaces()
 	for _, x := range endpoints(c) {
@@ -149,6 +154,11 @@ func (s *Server) Run(ctx context.Context) error {
 	run("maildrop", func(ctx context.Context) error { return s.maildrop.Serve(ctx, s.letters) })
 	run("maildrop", s.maildrop.Run)
 	run("maildrop", s.forget)
+	for _, l := range s.judges {
+		run("auth", func(ctx context.Context) error {
+			return authd.New(authd.Options{Auth: s.auth, Log: s.o.Log}).Serve(ctx, l)
+		})
+	}
 	for _, d := range s.http {
 		run("http", func(ctx context.Context) error { return serveHTTP(ctx, d.socket, s.web()) })
 	}
@@ -188,7 +198,7 @@ func (s *Server) close() error {
 	for _, d := range append(s.doors, s.http...) {
 		d.socket.Close()
 	}
-	for _, l := range []net.Listener{s.control, s.letters} {
+	for _, l := range append(s.judges, s.control, s.letters) {
 		if l != nil {
 			l.Close()
 		}
@@ -228,6 +238,9 @@ func (s *Server) Endpoints() []Endpoint {
 	var all []Endpoint
 	for _, d := range append(append([]*door(nil), s.doors...), s.http...) {
 		all = append(all, Endpoint{d.service, d.socket.Addr().String()})
+	}
+	for _, l := range s.judges {
+		all = append(all, Endpoint{"auth", l.Addr().String()})
 	}
 	return all
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"plic/internal/config"
@@ -17,6 +18,7 @@ import (
 	"plic/internal/directory/cached"
 	"plic/internal/directory/chain"
 	"plic/internal/directory/database"
+	"plic/internal/directory/dovecot"
 	"plic/internal/directory/ldap"
 	"plic/internal/directory/passwd"
 	"plic/internal/directory/source"
@@ -170,6 +172,13 @@ func (s *sources) directory(x *config.Source, separator string, site *site) (*so
 		return s.servers[x.Name].Directory(q, form, separator)
 	case config.PasswdFile:
 		return passwd.Open(file)
+	case config.DovecotUsers:
+		r := dovecot.New(dovecot.Options{
+			Users: filepath.Join(x.Hosts[0], "auth-userdb"), Passwords: filepath.Join(x.Hosts[0], "auth-client"),
+			Domains: x.Domains, Form: form, Connections: x.Connections, Timeout: x.Timeout,
+		})
+		s.open = append(s.open, r)
+		return source.New(r, separator), nil
 	case config.SystemDriver:
 		o := passwd.System{Options: file}
 		if x.Helper != "" {
