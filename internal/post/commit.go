@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"plic/internal/check/score"
 	"plic/internal/check/sender"
@@ -167,6 +168,10 @@ func (p *Office) author(ctx context.Context, env *mail.Envelope, msg *message.Me
 
 // carryOut does what was planned in one commit, then tells the queue.
 func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
+	if err := p.inFlow(ctx, j, len(pl.remote) > 0); err != nil {
+		j.discard()
+		return err
+	}
 	tx := p.o.Store.Begin()
 	tx.Arrival()
 	defer j.discard()
@@ -201,6 +206,26 @@ func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 	}
 	p.tell(j, pl, placed, items)
 	return p.report(ctx, j, pl)
+}
+
+// inFlow lets a client wait a little whose message goes into the queue, when more
+// comes there than goes: so the disk and the processor are for what leaves.
+func (p *Office) inFlow(ctx context.Context, j *job, queued bool) error {
+	if !queued || j.item != nil || p.scheduler == nil {
+		return nil
+	}
+	d := p.scheduler.Pressure()
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return mail.Reply(451, "4.3.2", "shutting down, try again later")
+	}
 }
 
 // report sends the DSN that is due at once: for recipients that have gone since

@@ -27,6 +27,9 @@ import (
 // Scheduler is told of items that were committed to the queue.
 type Scheduler interface {
 	Added(items ...mail.Item)
+	// Pressure is how long a message should wait before it is added, since more
+	// comes than goes.
+	Pressure() time.Duration
 }
 
 // Options are what an Office works with. All but Journal and Embargo must be

@@ -82,7 +82,12 @@ func (plainReporter) Report(item *mail.Item, fates []mail.Fate) (mail.Report, bo
 }
 
 // told remembers the items that the queue was told of.
-type told struct{ items []mail.Item }
+type told struct {
+	items    []mail.Item
+	pressure time.Duration
+}
+
+func (t *told) Pressure() time.Duration { return t.pressure }
 
 func (t *told) Added(items ...mail.Item) { t.items = append(t.items, items...) }
 

@@ -21,6 +21,7 @@ type hop struct {
 	ready    pile[*entry]
 	entries  int     // in all states
 	resting  int     // of them: held, or waiting for their time
+	backlog  int     // its part of schedule.backlog
 	passed   int     // how many were busy when others stayed out of view; 0 for none
 	active   int     // being tried now
 	window   float64 // how many may be
@@ -50,6 +51,12 @@ func (h *hop) place() *int32  { return &h.pos }
 // arrange puts a hop into the line where it belongs.
 func (s *schedule) arrange(h *hop) {
 	s.drained(h)
+	backlog := 0
+	if h.failures == 0 {
+		backlog = len(h.ready.all)
+	}
+	s.backlog += backlog - h.backlog
+	h.backlog = backlog
 	var line *list.List
 	if first, ok := h.ready.top(); ok && h.active < int(h.window) && h.pos == absent {
 		line = s.sound[first.class]

@@ -119,6 +119,7 @@ type schedule struct {
 	probes   int // of them: while their hop was in doubt
 	verdicts int // of them: shared
 	holds    int
+	backlog  int   // that wait for room at hops that answer
 	last     int64 // when next was asked
 }
 
@@ -174,6 +175,7 @@ func (s *schedule) part(e *entry) {
 	e.hop.entries--
 	s.drained(e.hop)
 	if e.hop.entries == 0 {
+		s.backlog -= e.hop.backlog
 		s.pauses.remove(e.hop)
 		delete(s.hops, e.hop.key)
 		return

@@ -89,6 +89,15 @@ func (s *schedule) check(t testing.TB) {
 	if len(s.items) > s.o.Known {
 		t.Fatalf("%d items in view, of %d at most", len(s.items), s.o.Known)
 	}
+	backlog := 0
+	for _, h := range s.hops {
+		if h.failures == 0 {
+			backlog += len(h.ready.all)
+		}
+	}
+	if backlog != s.backlog {
+		t.Fatalf("a backlog of %d, counted %d", backlog, s.backlog)
+	}
 	for _, h := range s.hops {
 		activeBy[h] = h.active
 		if h.entries != entriesBy[h] || h.resting != restingBy[h] || len(h.ready.all) != readyBy[h] || h.entries == 0 {

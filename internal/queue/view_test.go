@@ -282,3 +282,50 @@ func TestViewRandomHistories(t *testing.T) {
 		})
 	}
 }
+
+// More that comes than goes to hosts that answer is a pressure on those who bring
+// it; a dead host's pile is none.
+func TestPressure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		open := make(chan struct{})
+		q := run(t, m, func(_ context.Context, item *mail.Item, n int) []mail.Outcome {
+			if item.Hop.Host == "dead.test" {
+				return []mail.Outcome{timedOut}
+			}
+			<-open
+			return outcomes(250)(nil, item, n)
+		}, func(o *Options) { o.Active = 10 })
+		add := func(host string, n int) {
+			for range n {
+				item := itemTo(host, "x")
+				m.put(item)
+				q.Added(*item)
+			}
+			synctest.Wait()
+		}
+		pressure := func(least, most time.Duration) {
+			t.Helper()
+			if got := q.Pressure(); got < least || got > most {
+				t.Errorf("a pressure of %v with a backlog of %d", got, q.Stats().Backlog)
+			}
+		}
+		add("dead.test", 1000)
+		pressure(0, 0)
+		add("a.test", 100)
+		pressure(0, 0)
+		add("b.test", 160)
+		pressure(400*time.Millisecond, 600*time.Millisecond)
+		add("c.test", 2000)
+		pressure(time.Second, time.Second)
+		q.inView(t)
+		close(open)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		pressure(0, 0)
+		if left := m.left(); left != 1000 {
+			t.Errorf("%d are left", left)
+		}
+	})
+}

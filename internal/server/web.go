@@ -60,8 +60,17 @@ func (s *Server) metrics() []control.Metric {
 	return append(s.site.sources.lookups.metrics(), []control.Metric{
 		items("ready", q.Ready), items("active", q.Active), items("held", q.Held),
 		items("waiting", q.Items-q.Ready-q.Active-q.Held),
+		gauge("plic_queue_backlog", "Items that wait for room at destinations that answer; many slow those down who bring more.", float64(q.Backlog)),
+		gauge("plic_smtp_stress", "1 while so many connections are open that strangers must hurry.", stress(newest.smtp.Stressed())),
 		gauge("plic_queue_destinations", "Destinations that mail waits for.", float64(q.Destinations)),
 		gauge("plic_smtp_connections", "Open connections to SMTP, submission and LMTP since the last reload.", float64(newest.smtp.Connections())),
 		{Name: "plic_journal_lost_octets_total", Help: "Octets of the journal that could not be written.", Counter: true, Value: float64(s.site.journal.Lost())},
 	}...)
+}
+
+func stress(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
 }

@@ -58,7 +58,8 @@ type conn struct {
 
 	mu       sync.Mutex // guards what stop looks at, and the read deadline
 	stopping bool
-	busy     bool // in a transaction
+	busy     bool      // in a transaction
+	armed    time.Time // the read deadline
 }
 
 func newConn(s *Server, kind Kind, nc net.Conn) *conn {
@@ -180,7 +181,7 @@ func (c *conn) arm() {
 		due = c.body.due(now)
 	} else {
 		if c.due.IsZero() {
-			c.due = now.Add(c.s.o.Limits.Command)
+			c.due = now.Add(c.limits().Command)
 		}
 		due = c.due
 	}
@@ -189,6 +190,7 @@ func (c *conn) arm() {
 	if c.stopping && !c.busy {
 		due = now
 	}
+	c.armed = due
 	c.raw.SetReadDeadline(due)
 }
 
@@ -213,7 +215,8 @@ func (p *pace) due(now time.Time) time.Time {
 func (c *conn) receiving(on bool) {
 	c.body = nil
 	if on {
-		c.body = &pace{start: time.Now(), idle: c.s.o.Limits.Data, rate: c.s.o.Limits.Rate}
+		limits := c.limits()
+		c.body = &pace{start: time.Now(), idle: limits.Data, rate: limits.Rate}
 	}
 }
 
@@ -333,7 +336,7 @@ func (c *conn) handshake() error {
 		return err
 	}
 	over := tls.Server(c.nc, config)
-	c.nc.SetDeadline(time.Now().Add(c.s.o.Limits.Handshake))
+	c.nc.SetDeadline(time.Now().Add(c.limits().Handshake))
 	err := over.HandshakeContext(c.ctx)
 	c.nc.SetDeadline(time.Time{})
 	if err != nil {

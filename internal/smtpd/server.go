@@ -20,10 +20,14 @@ type Server struct {
 	o      Options
 	panics atomic.Uint64
 
-	mu     sync.Mutex
-	open   int
-	from   map[netip.Prefix]int
-	config map[Kind]tlsPair
+	stress atomic.Bool
+
+	mu        sync.Mutex
+	open      int
+	strangers int // of them
+	conns     map[*conn]struct{}
+	from      map[netip.Prefix]int
+	config    map[Kind]tlsPair
 }
 
 // tlsPair is a configuration we were given and what we made of it.
@@ -32,7 +36,7 @@ type tlsPair struct{ given, ours *tls.Config }
 // New makes a Server.
 func New(o Options) *Server {
 	o.defaults()
-	return &Server{o: o, from: map[netip.Prefix]int{}, config: map[Kind]tlsPair{}}
+	return &Server{o: o, from: map[netip.Prefix]int{}, conns: map[*conn]struct{}{}, config: map[Kind]tlsPair{}}
 }
 
 // Connections is how many connections are open.
@@ -75,23 +79,28 @@ var (
 func (s *Server) admit(c *conn) (mail.Status, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open >= s.o.Limits.Connections {
+	limits := s.o.Limits
+	each := limits.PerAddress
+	if c.stranger() && s.Stressed() {
+		each = max(1, each/stressShare)
+	}
+	switch {
+	case !c.local() && s.from[c.network()] >= each:
+		return tooManyFrom, false
+	case s.open >= limits.Connections, c.stranger() && s.strangers >= limits.Connections-limits.reserved():
 		return tooMany, false
 	}
 	if !c.local() {
-		if s.from[c.network()] >= s.o.Limits.PerAddress {
-			return tooManyFrom, false
-		}
 		s.from[c.network()]++
 	}
-	s.open++
+	s.count(c, 1)
 	return mail.Status{}, true
 }
 
 func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open--
+	s.count(c, -1)
 	if !c.local() {
 		if s.from[c.network()]--; s.from[c.network()] <= 0 {
 			delete(s.from, c.network())

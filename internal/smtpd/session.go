@@ -170,7 +170,7 @@ func (s *session) expired() bool {
 // the recipient that was refused, if the whole transaction was not.
 func (s *session) refuse(err error, to ...mail.Recipient) {
 	st := mail.StatusOf(err)
-	limits := &s.s.o.Limits
+	limits := s.limits()
 	if st.Class() == mail.Permanent {
 		s.errors++
 	}
@@ -210,7 +210,7 @@ func (s *session) rejected(st mail.Status, cause error, to ...mail.Recipient) {
 
 // idle counts commands that bring no mail nearer; it says whether to go on.
 func (s *session) idle() bool {
-	if s.junk++; s.junk > s.s.o.Limits.Junk {
+	if s.junk++; s.junk > s.limits().Junk {
 		s.bye(byeJunk)
 		return false
 	}

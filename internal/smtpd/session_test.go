@@ -140,12 +140,12 @@ func TestSecretsUnseen(t *testing.T) {
 // TestConnectionLimits counts by address and in all.
 func TestConnectionLimits(t *testing.T) {
 	t.Parallel()
-	h := open(t, MX, func(o *Options) { o.Limits.PerAddress, o.Limits.Connections = 2, 6 })
+	h := open(t, MX, func(o *Options) { o.Limits.PerAddress, o.Limits.Connections = 2, 7 })
 	defer h.close()
 	for _, step := range []struct{ from, want string }{
 		{outside, "220 "}, {outside, "220 "}, {outside, "421 4.7.0 "},
-		{"[2001:db8::1]:4000", "220 "}, {"[2001:db8::2]:4000", "220 "}, {"[2001:db8::3]:4000", "421 4.7.0 "},
-		{"127.0.0.1:4000", "220 "}, {"127.0.0.1:4000", "220 "}, {"127.0.0.1:4000", "421 4.3.2 "},
+		{"[2001:db8::1]:4000", "220 "}, {"[2001:db8:1::2]:4000", "220 "}, {"[2001:db8:1::3]:4000", "421 4.7.0 "},
+		{"127.0.0.1:4000", "220 "}, {"127.0.0.1:4000", "220 "}, {"127.0.0.1:4000", "220 "}, {"127.0.0.1:4000", "421 4.3.2 "},
 	} {
 		c := h.dial(step.from)
 		c.want(step.want)

@@ -459,3 +459,43 @@ func FuzzHost(f *testing.F) {
 		})
 	})
 }
+
+// RFC 2852 section 4.1: a message that shall come back unless it is delivered in
+// time goes only where that is promised; one whose sender only wants to know goes
+// anywhere, and its time goes with it where it can.
+func TestDeliverBy(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		offer string
+		back  bool
+		code  int
+		mail  string
+	}{
+		{"not offered, to be returned", "", true, 554, ""},
+		{"not offered, to be told", "", false, 250, "FROM:<sender@client.test>"},
+		{"offered, to be returned", "DELIVERBY", true, 250, "FROM:<sender@client.test> BY=3600;R"},
+		{"offered, to be told", "DELIVERBY", false, 250, "FROM:<sender@client.test> BY=3600;N"},
+		{"time enough", "DELIVERBY 3000", true, 250, "FROM:<sender@client.test> BY=3600;R"},
+		{"too little time", "DELIVERBY 7200", true, 554, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				host := &delivertest.Remote{Extensions: []string{test.offer}}
+				w := oneHost(t, host)
+				item, body := to(toMX, "a")
+				item.Envelope.By = mail.DeliverBy{At: time.Now().Add(time.Hour), Return: test.back}
+				tr := w.transport(nil)
+				o := tr.Deliver(t.Context(), item, body)[0]
+				w.end(tr)
+				got := ""
+				if m := host.Messages(); len(m) > 0 {
+					got = m[0].From
+				}
+				if o.Status.Code != test.code || test.mail != "" && "FROM:"+got != test.mail || test.mail == "" && got != "" {
+					t.Errorf("%v, MAIL %q", o.Status, got)
+				}
+			})
+		})
+	}
+}

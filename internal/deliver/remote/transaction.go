@@ -55,6 +55,8 @@ func (d *delivery) precheck(s *session) {
 			fail(i, mail.Reply(552, "5.3.4", fmt.Sprintf("the message has %d octets, the host takes %d", size, limit)))
 		case d.needsUTF8(i) && !s.ext.Has("SMTPUTF8"): // RFC 6531 section 3.4
 			fail(i, mail.Reply(553, "5.6.7", "the host does not take addresses or headers that are not ASCII"))
+		case d.item.Envelope.By.Return && !s.ext.Has("DELIVERBY") && !s.lmtp(): // RFC 2852 section 4.1.4
+			fail(i, mail.Reply(554, "5.3.3", "the sender wants the message back unless it is delivered in time, which the host cannot promise"))
 		case d.tooSoon(s):
 			fail(i, mail.Reply(554, "5.4.7", "the host cannot promise a delivery in the time that is left"))
 		}
