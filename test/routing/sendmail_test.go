@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"plic/internal/deliver/delivertest"
 	"plic/internal/journal"
 	"plic/test/world"
 )
@@ -107,6 +108,12 @@ func TestSendmail(t *testing.T) {
 	p.WaitMail(t, ann, "Subject: for-t")
 	if m := sink.Wait(t, 1)[0]; !strings.Contains(string(m.Data), "Subject: for-t") || strings.Contains(string(m.Data), "Bcc") || !strings.HasPrefix(m.From, "<robot@here.test>") {
 		t.Errorf("elsewhere it has %+v", m)
+	}
+	// What the sender wants to be told goes with the message.
+	dsn := w.Sink(t, "mx.dsn.test", &delivertest.Remote{Extensions: []string{"DSN"}})
+	must(nobody, "Subject: dsn\n\nhi\n", "sendmail", "-f", bob, "-N", "success,delay", "-R", "hdrs", "-V", "env+1", "x@dsn.test")
+	if m := dsn.Wait(t, 1)[0]; m.From != "<"+bob+"> RET=HDRS ENVID=env+2B1" || m.To[0] != "<x@dsn.test> NOTIFY=SUCCESS,DELAY" {
+		t.Errorf("with -N, -R and -V: MAIL %q, RCPT %q", m.From, m.To)
 	}
 	// Nobody of that name: the sender is told by mail, not the program.
 	must(nobody, "Subject: to-nobody\n\nhi\n", "sendmail", "-f", bob, "gone@here.test")
