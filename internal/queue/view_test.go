@@ -97,9 +97,9 @@ func TestBoundedView(t *testing.T) {
 			m.put(item)
 			q.Added(*item)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(3 * time.Minute)
 		if got := good.Load(); got != 300 {
-			t.Errorf("%d of 300 for a living host were delivered in a minute", got)
+			t.Errorf("%d of 300 for a living host were delivered in three minutes, of a view of 60", got)
 		}
 		q.inView(t)
 		// Each sender is told of the delay, though few items are known at a time,
