@@ -90,6 +90,7 @@ func rules() map[string]rule {
 		"dmarc":        {ground, "dns mail message"},
 		"check/lists":  {ground, "check/score content dns mail message"},
 		"check/milter": {ground, "journal mail message"},
+		"check/scan":   {ground, "check/score mail"},
 		"check/score":  {ground, "check/sender content mail message"},
 		"check/signs":  {ground, "check/score check/sender content dkim dmarc lookalike mail message spf"},
 		"check/sender": {ground, "arc authres dkim dmarc dns mail message spf"},
@@ -145,6 +146,7 @@ func rules() map[string]rule {
 			check/greylist
 			check/lists
 			check/milter
+			check/scan
 			check/score
 			check/sender
 			check/signs

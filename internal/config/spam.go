@@ -19,6 +19,7 @@ type Spam struct {
 	QuarantineTo                            mail.Address
 	Weights                                 []string
 	Lists                                   []string
+	Scanners                                []string
 	GreylistDelay                           time.Duration
 	Learn                                   bool
 	LearnMinimum                            int
@@ -43,6 +44,7 @@ func (c *Config) spam() Section {
 		{"refuse", "The score from which on a message is refused with 550 5.7.1, if that is so for all its recipients.", restart, decimal{&s.Refuse, 0, 1000}},
 		{"greylist_delay", "For how long such a message is put off. Who came back three times, by domain where SPF or DKIM proves it, by network else, waits no more; nor does who sent mail that users kept.", restart, duration{&s.GreylistDelay, 10 * time.Second, day}},
 		{"lists", "Lists of addresses and domains that are asked by DNS: a zone, `client` or `domains`, perhaps `refuse` (at the door, but for mail to postmaster and abuse), then weights of answers, as `bl.example.org client refuse 127.0.0.2=3 127.0.0.4-7=5` or `dl.example.org domains 127.0.0.&2=4`; a weight alone is that of any answer, one below 0 speaks for a sender. Mind the terms of use of each list.", restart, list[string]{&s.Lists, "DNS lists", "bl.example.org client 3", one, plain}},
+		{"scanners", "Scanners beside the server: `clamav unix:/socket`, `spamassassin inet:host:port` (spamd), `rspamd http://host:port`, then perhaps `down=accept` (mail goes on when it does not answer; `down=tempfail` puts it off, and is usual), `timeout=10s`, `virus=refuse` (what becomes of mail with a virus: refuse, quarantine, junk or tag), `obey=yes` (do what Rspamd thinks should be done, not only count its score), `user=name` (whose preferences SpamAssassin takes).", restart, list[string]{&s.Scanners, "scanners", "clamav unix:/run/clamav/clamd.ctl", one, plain}},
 		{"learn", "Learn from what users move into Junk and out of it, call so by a keyword, answer, flag, file or append, which words are those of spam, and whose mail is wanted. `plic spam train` teaches more.", restart, switchValue{&s.Learn}},
 		{"learn_minimum", "Messages of spam, and of other mail, that the site or an account must have taught before their words count.", restart, number{&s.LearnMinimum, 1, 100000}},
 		{"learn_daily", "Messages in a day by which one account may teach the site; its own words it may teach as it likes.", restart, number{&s.LearnDaily, 0, 1000000}},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 
+	"plic/internal/check/score"
 	"plic/internal/deliver/local"
 	"plic/internal/journal"
 	"plic/internal/mail"
@@ -38,6 +39,7 @@ func (p *Office) filter(ctx context.Context, j *job, msg *message.Message, pl *p
 		}
 		if d.verdict != nil {
 			letter.Spam = &sieve.Score{Percent: d.verdict.Percent()}
+			letter.Virus = virus(d.verdict)
 		}
 		if d.rcpt >= 0 {
 			letter.Rcpt = &j.env.To[d.rcpt]
@@ -61,6 +63,18 @@ func (p *Office) filter(ctx context.Context, j *job, msg *message.Message, pl *p
 		}
 	}
 	return pl.refuse(j)
+}
+
+// virus is what scripts learn of a virus scanner, nil if there is none.
+func virus(v *score.Verdict) *sieve.Score {
+	found, asked := v.Virus()
+	switch {
+	case !asked:
+		return nil
+	case found:
+		return &sieve.Score{Percent: 100}
+	}
+	return &sieve.Score{}
 }
 
 // sendOn routes the redirects of a delivery. Where one leads nowhere new, the

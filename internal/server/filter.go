@@ -27,6 +27,7 @@ func (s *site) newFilter(now func() time.Time) (*local.Agent, error) {
 		List: func(ctx context.Context, list, key string) (string, bool, error) {
 			return s.routing.lists[list].Lookup(ctx, key)
 		}}
+	offers.Viruses = s.viruses
 	if len(c.Sieve.Programs) > 0 {
 		offers.Run = s.pipes().Run
 	}

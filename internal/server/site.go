@@ -64,6 +64,8 @@ type site struct {
 	signer    *signer.Signer
 	spam      *score.Engine
 	lists     *lists.Part
+	scanners  []score.Part
+	viruses   bool // are looked for
 	learner   *learn.Learner
 	waited    *recall.Memory // of who was put off
 	limits    *spamLimits
@@ -162,6 +164,9 @@ func (s *site) openRoutes(now func() time.Time) error {
 		Open: func(ctx context.Context, item *mail.Item) (mail.Body, error) { return s.office.OpenBody(ctx, item) },
 	})
 	if err := s.openRules(); err != nil {
+		return err
+	}
+	if err := s.openScanners(); err != nil {
 		return err
 	}
 	if s.filter, err = s.newFilter(now); err != nil {

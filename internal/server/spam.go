@@ -13,6 +13,7 @@ import (
 
 	"plic/internal/check/greylist"
 	"plic/internal/check/lists"
+	"plic/internal/check/scan"
 	"plic/internal/check/score"
 	"plic/internal/check/signs"
 	"plic/internal/config"
@@ -58,10 +59,26 @@ func (s *site) scorers(now func() time.Time) ([]score.Part, []score.Personal) {
 		signs.New(signs.Options{Host: s.config.Hostname.String(), Ours: s.local, Domains: s.twins(now), Now: now}),
 		s.lists,
 	}
+	parts = append(parts, s.scanners...)
 	if !s.config.Spam.Learn {
 		return parts, nil
 	}
 	return append(parts, s.learner.Words(), s.learner.Names()), []score.Personal{s.learner.Words()}
+}
+
+// openScanners makes what asks the scanners beside us.
+func (s *site) openScanners() error {
+	var errs []error
+	for _, text := range s.config.Spam.Scanners {
+		one, err := scan.Parse(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("spam.scanners: %w", err))
+			continue
+		}
+		s.viruses = s.viruses || one.Kind == "clamav"
+		s.scanners = append(s.scanners, scan.New(one, scan.Options{Host: s.config.Hostname.String()}))
+	}
+	return errors.Join(errs...)
 }
 
 // openLists makes what asks the lists by DNS.

@@ -93,3 +93,17 @@ func Clip(text string, most int) string {
 	}
 	return text[:most] + "…"
 }
+
+// Virus is the symbol of what a virus scanner knows.
+const Virus = "VIRUS"
+
+// Virus says whether a virus was found; asked is false if nobody has looked.
+func (v *Verdict) Virus() (found, asked bool) {
+	for _, h := range v.Hits {
+		found = found || h.Symbol == Virus
+	}
+	for _, c := range v.Costs {
+		asked = asked || c.Part == "clamav" && c.Trouble == ""
+	}
+	return found, asked || found
+}

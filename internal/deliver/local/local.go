@@ -69,6 +69,7 @@ type Letter struct {
 	Junk     bool            // what is kept goes into Junk, and nobody is answered
 	Rcpt     *mail.Recipient // of the envelope; nil if it came here by a filter
 	Spam     *sieve.Score    // nil if it was not tested
+	Virus    *sieve.Score    // likewise
 }
 
 // File is a mailbox that the message goes into.
@@ -276,6 +277,7 @@ func (w *work) input() *sieve.Input {
 		Mailboxes: boxes{w.ctx, l.Account},
 		Seen:      w.seen,
 		Spam:      l.Spam,
+		Virus:     l.Virus,
 	}
 	w.site(in)
 	w.over.tell(in)

@@ -23,6 +23,7 @@ type Site struct {
 	// says that it ended well.
 	Run     func(ctx context.Context, program string, args []string, from, to mail.Address, input []byte) (answer []byte, ok bool, err error)
 	Timeout time.Duration // of one program
+	Viruses bool          // are looked for
 }
 
 // Offers says whether scripts may require a capability: all but those whose
@@ -34,7 +35,7 @@ func (s Site) Offers(capability string) bool {
 	case "vnd.dovecot.pipe", "vnd.dovecot.filter", "vnd.dovecot.execute":
 		return s.Run != nil
 	case "virustest":
-		return false
+		return s.Viruses
 	}
 	return !strings.HasPrefix(capability, "vnd.") || capability == "vnd.dovecot.debug"
 }
