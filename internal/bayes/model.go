@@ -207,6 +207,7 @@ func (m *Model) Classify(all []Feature) (float64, []Clue) {
 			clues = append(clues, Clue{f, p, ham, spam})
 		}
 	}
+	clues = strongest(clues)
 	slices.SortFunc(clues, func(a, b Clue) int {
 		x, y := math.Abs(a.Chance-0.5), math.Abs(b.Chance-0.5)
 		switch {
@@ -229,6 +230,24 @@ func (m *Model) Classify(all []Feature) (float64, []Clue) {
 	s := 1 - chi2(-2*spamSum, len(clues))
 	h := 1 - chi2(-2*hamSum, len(clues))
 	return (s - h + 1) / 2, clues
+}
+
+// strongest leaves out what is too weak to be among those that speak, so that few are
+// left to be sorted.
+func strongest(clues []Clue) []Clue {
+	const bins = 1024
+	var count [bins]int
+	bin := func(c *Clue) int { return min(int(math.Abs(c.Chance-0.5)*2*bins), bins-1) }
+	for i := range clues {
+		count[bin(&clues[i])]++
+	}
+	least, seen := bins-1, 0
+	for ; least > 0; least-- {
+		if seen += count[least]; seen >= maxClues {
+			break
+		}
+	}
+	return slices.DeleteFunc(clues, func(c Clue) bool { return bin(&c) < least })
 }
 
 // chi2 is the chance that a sum of squares with 2n degrees of freedom is x or more.

@@ -61,11 +61,11 @@ func (w Words) features(m *score.Message) []bayes.Feature {
 
 // Look asks the model of the site.
 func (w Words) Look(_ context.Context, m *score.Message) (score.Answer, error) {
-	p, clues, ok := w.ask(w.l.site, m)
-	if !ok {
+	site := w.site(m)
+	if !site.ok {
 		return score.Answer{}, nil
 	}
-	return score.Answer{Hits: hitsOf(p, clues, "")}, nil
+	return score.Answer{Hits: hitsOf(site.p, site.clues, "")}, nil
 }
 
 // LookFor asks the model of an account, and believes it twice as much as the site's.
@@ -78,10 +78,27 @@ func (w Words) LookFor(ctx context.Context, m *score.Message, account string) ([
 	if !ok {
 		return nil, nil
 	}
-	if site, _, ok := w.ask(w.l.site, m); ok {
-		p = (2*p + site) / 3
+	if site := w.site(m); site.ok {
+		p = (2*p + site.p) / 3
 	}
 	return hitsOf(p, clues, ", by what "+account+" has taught"), nil
+}
+
+// saying is what a model says of a message.
+type saying struct {
+	p     float64
+	clues int
+	ok    bool
+}
+
+type sayingKey struct{}
+
+// site is what the model of the site says, asked once for all accounts.
+func (w Words) site(m *score.Message) saying {
+	return m.Once(sayingKey{}, func() any {
+		p, clues, ok := w.ask(w.l.site, m)
+		return saying{p, clues, ok}
+	}).(saying)
 }
 
 // ask asks a model; ok is false for one that has learnt too little to say anything.

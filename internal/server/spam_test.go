@@ -1,7 +1,9 @@
 package server
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -168,5 +170,25 @@ func TestSpamOperations(t *testing.T) {
 	}
 	if err := spam.SetLimits(ctx, control.SpamLimits{Name: "other.test", Junk: &low}); err == nil {
 		t.Error("a domain of others has limits")
+	}
+}
+
+// TestSymbolsAreDocumented compares docs/spam.md with what is looked for.
+func TestSymbolsAreDocumented(t *testing.T) {
+	s := startSpam(t, func(c *config.Config) { c.Spam.Lists = nil })
+	var table strings.Builder
+	table.WriteString("| symbol | weight | means |\n|---|---:|---|\n")
+	for _, x := range s.site.spam.Symbols() {
+		fmt.Fprintf(&table, "| %s | %+.1f | %s |\n", x.Name, x.Weight, x.Says)
+	}
+	const file = "../../docs/spam.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "<!-- symbols -->\n")
+	have, _, ok := strings.Cut(rest, "<!-- end -->")
+	if !ok || have != table.String() {
+		t.Errorf("the table of symbols in %s should be:\n%s", file, table.String())
 	}
 }

@@ -73,23 +73,23 @@ type Message struct {
 	content  func() *content.Content
 
 	mu   sync.Mutex
-	kept map[any]any
+	kept map[any]func() any
 }
 
 // Once gives what parts make of the message for each other: the first who asks for a
 // key makes it.
 func (m *Message) Once(key any, make func() any) any {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if v, ok := m.kept[key]; ok {
-		return v
-	}
 	if m.kept == nil {
-		m.kept = map[any]any{}
+		m.kept = map[any]func() any{}
 	}
-	v := make()
-	m.kept[key] = v
-	return v
+	one := m.kept[key]
+	if one == nil {
+		one = sync.OnceValue(make)
+		m.kept[key] = one
+	}
+	m.mu.Unlock()
+	return one()
 }
 
 // NewMessage is a message whose sender is still being looked for: Found must be
