@@ -31,6 +31,9 @@ func (c Class) Other() Class { return 1 - c }
 
 // A table is buckets of slots; a slot is in the low bits ham, spam, the age when it was
 // last seen, and in the high ones what tells its feature from others of the bucket.
+// PageOctets is the size of a page that Save gives.
+const PageOctets = pageSlots * 8
+
 const (
 	bucketSize = 8
 	pageSlots  = 8192 // of a page, which is what is written at a time: 64 KiB

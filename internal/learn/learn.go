@@ -274,7 +274,7 @@ func (l *Learner) Run(ctx context.Context) error {
 		case x := <-l.todo:
 			began := time.Now()
 			l.take(ctx, x)
-			l.rest(ctx, 3*time.Since(began))
+			l.rest(ctx, 9*time.Since(began))
 		case <-tick.C:
 			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
 				l.o.Log.Error("what was learnt is not kept yet", "error", err)

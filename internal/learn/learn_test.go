@@ -342,3 +342,41 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	w.want("flagged", ann, atOnce, 0)
 }
+
+// TestPages: a model is kept in pages that are compressed where they gain, and those
+// that are not are read as well.
+func TestPages(t *testing.T) {
+	w := newWorld(t)
+	model := bayes.New(7, 4*bayes.PageOctets)
+	var features []bayes.Feature
+	for n := range uint64(200) {
+		features = append(features, bayes.Feature{Hash: (n + 1) * 0x9e3779b97f4a7c15})
+	}
+	model.Learn(features, bayes.Spam)
+	same := func(what string) {
+		t.Helper()
+		again, err := load(t.Context(), w.store.Notes())
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if again.Fill() != model.Fill() || model.Fill() == 0 {
+			t.Errorf("%s: %v is in use, want %v", what, again.Fill(), model.Fill())
+		}
+	}
+	if err := save(t.Context(), w.store.Notes(), model); err != nil {
+		t.Fatal(err)
+	}
+	same("as it is kept")
+	model.Unsaved()
+	head, pages := model.Save()
+	for n, page := range pages {
+		key := fmt.Sprintf("%s%04x", pageNote, n)
+		if kept, err := w.store.Notes().Get(t.Context(), key); err != nil || len(kept) > len(page)/4 {
+			t.Errorf("page %d: %d octets, %v", n, len(kept), err)
+		}
+		if err := w.store.Notes().PutAll(t.Context(), store.Note{Key: key, Value: page}, store.Note{Key: headNote, Value: head}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same("as it was kept before")
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/klauspost/compress/s2"
+
 	"plic/internal/bayes"
 	"plic/internal/store"
 	"plic/internal/store/engine"
@@ -31,8 +33,22 @@ func load(ctx context.Context, notes store.Notes) (*bayes.Model, error) {
 		if errors.Is(err, engine.ErrNotFound) {
 			err = nil
 		}
+		if err == nil && len(page) > 0 && len(page) < bayes.PageOctets {
+			if page, err = s2.Decode(nil, page); err != nil {
+				err = fmt.Errorf("page %d: %w", n, bayes.ErrDamaged)
+			}
+		}
 		return page, err
 	})
+}
+
+// packed is a page as it is kept: most of a model is empty, and one message changes
+// something on many pages.
+func packed(page []byte) []byte {
+	if p := s2.Encode(nil, page); len(p) < len(page) {
+		return p
+	}
+	return page
 }
 
 // save keeps what has changed of a model. Pages that a crash parts from others only
@@ -42,17 +58,29 @@ func save(ctx context.Context, notes store.Notes, m *bayes.Model) error {
 	if head == nil {
 		return nil
 	}
-	put := func(key string, value []byte) error {
-		return notes.Update(ctx, key, func([]byte) ([]byte, error) { return value, nil })
+	const atOnce = 1 << 20 // octets of a commit
+	var out []store.Note
+	size := 0
+	put := func() (err error) {
+		if len(out) > 0 {
+			err = notes.PutAll(ctx, out...)
+		}
+		out, size = nil, 0
+		return err
 	}
 	var err error
 	for n, page := range pages {
-		if err = put(fmt.Sprintf("%s%04x", pageNote, n), page); err != nil {
-			break
+		value := packed(page)
+		out = append(out, store.Note{Key: fmt.Sprintf("%s%04x", pageNote, n), Value: value})
+		if size += len(value); size > atOnce {
+			if err = put(); err != nil {
+				break
+			}
 		}
 	}
 	if err == nil {
-		err = put(headNote, head)
+		out = append(out, store.Note{Key: headNote, Value: head})
+		err = put()
 	}
 	if err != nil {
 		m.Unsaved()

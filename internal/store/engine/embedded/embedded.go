@@ -274,7 +274,11 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10
-		o.Levels[i].Compression = compression(i)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.FastestCompression }
+		if i >= lasting {
+			o.Levels[i].BlockSize = 32 << 10
+			o.Levels[i].Compression = smaller
+		}
 	}
 	// They are collected beside an Open that fails, as on a full disk, and end the
 	// process when they meet what it has closed.
@@ -282,16 +286,16 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	return pebble.Open(e.records, o)
 }
 
-// compression is that of a level's blocks: where records stay what they gain
-// most by without being slower to read.
-func compression(level int) func() *sstable.CompressionProfile {
-	const lasting, balanced = 5, 2 // MinLZ's level between its fastest and its smallest
-	profile := *sstable.FastestCompression
-	if level >= lasting {
-		profile = *sstable.MinLZCompression
-		profile.DataBlocks.Level = balanced
-	}
-	return func() *sstable.CompressionProfile { return &profile }
+// lasting is the first level of records that stay for long.
+const lasting = 5
+
+// smaller is the compression of records that stay: what they gain most by without
+// being slower to read. Pebble has no name for MinLZ's level in the middle.
+func smaller() *sstable.CompressionProfile {
+	const balanced = 2
+	profile := *sstable.MinLZCompression
+	profile.DataBlocks.Level = balanced
+	return &profile
 }
 
 // fail stops the engine for good; the first cause stays.
