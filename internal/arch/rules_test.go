@@ -197,7 +197,9 @@ func rules() map[string]rule {
 			store
 			store/engine
 			store/engine/embedded
+			store/files
 			store/headers
+			store/maildir
 			store/recall
 			store/search
 			table

@@ -36,6 +36,7 @@ type Config struct {
 	TLSRPT     TLSRPT
 	DNS        DNS
 	Store      Store
+	Mailboxes  Mailboxes
 	Quota      Quota
 	IMAP       IMAP
 	POP3       POP3
@@ -358,6 +359,14 @@ type Store struct {
 	Grace    time.Duration
 }
 
+// Mailboxes is where accounts have their mail.
+type Mailboxes struct {
+	Place       string
+	Of          []string
+	Home        string
+	SystemUsers bool
+}
+
 // Quota is what an account may have that has no limits of its own; 0 for none.
 type Quota struct {
 	Storage        int64
@@ -451,6 +460,7 @@ func Default() *Config {
 			Check: true, DMARC: EnforceDMARC, Timeout: 20 * time.Second,
 			ExceptedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
 		},
+		Mailboxes:  Mailboxes{Place: "native"},
 		Spam:       defaultSpam(),
 		Signing:    Signing{DKIM: true, ARC: true},
 		Submission: Submission{CheckSender: true},

@@ -101,7 +101,7 @@ func TestProblems(t *testing.T) {
 		}},
 		{"nothing near", host + "frobnicate = true\n[relaying]\nx = 1\n", []string{
 			"plic.toml:2:1: frobnicate: no such setting; `plic config reference` lists them all",
-			`plic.toml:3:2: relaying: no such section; there are [listen], [tls], [acme], [mta_sts], [autoconfig], [smtp], [access], [senders], [spam], [signing], [submission], [auth], [oauth], [route], [rewrite], [directory], [queue], [remote], [tlsrpt], [dns], [store], [quota], [imap], [pop3], [sieve], [journal], [log]`,
+			`plic.toml:3:2: relaying: no such section; there are [listen], [tls], [acme], [mta_sts], [autoconfig], [smtp], [access], [senders], [spam], [signing], [submission], [auth], [oauth], [route], [rewrite], [directory], [queue], [remote], [tlsrpt], [dns], [store], [mailboxes], [quota], [imap], [pop3], [sieve], [journal], [log]`,
 		}},
 		{"values", host + "[smtp]\nmessage_size = \"50MB\"\nhops = 5\nbare_newline = \"refuze\"\ntimeout = \"5min\"\ntrusted_networks = [\"10.0.0.1/8\", \"home\", 3]\nearly_talker = \"yes\"\n", []string{
 			`plic.toml:3:1: smtp.message_size: "50MB" is not a size: write a number with B, KiB, MiB, GiB or TiB, such as "50MiB"`,

@@ -264,6 +264,12 @@ func (c *Config) reading() []Section {
 			{"compress", "Keep the bodies of new mail compressed (S2, above 16 KiB zstd), where that gains.", restart, switchValue{&c.Store.Compress}},
 			{"grace", "How long a body that nobody owns any more is kept, for those who still read it.", restart, duration{&c.Store.Grace, 0, 30 * day}},
 		}},
+		{"mailboxes", "Where accounts have their mail: in the data directory (`native`), or in files that other programs use too. What the directory says of an account comes first.", []Setting{
+			{"place", "`native`, or a format, a path and options: `maildir:~/Maildir`, `maildir:/var/vmail/%d/%n:LAYOUT=fs`. `%u` is the account, `%n` its name, `%d` its domain, `%h` or `~` its home; `%Ln` in small letters, `%1n` its first one. See docs/mailboxes.md.", restart, free{&c.Mailboxes.Place, "place", nil}},
+			{"of", "The same for some: accounts, or `@domain`, to places.", restart, tables{&c.Mailboxes.Of}},
+			{"home", "The home of accounts whose directory names none, as `/home/%n`.", restart, free{&c.Mailboxes.Home, "path", nil}},
+			{"system_users", "Each account is the user of the system that its name (`%n`) names: its home is that user's, and so are its files. Needs root.", restart, switchValue{&c.Mailboxes.SystemUsers}},
+		}},
 		{"quota", "How much an account may have that has no limits of its own (RFC 9208); those of one account or of a whole domain are set by `plic account quota` and `plic domain quota`. Mail beyond it gets 452 or 552 while its sender is still there.", []Setting{
 			{"storage", "Size of all messages; `0B` for no limit.", restart, size{&c.Quota.Storage, 0, 1 << 50}},
 			{"messages", "Number of messages; 0 for no limit.", restart, number{&c.Quota.Messages, 0, 1 << 31}},

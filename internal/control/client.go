@@ -51,6 +51,7 @@ func (c *Client) Operations() Operations {
 		Journal:   journalClient{c},
 		Logins:    loginClient{c},
 		Moving:    movingClient{c},
+		Mailboxes: mailboxClient{c},
 		Queue:     queueClient{c},
 		Quotas:    quotaClient{c},
 		Route:     routeClient{c},

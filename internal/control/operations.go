@@ -23,6 +23,7 @@ type Operations struct {
 	Suppress  Suppression
 	Journal   Journal
 	Logins    Logins
+	Mailboxes Mailboxes
 	Quotas    Quotas
 	TLS       TLS
 	Route     Route

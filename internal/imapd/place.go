@@ -79,6 +79,11 @@ func (c *conn) mailbox(ctx context.Context, name string, need store.Rights) (*st
 	if err != nil {
 		return nil, err
 	}
+	if p.account != nil {
+		if err := p.account.Sync(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return c.at(p, need)
 }
 
@@ -146,6 +151,9 @@ func (c *conn) visible(a *store.Account, prefix string) []store.Info {
 
 // reachable lists the mailboxes of all namespaces that patterns can match.
 func (c *conn) reachable(ctx context.Context, patterns []string) ([]store.Info, error) {
+	if err := c.account.Sync(ctx); err != nil {
+		return nil, err
+	}
 	infos := c.account.Mailboxes()
 	if !mayMatchBelow(patterns, otherUsers) && !mayMatchBelow(patterns, sharedTree) {
 		return infos, nil

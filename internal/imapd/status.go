@@ -31,6 +31,10 @@ func (c *conn) status(ctx context.Context, cmd *imap.Command) (reply, error) {
 // tellStatus sends a STATUS response. Asking for HIGHESTMODSEQ says that the
 // client knows of mod-sequences, RFC 7162 section 3.1.
 func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.StatusItem) error {
+	info, err := c.looked(ctx, info)
+	if err != nil {
+		return err
+	}
 	var recent int
 	if slices.Contains(items, imap.StatusRecent) {
 		var err error
@@ -77,6 +81,24 @@ func (c *conn) tellStatus(ctx context.Context, info store.Info, items []imap.Sta
 		c.learnModSeq()
 	}
 	return nil
+}
+
+// looked is what is told of a mailbox after a look at what other programs did.
+func (c *conn) looked(ctx context.Context, info store.Info) (store.Info, error) {
+	p, err := c.place(ctx, info.Name)
+	if err != nil || p.account == nil || !p.account.Kept() {
+		return info, err
+	}
+	mb, err := p.account.Mailbox(p.name)
+	if err != nil {
+		return info, err
+	}
+	if err := mb.Sync(ctx); err != nil {
+		return info, err
+	}
+	now := mb.Info()
+	now.Name = info.Name
+	return now, nil
 }
 
 // recentIn counts the messages that no session was told of as \Recent.

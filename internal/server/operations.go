@@ -45,6 +45,7 @@ func (s *site) operations() control.Operations {
 		Journal:   s.journal,
 		Logins:    entrances{s.directory, s.config.Hostname.String()},
 		Moving:    moved{s},
+		Mailboxes: mailPlaces{s},
 		Queue:     waiting{s},
 		Quotas:    quotas{s.people, s.store},
 		Route:     ways{s},

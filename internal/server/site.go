@@ -37,6 +37,7 @@ import (
 	"plic/internal/store/headers"
 	"plic/internal/store/recall"
 	"plic/internal/store/search"
+	"plic/internal/table"
 	"plic/internal/tlspolicy"
 	"plic/internal/vfs"
 )
@@ -50,6 +51,8 @@ type site struct {
 	engine    *embedded.Engine
 	store     *store.Store
 	index     *search.Index
+	watcher   *vfs.Watcher // of mail in files
+	placesOf  table.List   // accounts and @domains to places of their mail
 	headers   *headers.Keeper
 	directory *native.Directory // our own
 	people    *everyone         // all who are asked
@@ -107,7 +110,10 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 		return s, err
 	}
 	s.index = search.New(search.Options{Log: log})
-	s.store = store.New(store.Options{Engine: s.engine, Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed, Touched: s.touched,
+	if err := s.openPlaces(); err != nil {
+		return s, err
+	}
+	s.store = store.New(store.Options{Engine: s.files(now), Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed, Touched: s.touched,
 		Quota: quotaDefaults(c)})
 	if err := s.openLearner(ctx, now); err != nil {
 		return s, err
@@ -230,6 +236,9 @@ func (s *site) close() error {
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
+	}
+	if s.watcher != nil {
+		errs = append(errs, s.watcher.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -124,6 +124,7 @@ func (m *Mailbox) found(ctx context.Context, c *commit, d *engine.Difference, su
 			return nil, false, err
 		}
 	}
+	c.arrival = len(e.change.Add) > 0
 	if len(e.change.Add) == len(d.Add) {
 		e.next.rec.UIDNext = max(e.next.rec.UIDNext, d.UIDNext)
 		more = d.More
@@ -214,6 +215,9 @@ func (s *Store) freshly(ctx context.Context, change func() error) error {
 		}
 	}
 }
+
+// Kept says that the account's mail is in files.
+func (a *Account) Kept() bool { return a.kept }
 
 // Sync takes over which mailboxes other programs have made or removed, and what
 // they have subscribed to. Opening an account does so by itself.

@@ -220,7 +220,7 @@ func Inode(info os.FileInfo) uint64 {
 }
 
 // MakeOwned makes a directory of the disk and all above it, durably; those that
-// it makes get the owner.
+// it makes get the owner, or if there is none that of the directory above.
 func MakeOwned(dir string, o Owner) error {
 	if i, err := os.Stat(dir); err == nil && i.IsDir() {
 		return nil
@@ -230,6 +230,10 @@ func MakeOwned(dir string, o Owner) error {
 		if err := MakeOwned(above, o); err != nil {
 			return err
 		}
+	}
+	if i, err := os.Stat(above); err == nil && o.UID <= 0 && os.Geteuid() == 0 {
+		own := i.Sys().(*syscall.Stat_t)
+		o = Owner{UID: int(own.Uid), GID: int(own.Gid)}
 	}
 	if err := vfs.Default.MkdirAll(dir, 0o700); err != nil {
 		return err

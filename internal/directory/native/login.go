@@ -23,6 +23,7 @@ type logins struct {
 	Protocols []string       `json:"protocols,omitempty"`
 	Networks  []netip.Prefix `json:"networks,omitempty"`
 	TOTP      *factor        `json:"totp,omitempty"`
+	Mailboxes string         `json:"mailboxes,omitempty"` // the place of its mail
 }
 
 // app is an app password as it is kept.
@@ -46,7 +47,7 @@ const (
 
 // into puts the settings into what others see of an account.
 func (l *logins) into(a *directory.Account) error {
-	a.Secret.Also, a.AppOnly = l.Also, l.AppOnly
+	a.Secret.Also, a.AppOnly, a.Mailboxes = l.Also, l.AppOnly, l.Mailboxes
 	a.Allow = directory.Allow{Protocols: l.Protocols, Networks: l.Networks}
 	for _, p := range l.Apps {
 		v := new(sasl.Verifier)
@@ -148,6 +149,14 @@ func (d *Directory) SetAllow(_ context.Context, login string, allow directory.Al
 func (d *Directory) SetAppOnly(_ context.Context, login string, only bool) error {
 	return d.update(login, func(r *record) error {
 		r.AppOnly = only
+		return nil
+	})
+}
+
+// SetMailboxes says where the account's mail is; "" leaves it to the site.
+func (d *Directory) SetMailboxes(_ context.Context, login, place string) error {
+	return d.update(login, func(r *record) error {
+		r.Mailboxes = place
 		return nil
 	})
 }

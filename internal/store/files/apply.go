@@ -65,6 +65,8 @@ type carry struct {
 	locked []*box
 	copied []engine.BodyWriter // from files into the engine below
 
+	adopted *account // a new one that has files already
+
 	mu   sync.Mutex // of what follows
 	undo []func()
 	done []func()
@@ -95,8 +97,14 @@ func (c *carry) accounts() error {
 			c.e.isNative(rec.ID)
 			continue
 		}
-		at.Make = true
+		// What is there already is taken as it is: the store will find it.
 		a, err := c.e.bind(c.ctx, rec, at)
+		if adopt := err == nil; adopt {
+			c.adopted = a
+		} else if errors.Is(err, ErrNoPlace) {
+			at.Make = true
+			a, err = c.e.bind(c.ctx, rec, at)
+		}
 		if err != nil {
 			return full(err)
 		}

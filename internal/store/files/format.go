@@ -60,10 +60,10 @@ type Box interface {
 	Hold(ctx context.Context) (release func(), err error)
 	// Header reads what the files say now.
 	Header(ctx context.Context) (Header, error)
-	// Scan looks for what other programs did; changed is false if nothing can
-	// have changed since the Scan before. index knows the UIDs of the messages that
-	// the index has, for formats whose files may have lost them.
-	Scan(ctx context.Context, index Index) (s *Scan, changed bool, err error)
+	// Scan says what there is; nil if nothing can have changed since the Scan
+	// before and it is not asked for again. index knows the UIDs of the messages
+	// that the index has, for formats whose files may have lost them.
+	Scan(ctx context.Context, index Index, again bool) (*Scan, error)
 	// Describe reads what the index must have of a new message.
 	Describe(ctx context.Context, key uint64) (Description, error)
 	// Open reads a message, with CRLF line ends; engine.ErrNotFound.

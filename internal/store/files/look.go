@@ -57,11 +57,11 @@ func (e *Engine) Look(ctx context.Context, id engine.AccountID, rec *engine.Mail
 	if err := b.load(ctx); err != nil {
 		return nil, err
 	}
-	scan, changed, err := b.files.Load().Scan(ctx, b)
+	scan, err := b.files.Load().Scan(ctx, b, !b.settled)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %s: %w", b.rec.Name, err)
 	}
-	if !changed && b.settled {
+	if scan == nil {
 		return nil, nil
 	}
 	d, err := b.compare(ctx, scan, most)

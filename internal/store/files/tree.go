@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"plic/internal/store/engine"
 )
 
 // trees makes, renames and subscribes mailboxes. Those above come first.
@@ -19,7 +17,7 @@ func (c *carry) trees() error {
 	}
 	var told []*account
 	for _, j := range jobs {
-		if !slices.Contains(told, j.a) && c.resubscribed(j.a) {
+		if j.a != c.adopted && !slices.Contains(told, j.a) && c.resubscribed(j.a) {
 			told = append(told, j.a)
 			if err := c.subscribe(j.a); err != nil {
 				return fmt.Errorf("subscriptions of %s: %w", j.a.name, err)
@@ -36,6 +34,9 @@ func (c *carry) tree(j *job) error {
 		return nil
 	}
 	fresh := j.was.ID == 0 || j.was.NoSelect
+	if j.a == c.adopted {
+		return j.b.reopen(rec.Name)
+	}
 	renamed := !fresh && j.was.Name != rec.Name
 	if !j.in.Found {
 		j.a.mu.Lock()
@@ -105,19 +106,22 @@ func (c *carry) resubscribed(a *account) bool {
 func (c *carry) subscribe(a *account) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	names := map[string]bool{}
-	changed := map[engine.MailboxID]bool{}
+	was, err := a.tree.List(c.ctx)
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{} // what others have subscribed since stays
+	for _, name := range was.Subscribed {
+		names[name] = true
+	}
 	for _, j := range c.jobs {
-		if j.a == a {
-			changed[j.in.Record.ID] = true
-			if j.in.Record.Subscribed && !j.in.Remove {
-				names[j.in.Record.Name] = true
-			}
+		if j.a == a && j.was.ID != 0 && j.was.Subscribed {
+			delete(names, j.was.Name)
 		}
 	}
-	for id, b := range a.boxes {
-		if !changed[id] && b.rec.Subscribed {
-			names[b.rec.Name] = true
+	for _, j := range c.jobs {
+		if j.a == a && j.in.Record.Subscribed && !j.in.Remove {
+			names[j.in.Record.Name] = true
 		}
 	}
 	list := make([]string, 0, len(names))

@@ -50,15 +50,12 @@ func (b *box) Header(context.Context) (files.Header, error) {
 }
 
 // Scan reads the folder, if it may have changed.
-func (b *box) Scan(_ context.Context, index files.Index) (*files.Scan, bool, error) {
+func (b *box) Scan(_ context.Context, index files.Index, again bool) (*files.Scan, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed, err := b.refresh()
-	if err != nil {
-		return nil, false, err
-	}
-	if !changed {
-		return nil, false, nil
+	if err != nil || !changed && !again {
+		return nil, err
 	}
 	b.sweep()
 	s := &files.Scan{Header: b.list.head, Keywords: slices.Clone(b.words.words), Messages: make([]files.Seen, 0, len(b.messages))}
@@ -82,7 +79,7 @@ func (b *box) Scan(_ context.Context, index files.Index) (*files.Scan, bool, err
 	for _, m := range fresh {
 		s.Messages = append(s.Messages, files.Seen{Key: keyOf(m.base), Flags: m.flags()})
 	}
-	return s, true, nil
+	return s, nil
 }
 
 // refresh reads what may have changed, and says whether that is anything. b.mu
