@@ -104,8 +104,9 @@ type Auth struct {
 // Login is who has logged in, and for what.
 type Login struct {
 	Account  string
-	ReadOnly bool   // it may change nothing
-	By       string // the master who acts for the account; "" for nobody
+	ReadOnly bool     // it may change nothing
+	By       string   // the master who acts for the account; "" for nobody
+	Groups   []string // that the account is in
 }
 
 // New makes an Auth.

@@ -195,7 +195,7 @@ func (t *try) good(ctx context.Context, f found, authz string) (Login, error) {
 	if why := t.denied(f); why != "" {
 		return Login{}, t.bad(f.Account, why)
 	}
-	l := Login{Account: f.Name, ReadOnly: f.app != nil && f.app.ReadOnly}
+	l := Login{Account: f.Name, Groups: f.Groups, ReadOnly: f.app != nil && f.app.ReadOnly}
 	if authz == "" || key(authz) == key(t.login) || t.as != "" && key(authz) == key(t.typed) {
 		authz = t.as
 	}
@@ -209,7 +209,10 @@ func (t *try) good(ctx context.Context, f found, authz string) (Login, error) {
 			return Login{}, err
 		}
 		if other != f.Name {
-			l.Account, l.By, how = other, f.Name, "by the master user "+f.Name
+			l.Account, l.By, l.Groups, how = other, f.Name, nil, "by the master user "+f.Name
+			if account, err := t.a.o.Directory.Account(ctx, other); err == nil {
+				l.Groups = account.Groups
+			}
 		}
 	}
 	t.a.guard.success(t.p.Remote, key(t.login))

@@ -155,7 +155,7 @@ func (c *conn) myRights(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	c.tellRights(name, mb.RightsOf(c.account.Name()))
+	c.tellRights(name, mb.RightsOf(c.account.Name(), c.groups...))
 	return reply{}, nil
 }
 
@@ -175,6 +175,6 @@ func (c *conn) tellRightsTo(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	c.tellRights(name, mb.RightsOf(c.account.Name()))
+	c.tellRights(name, mb.RightsOf(c.account.Name(), c.groups...))
 	return nil
 }

@@ -263,3 +263,43 @@ func TestRevokedAtOnce(t *testing.T) {
 	c.expect("* BYE ...")
 	c.closed()
 }
+
+// TestGroups: rights that a group has are those of its members, as the directory
+// knows them when they log in, under the names of Dovecot and of Cyrus.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t)
+	alice := s.open("alice")
+	team, carl := s.open("team"), s.open("carl")
+	lists := func(c *client) bool {
+		lines, answer := c.do(`LIST "" "user/alice/*"`)
+		return strings.Contains(strings.Join(append(lines, answer), "\n"), "user/alice/Box")
+	}
+	for _, who := range []string{"$staff", "$STAFF", "group:sales"} {
+		alice.ok("SETACL Box " + who + " lr")
+		if !lists(team) || lists(carl) {
+			t.Errorf("%s: its member sees the mailbox: %v, another: %v", who, lists(team), lists(carl))
+		}
+		team.ok("EXAMINE user/alice/Box")
+		if lines, _ := team.do("MYRIGHTS user/alice/Box"); !strings.HasSuffix(strings.Join(lines, ""), " lr") {
+			t.Errorf("%s: rights %q", who, lines)
+		}
+		if _, answer := team.do("STORE 1 +FLAGS (x)"); strings.HasPrefix(answer, "OK") {
+			t.Errorf("%s may write", who)
+		}
+		team.ok("UNSELECT") // else the session would end with the right to it
+		alice.ok("SETACL Box -" + who + " l")
+		if lists(team) {
+			t.Errorf("-%s does not count", who)
+		}
+		alice.ok("DELETEACL Box " + who)
+		alice.ok("DELETEACL Box -" + who)
+		if lists(team) {
+			t.Errorf("%s without rights sees the mailbox", who)
+		}
+	}
+	alice.ok("SETACL Box $team lr") // is the name of no group
+	if lists(team) {
+		t.Error("a group has the name of an account")
+	}
+}

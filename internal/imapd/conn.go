@@ -35,6 +35,7 @@ type conn struct {
 	text *[]byte // of the command at work, nil at rest
 
 	account  *store.Account // nil before login
+	groups   []string       // that it is in
 	login    login          // what the session counts as
 	readOnly bool           // the login may change nothing
 	patience time.Time      // by when to log in

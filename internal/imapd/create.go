@@ -67,7 +67,7 @@ func (c *conn) mayCreate(p place) error {
 		return errNoRight
 	}
 	need := store.MayLookup | store.MayCreate
-	if above := p.account.Above(p.name); above == nil || !above.RightsOf(c.account.Name()).Has(need) {
+	if above := p.account.Above(p.name); above == nil || !above.RightsOf(c.account.Name(), c.groups...).Has(need) {
 		return errNoRight
 	}
 	return nil

@@ -190,5 +190,5 @@ func (c *conn) peek(ctx context.Context, name string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &view{mb: mb, who: c.account.Name(), readOnly: true, seq: now, told: now, now: now}, nil
+	return &view{mb: mb, who: c.account.Name(), groups: c.groups, readOnly: true, seq: now, told: now, now: now}, nil
 }

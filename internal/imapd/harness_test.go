@@ -50,7 +50,11 @@ func (u users) Account(_ context.Context, login string) (directory.Account, erro
 	if !slices.Contains([]string{"alice", "bob", "carl", "team"}, login) {
 		return directory.Account{}, directory.ErrNotFound
 	}
-	return directory.Account{Name: login, Secret: u.secret}, nil
+	a := directory.Account{Name: login, Secret: u.secret}
+	if login == "team" {
+		a.Groups = []string{"Staff", "sales"}
+	}
+	return a, nil
 }
 
 func (u users) Owns(context.Context, string, mail.Address) (bool, error) { return false, nil }

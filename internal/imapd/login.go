@@ -41,7 +41,7 @@ func (c *conn) loggedInAs(ctx context.Context, who auth.Login) (reply, error) {
 		return reply{}, fmt.Errorf("open account: %w", err)
 	}
 	c.server.leave(c.login)
-	c.account, c.login, c.readOnly, c.bad = account, l, who.ReadOnly, 0
+	c.account, c.groups, c.login, c.readOnly, c.bad = account, who.Groups, l, who.ReadOnly, 0
 	c.record(journal.Event{Kind: journal.Read})
 	return reply{"CAPABILITY " + c.capabilities(), "logged in"}, nil
 }

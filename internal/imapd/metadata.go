@@ -176,7 +176,7 @@ func (a *annotated) maySet(ctx context.Context, v imap.Value, more int) error {
 	switch {
 	case a.mb == nil && shared && !a.c.isAdmin():
 		return no("NOPERM", "only administrators annotate the server for all")
-	case a.mb != nil && shared && !a.mb.RightsOf(a.c.account.Name()).Has(store.MayWrite):
+	case a.mb != nil && shared && !a.mb.RightsOf(a.c.account.Name(), a.c.groups...).Has(store.MayWrite):
 		return errNoRight
 	case v.Entry == specialUseEntry && a.mb != nil:
 		return no("CANNOT", "the special use is set by CREATE")

@@ -160,7 +160,7 @@ func (c *conn) events(k *known) (all imap.NotifyEvents) {
 			all |= g.Events
 		}
 	}
-	if !k.own && !k.ACL.Of(c.account.Name()).Has(store.MayRead) {
+	if !k.own && !k.ACL.Of(c.account.Name(), c.groups...).Has(store.MayRead) {
 		all &^= imap.MessageEvents | imap.MailboxMetadataChange
 	}
 	return all

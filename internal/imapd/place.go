@@ -100,7 +100,7 @@ func (c *conn) at(p place, need store.Rights) (*store.Mailbox, error) {
 	if err != nil {
 		return nil, store.ErrNoMailbox
 	}
-	have := mb.RightsOf(c.account.Name())
+	have := mb.RightsOf(c.account.Name(), c.groups...)
 	if !have.Has(store.MayLookup) {
 		return nil, store.ErrNoMailbox
 	}
@@ -137,7 +137,7 @@ func (c *conn) info(ctx context.Context, name string) (store.Info, error) {
 // under the names that they have for this user.
 func (c *conn) visible(a *store.Account, prefix string) []store.Info {
 	infos := slices.DeleteFunc(a.Mailboxes(), func(i store.Info) bool {
-		return i.NoSelect || !i.ACL.Of(c.account.Name()).Has(store.MayLookup)
+		return i.NoSelect || !i.ACL.Of(c.account.Name(), c.groups...).Has(store.MayLookup)
 	})
 	for i := range infos {
 		infos[i].Name = prefix + infos[i].Name
@@ -168,7 +168,7 @@ func (c *conn) reachable(ctx context.Context, patterns []string) ([]store.Info, 
 // abroad lists the mailboxes of others that this user may look up, and the
 // accounts that share with it.
 func (c *conn) abroad(ctx context.Context) (infos []store.Info, from []*store.Account, err error) {
-	names, err := c.server.o.Store.Sharing(ctx, c.account.Name())
+	names, err := c.server.o.Store.Sharing(ctx, c.account.Name(), c.groups...)
 	if err != nil {
 		return nil, nil, err
 	}

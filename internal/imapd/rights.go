@@ -10,7 +10,7 @@ import (
 // changeable are the flags that the user may change in a mailbox, RFC 4314
 // section 4.
 func (c *conn) changeable(mb *store.Mailbox) (may engine.Flags) {
-	have := mb.RightsOf(c.account.Name())
+	have := mb.RightsOf(c.account.Name(), c.groups...)
 	if have.Has(store.MayWrite) {
 		may = ^(store.Seen | store.Deleted)
 	}

@@ -57,7 +57,7 @@ func (c *conn) open(ctx context.Context, name string, readOnly bool) (*view, err
 	if err != nil {
 		return nil, err
 	}
-	v := &view{mb: mb, who: c.account.Name()}
+	v := &view{mb: mb, who: c.account.Name(), groups: c.groups}
 	if err := v.allowed(); err != nil {
 		return nil, err
 	}

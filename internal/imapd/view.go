@@ -15,6 +15,7 @@ import (
 type view struct {
 	mb       *store.Mailbox
 	who      string       // whose session it is
+	groups   []string     // that the account is in
 	rights   store.Rights // to the mailbox, at the last look
 	readOnly bool
 	seq      *store.Snapshot // gives the numbers that the client knows
@@ -64,7 +65,7 @@ const changing = store.MaySee | store.MayWrite | store.MayInsert | store.MayDele
 // allowed looks at the rights. To who may not read any more the mailbox is
 // gone.
 func (v *view) allowed() error {
-	v.rights = v.mb.RightsOf(v.who)
+	v.rights = v.mb.RightsOf(v.who, v.groups...)
 	if !v.rights.Has(store.MayLookup | store.MayRead) {
 		return errGone
 	}

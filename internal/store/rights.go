@@ -81,7 +81,7 @@ const (
 // Grant gives rights to an identifier, or with Not takes them away whatever
 // else gives them.
 type Grant struct {
-	Who    string // the name of an account, Anyone or Authenticated
+	Who    string // the name of an account, "$group" or "group:group", Anyone or Authenticated
 	Not    bool
 	Rights Rights
 }
@@ -89,11 +89,21 @@ type Grant struct {
 // ACL is who but its owner may do what with a mailbox; sorted, never changed.
 type ACL []Grant
 
-// Of gives the rights of an account that is not the owner.
-func (l ACL) Of(account string) Rights {
+// Of gives the rights of an account that is not the owner, in some groups.
+func (l ACL) Of(account string, groups ...string) Rights {
 	return l.of(func(who string) bool {
-		return who == Anyone || who == Authenticated || strings.EqualFold(who, account)
+		return who == Anyone || who == Authenticated || strings.EqualFold(who, account) ||
+			slices.ContainsFunc(groups, func(g string) bool { return isGroup(who, g) })
 	})
+}
+
+// identifiers are the names by which rights are given to a group: Dovecot's and
+// Cyrus's.
+func identifiers(group string) []string { return []string{"$" + group, "group:" + group} }
+
+// isGroup says whether an identifier is that of a group.
+func isGroup(who, group string) bool {
+	return slices.ContainsFunc(identifiers(group), func(name string) bool { return strings.EqualFold(who, name) })
 }
 
 // OfStrangers gives the rights of who has not logged in.

@@ -31,12 +31,12 @@ const maxGrants = 200
 // ACL is who but the owner may do what with the mailbox.
 func (m *Mailbox) ACL() ACL { return m.visible.Load().acl }
 
-// RightsOf gives an account's rights: all to the owner.
-func (m *Mailbox) RightsOf(account string) Rights {
+// RightsOf gives the rights of an account in some groups: all to the owner.
+func (m *Mailbox) RightsOf(account string, groups ...string) Rights {
 	if account == m.account.name {
 		return AllRights
 	}
-	return m.ACL().Of(account)
+	return m.ACL().Of(account, groups...)
 }
 
 // ChangeACL changes the mailbox's rights, by what they are. ErrBadIdentifier,
@@ -125,11 +125,15 @@ func (c *commit) unshare(a *Account) error {
 	return nil
 }
 
-// Sharing lists the other accounts that may share a mailbox with an account,
-// sorted. What it may do there each mailbox says.
-func (s *Store) Sharing(ctx context.Context, account string) ([]string, error) {
+// Sharing lists the other accounts that may share a mailbox with an account in
+// some groups, sorted. What it may do there each mailbox says.
+func (s *Store) Sharing(ctx context.Context, account string, groups ...string) ([]string, error) {
 	var names []string
-	for _, who := range []string{account, Anyone, Authenticated} {
+	all := []string{account, Anyone, Authenticated}
+	for _, g := range groups {
+		all = append(all, identifiers(g)...)
+	}
+	for _, who := range all {
 		prefix := sharedKey(who, "")
 		notes, err := s.Notes().All(ctx, prefix)
 		if err != nil {

@@ -53,6 +53,19 @@ func testShare(t *testing.T, s *site) {
 
 	a, plans = s.account("ann"), s.mailbox("ann", "Team/Plans")
 	s.ok(a.Create(s.ctx, "Team/New/Deep", ""))
+	equal(t, "of no group", plans.RightsOf("dora", "Staff", "other"), plans.RightsOf("dora"))
+	s.grant(plans, "$staff", "s")
+	s.grant(plans, "group:other", "i")
+	s.grant(plans, "-group:out", "p")
+	equal(t, "of groups", plans.RightsOf("dora", "Staff", "other", "out").String(), "lrsi")
+	equal(t, "of other groups", plans.RightsOf("dora", "staf", "$staff", "group:other"), plans.RightsOf("dora"))
+	for _, group := range []string{"staff", "Other"} {
+		names, err := s.Sharing(s.ctx, "eve", group)
+		equal(t, "shares with a group", fmt.Sprint(names, err), "[ann] <nil>")
+	}
+	for _, who := range []string{"$staff", "group:other", "-group:out"} {
+		s.grant(plans, who, "")
+	}
 	equal(t, "of a new mailbox", s.mailbox("ann", "Team/New/Deep").RightsOf("carl").String(), "lkxc")
 	s.ok(a.CreateFor(s.ctx, "Top", "", plans.ACL()))
 	equal(t, "of one at the top", s.mailbox("ann", "Top").RightsOf("dora").String(), "lrp")
