@@ -60,6 +60,8 @@ type Options struct {
 	// Separator stands between whom a master acts for and the master's own name
 	// in a login; "" lets only mechanisms name both.
 	Separator string
+	// Codes are second factors, for services that can ask for them; nil for none.
+	Codes Codes
 	// Upgrade is told a right password whose secret is Outdated; nil for none.
 	Upgrade func(ctx context.Context, account, hash, password string) error
 	// Certificate finds our certificate by the server name that the client

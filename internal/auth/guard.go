@@ -218,6 +218,16 @@ func (g *guard) judge(remote netip.Addr, login string) (failures float64, free, 
 	return failures, false, math.Round(failures) < float64(g.o.Refuse)
 }
 
+// codes says whether one-time codes of an account may still be tried. Unlike a
+// password, one of a million can be guessed from many hosts, so that here the
+// account is shut for a while: whoever comes so far knows its password.
+func (g *guard) codes(account string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.peek(bucketKey{kind: ofAccount, account: key("code of " + account)})
+	return a == nil || math.Round(a.failures) < float64(g.o.Refuse)
+}
+
 // curve is that of Dovecot's auth penalty.
 func curve(failures float64) time.Duration {
 	steps := []time.Duration{0, 2, 4, 8, 15}

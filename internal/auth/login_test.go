@@ -507,3 +507,115 @@ func TestTrustedNetworks(t *testing.T) {
 		t.Errorf("the owner from elsewhere: %v", err)
 	}
 }
+
+// codes are one-time codes: one code is right, once.
+type codes struct{ right string }
+
+func (c *codes) CheckCode(_ context.Context, account, code string) (bool, error) {
+	switch {
+	case account != ann:
+		return false, directory.ErrNotFound
+	case code != c.right:
+		return false, nil
+	}
+	c.right = ""
+	return true, nil
+}
+
+// A8, A1: a code is good once, and guesses at codes of an account are counted
+// from wherever they come.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	book := &codes{right: "123456"}
+	h := newHouse(t, func(o *Options) { o.Codes = book })
+	p := from(there, "web")
+	for _, tc := range []struct {
+		account, code string
+		want          error
+		last          string
+	}{
+		{ann, "654321", ErrBad, "auth-fail alice@plic.test wrong code, or used already"},
+		{ann, "123456", nil, "auth alice@plic.test"},
+		{ann, "123456", ErrBad, "auth-fail alice@plic.test wrong code, or used already"},
+		{"bob@plic.test", "123456", ErrBad, "auth-fail bob@plic.test the account has no second factor"},
+	} {
+		if err := h.Code(t.Context(), p, tc.account, tc.code); !errors.Is(err, tc.want) || h.last(t) != tc.last {
+			t.Errorf("%s %s: %v, %q", tc.account, tc.code, err, h.last(t))
+		}
+	}
+	var refused int
+	for i := range 50 { // each from another network
+		addr := netip.AddrFrom4([4]byte{10, byte(i), 0, 1})
+		if err := h.Code(t.Context(), from(addr, "web"), ann, fmt.Sprint(i)); errors.Is(err, ErrThrottled) {
+			refused++
+		}
+	}
+	if refused < 25 {
+		t.Errorf("%d of 50 guesses at codes refused", refused)
+	}
+	book.right = "222222"
+	if err := h.Code(t.Context(), from(netip.MustParseAddr("203.0.113.9"), "web"), ann, "222222"); !errors.Is(err, ErrThrottled) {
+		t.Errorf("a right code after the guesses: %v", err)
+	}
+	if _, err := h.Password(t.Context(), from(there, "imap"), ann, "secret"); err != nil {
+		t.Errorf("the password after guesses at codes: %v", err)
+	}
+}
+
+// remembers is a directory that keeps an old answer until it is told not to.
+type remembers struct {
+	*users
+	old   directory.Account
+	asked int
+}
+
+func (r *remembers) Account(ctx context.Context, login string) (directory.Account, error) {
+	if r.asked++; !directory.Fresh(ctx) && login == r.old.Name {
+		return r.old, nil
+	}
+	return r.users.Account(ctx, login)
+}
+
+// A password that was changed elsewhere works at once, although the directory
+// remembers the old one for a while.
+func TestRememberedSecret(t *testing.T) {
+	t.Parallel()
+	var d *remembers
+	h := newHouse(t, func(o *Options) {
+		d = &remembers{users: o.Directory.(*users)}
+		d.old = d.users.accounts[ann]
+		o.Directory = d
+	})
+	h.users.set(ann, "new secret", false)
+	if _, err := h.Password(t.Context(), from(here, "imap"), ann, "new secret"); err != nil || d.asked != 2 {
+		t.Errorf("the new password: %v after %d questions", err, d.asked)
+	}
+	if _, err := h.Password(t.Context(), from(here, "imap"), ann, "wrong"); !errors.Is(err, ErrBad) {
+		t.Errorf("a wrong one: %v", err)
+	}
+}
+
+// A2: two hundred exchanges that go nowhere do not hold up a login.
+func TestPendingExchanges(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *Options) { o.Parallel = 1 })
+	for i := range 200 {
+		for _, m := range []string{sasl.Plain, sasl.Login, sasl.SCRAM} {
+			x, err := h.Begin(t.Context(), from(here, "imap"), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case i%2 == 0:
+				x.Next(t.Context(), nil)
+			case m == sasl.SCRAM:
+				x.Next(t.Context(), []byte("n,,n=alice@plic.test,r=abc"))
+			default:
+				x.Next(t.Context(), []byte("garbled"))
+			}
+		}
+	}
+	if _, err := h.Password(t.Context(), from(here, "imap"), ann, "secret"); err != nil || len(h.waits) > 0 || len(h.slots) > 0 {
+		t.Errorf("a login beside them: %v after %v", err, h.waits)
+	}
+}

@@ -24,7 +24,7 @@ func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 		Directory: s.site.people, Journal: s.site.journal, Secret: s.site.directory.Secret(),
 		Mechanisms: c.Auth.Mechanisms, Host: c.Hostname.String(), Certificate: s.keys.leaf,
 		Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
-		Separator: c.Auth.MasterSeparator, Anonymous: c.Auth.Anonymous.String(),
+		Codes: s.site.directory, Separator: c.Auth.MasterSeparator, Anonymous: c.Auth.Anonymous.String(),
 		Guard: auth.GuardOptions{Refuse: c.Auth.RefuseAfter, HalfLife: c.Auth.HalfLife, Trusted: c.Auth.TrustedNetworks},
 	}
 	for _, m := range c.Auth.Masters {

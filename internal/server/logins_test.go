@@ -26,8 +26,10 @@ import (
 	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/mail"
+	"plic/internal/sasl"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/xdg-go/scram"
 )
 
 // doors are the services where people log in, each with TLS.
@@ -250,6 +252,33 @@ func TestLogins(t *testing.T) {
 			everyMechanism(t, service, at[service], me, app.Password, token, issue)
 		})
 	}
+	t.Run("old mechanisms", func(t *testing.T) {
+		t.Parallel()
+		w := dialWire(t, "imaps", at["imaps"], nil) // a password that was set while it is on
+		challenge := strings.TrimPrefix(w.ask("a AUTHENTICATE CRAM-MD5"), "+ ")
+		raw, err := base64.StdEncoding.DecodeString(challenge)
+		try(err)
+		digest, err := sasl.NewCRAMKey("password of bob").Digest(raw)
+		try(err)
+		if got := w.ask(base64.StdEncoding.EncodeToString([]byte("bob@here.test " + digest))); !strings.HasPrefix(got, "a OK") {
+			t.Errorf("CRAM-MD5 with %q: %s", raw, got)
+		}
+		sha1 := dialWire(t, "imaps", at["imaps"], nil)
+		conv, err := scram.SHA1.NewClient("bob@here.test", "password of bob", "")
+		try(err)
+		talk := conv.NewConversation()
+		first, err := talk.Step("")
+		try(err)
+		server := strings.TrimPrefix(sha1.ask("a AUTHENTICATE SCRAM-SHA-1 "+base64.StdEncoding.EncodeToString([]byte(first))), "+ ")
+		raw, err = base64.StdEncoding.DecodeString(server)
+		try(err)
+		final, err := talk.Step(string(raw))
+		try(err)
+		sha1.ask(base64.StdEncoding.EncodeToString([]byte(final)))
+		if got := sha1.ask(""); !strings.HasPrefix(got, "a OK") {
+			t.Errorf("SCRAM-SHA-1: %s", got)
+		}
+	})
 	t.Run("read only", func(t *testing.T) {
 		t.Parallel()
 		readOnly(t, at, "imaps@here.test", app.Password)

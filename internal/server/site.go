@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ import (
 	"plic/internal/mail"
 	"plic/internal/post"
 	"plic/internal/queue"
+	"plic/internal/sasl"
 	"plic/internal/scripts"
 	"plic/internal/signer"
 	"plic/internal/store"
@@ -256,6 +258,8 @@ func orNone[T int64 | time.Duration](v T) T {
 func cost(c *config.Config) directory.Cost {
 	return directory.Cost{
 		Memory: uint32(c.Auth.HashMemory >> 10), Time: uint32(c.Auth.HashRounds), Threads: uint8(c.Auth.HashThreads),
+		SHA1: slices.Contains(c.Auth.Mechanisms, sasl.SCRAM1) || slices.Contains(c.Auth.Mechanisms, sasl.SCRAM1Plus),
+		CRAM: slices.Contains(c.Auth.Mechanisms, sasl.CRAM),
 	}
 }
 
