@@ -284,6 +284,7 @@ func TestJournalCommand(t *testing.T) {
 		{step{"journal <1.2@x.example> --limit 5", "", 0, "*", ""}, journal.Query{MessageID: "<1.2@x.example>", Limit: 5}},
 		{step{"journal --from a@x.example --to @y.example --since 2026-11-23 --until 2026-11-24T12:00 --json", "", 0, `"kind":"deliver"`, ""},
 			journal.Query{From: "a@x.example", To: "@y.example", Since: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}},
+		{step{"journal --event auth-fail --account ann@y.example --client 192.0.2.1", "", 0, "*", ""}, journal.Query{Kind: "auth-fail", Account: "ann@y.example", Remote: "192.0.2.1"}},
 		{step{"journal", "", 2, "", "what are you looking for?"}, journal.Query{}},
 		{step{"journal --since yesterday", "", 2, "", `"yesterday" is not an instant`}, journal.Query{}},
 	} {

@@ -26,11 +26,14 @@ func (a *app) journalCommand() *cobra.Command {
 deliver it, and where it went. A message is named by the id in our answer to it
 and in its Received field, or by its Message-ID.
 
+It tells of logins too: events are "auth" and, with the reason, "auth-fail".
+
 Instants are "2h" or "3d" ago, "2026-11-23", or "2026-11-23T15:04:05".`,
 		Example: `  plic journal 06d2s1t8k3c5m7q9v0b2n4r6g8
   plic journal '<20261123.1@example.org>'
   plic journal --to bob@example.net --since 2d
-  plic journal --from @example.org --limit 50 --json`,
+  plic journal --from @example.org --limit 50 --json
+  plic journal --event auth-fail --account ann@example.org --since 2d`,
 		Args: arguments(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
@@ -44,8 +47,8 @@ Instants are "2h" or "3d" ago, "2026-11-23", or "2026-11-23T15:04:05".`,
 				if q.Message, err = mail.ParseID(args[0]); err != nil {
 					q.Message, q.MessageID = mail.ID{}, args[0]
 				}
-			} else if q.From == "" && q.To == "" && since == "" && until == "" {
-				return usagef("what are you looking for? Give a message's id, or --from, --to or --since")
+			} else if q.From == "" && q.To == "" && q.Account == "" && q.Kind == "" && q.Remote == "" && since == "" && until == "" {
+				return usagef("what are you looking for? Give a message's id, or --from, --to, --account, --client, --event or --since")
 			}
 			return a.showJournal(c, q)
 		},
@@ -53,6 +56,9 @@ Instants are "2h" or "3d" ago, "2026-11-23", or "2026-11-23T15:04:05".`,
 	f := c.Flags()
 	f.StringVar(&q.From, "from", "", "only from this `address`, or @domain")
 	f.StringVar(&q.To, "to", "", "only to this `address`, or @domain")
+	f.StringVar(&q.Account, "account", "", "only of this `account`, or @domain")
+	f.StringVar(&q.Kind, "event", "", "only events of this `kind`, as \"auth-fail\"")
+	f.StringVar(&q.Remote, "client", "", "only of a client at this `address`")
 	f.StringVar(&since, "since", "", "not older than this `instant`")
 	f.StringVar(&until, "until", "", "older than this `instant`")
 	f.IntVar(&q.Limit, "limit", 0, "only the newest so `many`")

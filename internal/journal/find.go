@@ -24,6 +24,9 @@ type Query struct {
 	Conn      mail.ID
 	MessageID string    // the header field, with or without brackets: all events of those messages
 	From, To  string    // an address or "@domain", in any case
+	Account   string    // likewise, as it logs in or is delivered to
+	Kind      string    // one of the kinds of event
+	Remote    string    // the address of a client
 	Since     time.Time // inclusive
 	Until     time.Time // exclusive
 	Limit     int       // the newest so many
@@ -188,6 +191,7 @@ func (l *lineReader) next() ([]byte, error) {
 type filter struct {
 	q         Query
 	from, to  string
+	account   string
 	messageID string
 	messages  map[mail.ID]bool // with messageID
 	needles   [][]byte
@@ -196,11 +200,16 @@ type filter struct {
 }
 
 func newFilter(q Query) *filter {
-	f := &filter{q: q, from: canonical(q.From), to: canonical(q.To), messages: map[mail.ID]bool{}}
+	f := &filter{q: q, from: canonical(q.From), to: canonical(q.To), account: canonical(q.Account), messages: map[mail.ID]bool{}}
 	f.messageID = strings.Trim(q.MessageID, "<> ")
-	for _, text := range []string{f.from, f.to} {
+	for _, text := range []string{f.from, f.to, f.account} {
 		if needle := f.needle(text); needle != nil && f.needles == nil {
 			f.needles, f.fold = [][]byte{needle}, true
+		}
+	}
+	for _, text := range []string{q.Remote, q.Kind} {
+		if needle := f.needle(text); needle != nil && f.needles == nil {
+			f.needles = [][]byte{needle}
 		}
 	}
 	for _, id := range []mail.ID{q.Conn, q.Message} {
@@ -269,6 +278,9 @@ func (f *filter) wants(e *Event) bool {
 		!f.q.Conn.IsZero() && e.Conn != f.q.Conn,
 		!f.q.Since.IsZero() && e.Time.Before(f.q.Since),
 		!f.q.Until.IsZero() && !e.Time.Before(f.q.Until),
+		f.q.Kind != "" && e.Kind != f.q.Kind,
+		f.q.Remote != "" && e.Remote != f.q.Remote,
+		f.account != "" && !matches(e.Account, f.account),
 		f.from != "" && !matches(e.From, f.from),
 		f.to != "" && !slices.ContainsFunc(e.To, func(to string) bool { return matches(to, f.to) }):
 		return false

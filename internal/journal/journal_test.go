@@ -77,9 +77,9 @@ func TestFind(t *testing.T) {
 	j := open(t, fs, c)
 	one, two, conn := mail.NewID(noon), mail.NewID(noon), mail.NewID(noon)
 	for _, e := range []Event{
-		{Kind: Connect, Conn: conn, Service: "smtp", Reason: "a"},
+		{Kind: Connect, Conn: conn, Service: "smtp", Remote: "192.0.2.1", Reason: "a"},
 		{Kind: Accept, Conn: conn, Message: one, MessageID: "<Id.1@Example.org>", From: "Alice@example.org", To: []string{"bob@example.net", "carol@example.com"}, Reason: "b"},
-		{Kind: Deliver, Message: one, To: []string{"bob@example.net"}, Reason: "c"},
+		{Kind: Deliver, Message: one, To: []string{"bob@example.net"}, Account: "bob@example.net", Reason: "c"},
 		{Kind: Accept, Message: two, From: "dave@xn--mnchen-3ya.de", To: []string{"grüße@example.net"}, Reason: "d"},
 		{Kind: Relayed, Message: two, To: []string{"\"a b\"@example.net"}, Reason: "e"},
 	} {
@@ -107,6 +107,12 @@ func TestFind(t *testing.T) {
 		{"to UTF-8", Query{To: "GRÜSSE@example.net"}, ""},
 		{"to UTF-8 in case", Query{To: "GRÜßE@example.net"}, "d"},
 		{"to quoted", Query{To: `"A B"@example.net`}, "e"},
+		{"account", Query{Account: "Bob@example.net"}, "c"},
+		{"accounts of a domain", Query{Account: "@example.net"}, "c"},
+		{"kind", Query{Kind: Accept}, "b d"},
+		{"kind and to", Query{Kind: Accept, To: "carol@example.com"}, "b"},
+		{"remote", Query{Remote: "192.0.2.1"}, "a"},
+		{"remote is not part of an address", Query{Remote: "192.0.2"}, ""},
 		{"since", Query{Since: noon.Add(3 * time.Hour)}, "d e"},
 		{"until", Query{Until: noon.Add(time.Hour)}, "a"},
 		{"limit takes the newest", Query{Limit: 2}, "d e"},
