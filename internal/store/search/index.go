@@ -293,6 +293,7 @@ func (x *Index) open(ctx context.Context, mb *store.Mailbox, info Segment) (*seg
 			return d, d.bytes(), nil
 		})
 	}
+	s.here = func(part, n int) bool { return x.cache.get(info.dictKey(part, n)) != nil }
 	s.lists = func(ctx context.Context, part, n int) ([]byte, error) {
 		return recall(&x.cache, info.listKey(part, n), func(key string) ([]byte, int64, error) {
 			b, err := x.block(ctx, mb, key)

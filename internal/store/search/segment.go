@@ -191,6 +191,7 @@ type segment struct {
 	heads [parts][][]byte // the first word of each block of the dictionaries
 	dict  func(ctx context.Context, part, n int) (*dict, error)
 	lists func(ctx context.Context, part, n int) ([]byte, error)
+	here  func(part, n int) bool // says that a block of a dictionary is in memory
 }
 
 // readHead reads what the notes of a segment begin with.
@@ -298,13 +299,15 @@ func (s *segment) with(ctx context.Context, p piece, want Class) (bitset, error)
 	return out, nil
 }
 
-// alone is how many blocks one goroutine goes through; more are shared by two,
-// since they may have to be read and unpacked.
+// alone is how many blocks one goroutine goes through; more are shared by two, if
+// they have to be read and unpacked. Those in memory are left to one, so that a
+// processor stays free for others: their connections are not looked at while none
+// is.
 const alone = 16
 
 func (s *segment) inBlocks(ctx context.Context, part, from, to int, pattern []byte, want Class, out bitset) error {
 	half := (from + to) / 2
-	if to-from > alone {
+	if to-from > alone && !s.here(part, to-1) {
 		more := newBitset(len(s.uids))
 		done := make(chan error, 1)
 		go func() { done <- s.eachBlock(ctx, part, half, to, pattern, want, more) }()
