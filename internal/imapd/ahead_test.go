@@ -1,13 +1,18 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"plic/internal/store"
+	"plic/internal/store/engine"
+	"plic/internal/store/memory"
 )
 
 // Messages that are read one by one are opened before they are asked for: what
@@ -70,4 +75,46 @@ func TestReadInTurn(t *testing.T) {
 			t.Errorf("cut off after %v", got)
 		}
 	})
+}
+
+// forgetful is an engine whose index has lost a message.
+type forgetful struct {
+	*memory.Engine
+	lost engine.UID
+}
+
+func (f forgetful) Marks(ctx context.Context, a engine.AccountID, m engine.MailboxID) iter.Seq2[[]engine.Entry, error] {
+	return func(yield func([]engine.Entry, error) bool) {
+		for list, err := range f.Engine.Marks(ctx, a, m) {
+			kept := slices.DeleteFunc(slices.Clone(list), func(e engine.Entry) bool { return e.UID == f.lost })
+			if !yield(kept, err) {
+				return
+			}
+		}
+	}
+}
+
+// A client that was told of more messages than there are begins anew.
+func TestWrongCounters(t *testing.T) {
+	t.Parallel()
+	e := memory.New(time.Now)
+	h := newHouse(t, func(o *Options) {
+		o.Store = store.New(store.Options{Engine: forgetful{e, 2}})
+	})
+	h.store = h.server.o.Store
+	h.deliver("INBOX", store.Flags{System: store.Seen}, "Subject: one\r\n\r\n", "Subject: two\r\n\r\n", "Subject: three\r\n\r\n")
+	c := h.open("alice")
+	if lines := strings.Join(c.ok("SELECT INBOX"), "\n"); !strings.Contains(lines, "* 3 EXISTS") {
+		t.Fatal(lines)
+	}
+	c.send("a FETCH 1:3 UID\r\n")
+	c.expect("* BYE ...")
+	c.closed()
+	c = h.open("alice")
+	if lines := strings.Join(c.ok("SELECT INBOX"), "\n"); !strings.Contains(lines, "* 2 EXISTS") {
+		t.Fatal(lines)
+	}
+	if lines := c.ok("FETCH 1:2 UID"); len(lines) != 2 || lines[1] != "* 2 FETCH (UID 3)" {
+		t.Errorf("%q", lines)
+	}
 }
