@@ -38,7 +38,7 @@ func (c *conn) selectMailbox(ctx context.Context, cmd *imap.Command) (reply, err
 	c.view = v
 	c.describe(ctx, name, supplied)
 	if p.Resync != nil {
-		if err := v.refresh(ctx); err != nil {
+		if _, err := v.mb.Snapshot(ctx); err != nil { // the view stays as it was told
 			return reply{}, err
 		}
 		if err := c.resync(ctx, p.Resync); err != nil {
