@@ -59,14 +59,6 @@ func (e *entry) place() *int32  { return &e.pos }
 // tries is how often the item was tried, or its hop on its behalf.
 func (e *entry) tries() int { return int(e.attempts) + int(e.hop.tries-e.seen) }
 
-// due is when the item may be tried next, or was.
-func (e *entry) due() time.Time {
-	if e.state == active {
-		return time.Unix(0, e.at).Add(-prompt)
-	}
-	return time.Unix(0, e.at)
-}
-
 // seconds is an instant to the second since 1970, until 2106.
 type seconds uint32
 
