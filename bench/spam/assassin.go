@@ -30,11 +30,12 @@ func (a *assassin) close()       { os.RemoveAll(a.dir) }
 // mailbox writes messages as an mbox.
 func (a *assassin) mailbox(name string, all []*letter, take func(*letter) bool) (string, error) {
 	var b bytes.Buffer
-	for _, l := range all {
+	for i, l := range all {
 		if !take(l) {
 			continue
 		}
-		b.WriteString("From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n")
+		// It judges them in an order of its own.
+		fmt.Fprintf(&b, "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\nX-Number: %d\n", i)
 		for line := range bytes.SplitAfterSeq(bytes.ReplaceAll(l.text, []byte("\r\n"), []byte("\n")), []byte("\n")) {
 			if bytes.HasPrefix(line, []byte("From ")) {
 				b.WriteByte('>')
@@ -76,9 +77,11 @@ func (a *assassin) learn(ctx context.Context, all []*letter) error {
 	return nil
 }
 
+var number = regexp.MustCompile(`(?m)^X-Number: (\d+)$`)
+
 var status = regexp.MustCompile(`(?m)^X-Spam-Status: \w+, (?:score|hits)=(-?[0-9.]+) [^\n]*(?:\n\s[^\n]*)*`)
 
-func (a *assassin) judge(ctx context.Context, all []*letter) (out []verdict, err error) {
+func (a *assassin) judge(ctx context.Context, all []*letter) ([]verdict, error) {
 	file, err := a.mailbox("judge", all, func(*letter) bool { return true })
 	if err != nil {
 		return nil, err
@@ -87,19 +90,24 @@ func (a *assassin) judge(ctx context.Context, all []*letter) (out []verdict, err
 	if err != nil {
 		return nil, err
 	}
+	out, found := make([]verdict, len(all)), 0
 	for one := range bytes.SplitSeq(text, []byte("\nFrom MAILER-DAEMON ")) {
-		m := status.FindSubmatch(one)
-		if m == nil {
-			return nil, fmt.Errorf("message %d has no verdict", len(out))
+		m, n := status.FindSubmatch(one), number.FindSubmatch(one)
+		if m == nil || n == nil {
+			return nil, fmt.Errorf("a message has no verdict: %.300s", one)
 		}
 		score, err := strconv.ParseFloat(string(m[1]), 64)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, verdict{score, string(m[0])})
+		i, err := strconv.Atoi(string(n[1]))
+		if err != nil || i >= len(out) {
+			return nil, fmt.Errorf("message %s is not ours", n[1])
+		}
+		out[i], found = verdict{score, string(m[0])}, found+1
 	}
-	if len(out) != len(all) {
-		return nil, fmt.Errorf("%d verdicts for %d messages", len(out), len(all))
+	if found != len(all) {
+		return nil, fmt.Errorf("%d verdicts for %d messages", found, len(all))
 	}
 	return out, nil
 }

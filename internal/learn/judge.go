@@ -182,12 +182,17 @@ func (n Names) Look(ctx context.Context, m *score.Message) (a score.Answer, err 
 	return a, nil
 }
 
-// Known says that users have kept mail of the sender, and never put any into Junk:
-// for greylisting.
+// Known says that users have kept mail of the sender and never put any into Junk, or
+// have written to the author: for greylisting.
 func (l *Learner) Known(ctx context.Context, m *score.Message) bool {
 	for _, who := range l.of(ctx, m) {
 		if good, bad := l.reputation(who.key); who.proven && good >= 0.5 && bad < 0.5 {
 			return true
+		}
+		if address, ok := strings.CutPrefix(who.key, "from "); ok && who.proven {
+			if _, ok := l.names.Get("wrote " + address); ok {
+				return true
+			}
 		}
 	}
 	return false

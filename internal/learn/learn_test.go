@@ -380,3 +380,30 @@ func TestPages(t *testing.T) {
 	}
 	same("as it was kept before")
 }
+
+// TestWrote speaks for those whom a user has written to, once they are proven to be
+// that, and for no other user.
+func TestWrote(t *testing.T) {
+	w := newWorld(t)
+	w.learner.Wrote(ann, []mail.Recipient{{Address: mail.MustAddress("News@shop.test")}})
+	w.learner.Wrote(bob, make([]mail.Recipient, maxWritten+1))
+	proven := &sender.Findings{From: spf.Verdict{Result: spf.Pass, Domain: "shop.test"}}
+	for name, x := range map[string]struct {
+		account string
+		f       *sender.Findings
+		want    int
+	}{"proven": {ann, proven, 1}, "not proven": {ann, nil, 0}, "another's": {ann, &sender.Findings{From: spf.Verdict{Result: spf.Pass, Domain: "evil.test"}}, 0}, "to another": {bob, proven, 0}} {
+		parsed, err := message.Parse(strings.NewReader(letter(1)), message.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := score.NewMessage(&mail.Envelope{}, parsed, mail.Bytes(nil))
+		m.Found(x.f)
+		if hits, err := w.learner.Written().LookFor(t.Context(), m, x.account); err != nil || len(hits) != x.want {
+			t.Errorf("%s: %v %v", name, hits, err)
+		}
+		if known := w.learner.Known(t.Context(), m); known != (x.f == proven) {
+			t.Errorf("%s: known for greylisting: %v", name, known)
+		}
+	}
+}

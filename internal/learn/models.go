@@ -112,6 +112,9 @@ func (x *models) open(ctx context.Context, l *Learner, account string, create bo
 		return k.model, nil
 	}
 	a, err := l.o.Store.Existing(ctx, account)
+	if errors.Is(err, store.ErrNoAccount) && !create { // it gets its first message
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the model of %s: %w", account, err)
 	}
@@ -178,12 +181,16 @@ func (x *models) put(ctx context.Context, l *Learner, account string, m *bayes.M
 // save keeps what has changed of all of them.
 func (x *models) save(ctx context.Context, l *Learner) error {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	var errs []error
+	open := map[string]*bayes.Model{}
 	for name, k := range x.of {
 		if k.model != nil {
-			errs = append(errs, x.put(ctx, l, name, k.model))
+			open[name] = k.model
 		}
+	}
+	x.mu.Unlock() // nobody waits for the disk who judges a message
+	var errs []error
+	for name, m := range open {
+		errs = append(errs, x.put(ctx, l, name, m))
 	}
 	return errors.Join(errs...)
 }

@@ -64,6 +64,9 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 		shaped.To = []mail.Recipient{{Address: orders.redirect, Notify: mail.NotifyNever}}
 	}
 	outcomes, err := d.office.post(ctx, &j)
+	if wrote := d.office.o.Wrote; wrote != nil && err == nil && env.Origin.Account != "" {
+		wrote(env.Origin.Account, env.To)
+	}
 	return d.office.asThey(env.To, shaped.To, &orders, outcomes, err)
 }
 

@@ -119,8 +119,13 @@ func TestSubmissionIsNotScored(t *testing.T) {
 	o := judging(t, nil, score.Limits{Refuse: 1}, nil)
 	env := envelope("ann@here.test", "bob@here.test")
 	env.Origin.Service, env.Origin.Account, env.Origin.Remote = "submission", "ann@here.test", netip.MustParseAddrPort("192.0.2.1:25")
+	wrote := ""
+	o.o.Wrote = func(account string, to []mail.Recipient) { wrote = account + " to " + to[0].Address.String() }
 	if _, err := o.post(env, "X-Spam-Flag: NO\r\n"+letter+"*****\r\n"); err != nil {
 		t.Fatal(err)
+	}
+	if wrote != "ann@here.test to bob@here.test" {
+		t.Errorf("whom she wrote to: %q", wrote)
 	}
 	if text := o.inbox("bob@here.test")[0]; strings.Contains(text, "X-Spam-Score") || !strings.Contains(text, "X-Spam-Flag: NO") {
 		t.Errorf("%s", text)
@@ -176,4 +181,37 @@ elsif spamtest :percent :value "ge" :comparator "i;ascii-numeric" "25" { fileint
 		}
 		o.want("ann@here.test", box, 1)
 	}
+}
+
+// TestDemands carries out what a part wants whatever the score: to throw a message
+// away, or to refuse it, also where an account takes all.
+func TestDemands(t *testing.T) {
+	o := judging(t, nil, score.Limits{}, nil)
+	for action, want := range map[score.Action]string{score.Discard: "ok", score.Refuse: "550 5.7.1", score.Defer: "451 4.7.1", score.Junk: "ok"} {
+		e, err := score.New(score.Options{Parts: []score.Part{demanding{action}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.o.Judge = e
+		err = o.bring(0, "ann@here.test", "carl@here.test")
+		got := "ok"
+		if f, ok := errors.AsType[*mail.Failure](err); ok {
+			got = f.Status.String()[:9]
+		}
+		if got != want {
+			t.Errorf("%v: %s, want %s", action, got, want)
+		}
+	}
+	o.want("ann@here.test", "INBOX", 0)
+	o.want("ann@here.test", "Junk", 1)
+	o.want("carl@here.test", "Junk", 1)
+}
+
+// demanding wants one action for all.
+type demanding struct{ action score.Action }
+
+func (demanding) Name() string            { return "demanding" }
+func (demanding) Symbols() []score.Symbol { return nil }
+func (d demanding) Look(context.Context, *score.Message) (score.Answer, error) {
+	return score.Answer{Action: d.action, Reason: "it is wanted so"}, nil
 }

@@ -55,6 +55,8 @@ type Options struct {
 	Examiner Examiner // of mail from strangers; nil believes all
 	Judge    Judge    // of the same mail by its score; nil takes all
 	Milters  Milters  // of all mail; nil for none
+	// Wrote is told whom accounts write to; nil for nobody.
+	Wrote func(account string, to []mail.Recipient)
 	// Quarantine is who gets what is not for its recipients; null: it goes into Junk.
 	Quarantine mail.Address
 	Signer     Signer // of mail of ours; nil signs nothing

@@ -63,7 +63,7 @@ func (s *site) scorers(now func() time.Time) ([]score.Part, []score.Personal) {
 	if !s.config.Spam.Learn {
 		return parts, nil
 	}
-	return append(parts, s.learner.Words(), s.learner.Names()), []score.Personal{s.learner.Words()}
+	return append(parts, s.learner.Words(), s.learner.Names()), []score.Personal{s.learner.Words(), s.learner.Written()}
 }
 
 // openScanners makes what asks the scanners beside us.
@@ -132,6 +132,14 @@ func (s *site) touched(m *store.Mailbox, c *engine.MailboxChange) {
 	if s.learner != nil && s.config.Spam.Learn {
 		s.learner.Touched(m, c)
 	}
+}
+
+// wrote is who remembers whom our users write to, nil if nobody does.
+func (s *site) wrote() func(string, []mail.Recipient) {
+	if !s.config.Spam.Learn {
+		return nil
+	}
+	return s.learner.Wrote
 }
 
 // remember keeps what was learnt of mail and of who sends it until ctx ends.

@@ -192,3 +192,35 @@ func TestSymbolsAreDocumented(t *testing.T) {
 		t.Errorf("the table of symbols in %s should be:\n%s", file, table.String())
 	}
 }
+
+// TestLearningOverIMAP has a mail program say what is spam in each of the ways that
+// such programs have.
+func TestLearningOverIMAP(t *testing.T) {
+	s, c := overIMAP(t)
+	learnt := func(after string, ham, spam int) {
+		t.Helper()
+		if err := s.site.learner.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.site.learner.Status(t.Context(), "ann@here.test")
+		if err != nil || st.Ham != ham || st.Spam != spam {
+			t.Errorf("after %s: %d ham and %d spam, want %d and %d; %v", after, st.Ham, st.Spam, ham, spam, err)
+		}
+	}
+	c.append("INBOX", "one")
+	learnt("APPEND", 1, 0)
+	c.append("Junk", "two")
+	learnt("APPEND to Junk", 1, 1)
+	c.want("SELECT INBOX", "* 1 EXISTS")
+	c.want("MOVE 1 Junk", "x OK")
+	learnt("MOVE into Junk", 0, 2)
+	c.want("SELECT Junk", "* 2 EXISTS")
+	c.want("COPY 2 INBOX", "x OK")
+	learnt("COPY out of Junk", 1, 1)
+	c.want("STORE 1 +FLAGS ($NotJunk)", "x OK")
+	learnt("$NotJunk", 2, 0)
+	c.want("STORE 1 FLAGS ($Junk)", "x OK")
+	learnt("$Junk", 1, 1)
+	c.want("MOVE 1:2 Trash", "x OK")
+	learnt("MOVE into Trash", 1, 1)
+}
