@@ -54,6 +54,11 @@ func TestDovecotUsers(t *testing.T) {
 		}
 		w.conn.Close()
 	}
+	w := dialWire(t, "imaps", at["imaps"], nil)
+	if got := w.ask("a CAPABILITY"); strings.Contains(got, "SCRAM") || !strings.Contains(got, "AUTH=PLAIN") {
+		t.Errorf("offered to people without verifiers: %s", got)
+	}
+	w.conn.Close()
 	conn, r := dialLine(t, at["smtp"])
 	say(t, conn, r, "HELO there.test")
 	say(t, conn, r, "MAIL FROM:<>")

@@ -22,7 +22,7 @@ import (
 func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 	o := auth.Options{
 		Directory: s.site.people, Journal: s.site.journal, Secret: s.site.directory.Secret(),
-		Mechanisms: c.Auth.Mechanisms, Host: c.Hostname.String(), Certificate: s.keys.leaf,
+		Mechanisms: offered(c), Host: c.Hostname.String(), Certificate: s.keys.leaf,
 		Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
 		Codes: s.site.directory, Separator: c.Auth.MasterSeparator, Anonymous: c.Auth.Anonymous.String(),
 		Guard: auth.GuardOptions{Refuse: c.Auth.RefuseAfter, HalfLife: c.Auth.HalfLife, Trusted: c.Auth.TrustedNetworks},
@@ -49,6 +49,22 @@ func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 		return nil, err
 	}
 	return auth.New(o), nil
+}
+
+// offered are the mechanisms that all people can use: a source that only checks
+// passwords itself has no verifiers, and a client that chose SCRAM could not log
+// in.
+func offered(c *config.Config) []string {
+	checks := slices.ContainsFunc(c.Sources, func(x *config.Source) bool {
+		itself := x.Driver == config.DovecotUsers || x.Driver == config.SystemDriver && x.Helper != "" || x.Driver == config.LDAP && x.Bind
+		return itself && slices.Contains(c.Directory.Sources, x.Name)
+	})
+	if !checks {
+		return c.Auth.Mechanisms
+	}
+	return slices.DeleteFunc(slices.Clone(c.Auth.Mechanisms), func(m string) bool {
+		return strings.HasPrefix(m, "SCRAM-") || m == sasl.CRAM
+	})
 }
 
 // listenAuth opens the sockets for servers that have us decide on logins.
