@@ -345,11 +345,11 @@ attributes = {quota_rule = "mailQuota", account = "mail"}
 	if err != nil || again.Show() != c.Show() {
 		t.Errorf("shown and read again: %v\n%s", err, c.Show())
 	}
-	other, err := Parse("x", []byte(strings.Replace(strings.Replace(text, "cache = \"5m\"", "cache = \"6m\"", 1), "[source.people]", "[source.others]", 1)+"[source.more]\ndriver = \"sqlite\"\nfile = \"x\"\n"))
+	_, err = Parse("x", []byte(strings.Replace(strings.Replace(text, "cache = \"5m\"", "cache = \"6m\"", 1), "[source.people]", "[source.others]", 1)+"[source.more]\ndriver = \"sqlite\"\nfile = \"x\"\n"))
 	if err == nil || !strings.Contains(err.Error(), `names "people"`) {
 		t.Errorf("a source that is not there: %v", err)
 	}
-	other, err = Parse("x", []byte(strings.Replace(text, "cache = \"5m\"", "cache = \"6m\"", 1)+"[source.more]\ndriver = \"sqlite\"\nfile = \"x\"\n"))
+	other, err := Parse("x", []byte(strings.Replace(text, "cache = \"5m\"", "cache = \"6m\"", 1)+"[source.more]\ndriver = \"sqlite\"\nfile = \"x\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	goldap "github.com/go-ldap/ldap/v3"
 
 	"plic/internal/directory"
 	"plic/internal/directory/directorytest"
@@ -446,4 +449,33 @@ func TestPatterns(t *testing.T) {
 	if _, err := (&Server{}).Directory(Search{Base: "x", Account: "(", UserDN: "x", Attributes: map[string]string{"account": "mail"}}, source.Form{}, ""); err == nil {
 		t.Error("a filter and a name that are none")
 	}
+}
+
+// Whatever is asked for, a filter stays the filter that it is, and a name has as
+// many parts as before.
+func FuzzPattern(f *testing.F) {
+	for _, name := range directorytest.Injections() {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err1 := parseFilter("(&(objectClass=person)(|(mail={login})(uid={local}))(o={domain}))")
+		n, err2 := parseName("uid={local},ou={domain},dc=test")
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		v := values{whole: text, local: text, domain: text}
+		packet, err := goldap.CompileFilter(p.filter(v))
+		if err != nil {
+			if utf8.ValidString(text) {
+				t.Fatalf("%q: %v", p.filter(v), err)
+			}
+			return
+		}
+		if len(packet.Children) != 3 || len(packet.Children[1].Children) != 2 {
+			t.Errorf("%q is another filter: %s", text, p.filter(v))
+		}
+		if dn, err := goldap.ParseDN(n.name(v)); text != "" && utf8.ValidString(text) && (err != nil || len(dn.RDNs) != 3 || len(dn.RDNs[0].Attributes) != 1 || dn.RDNs[0].Attributes[0].Value != text) {
+			t.Errorf("%q is another name: %s, %+v, %v", text, n.name(v), dn, err)
+		}
+	})
 }

@@ -271,3 +271,26 @@ func TestPAM(t *testing.T) {
 		}
 	}
 }
+
+// A file is read or refused; its accounts have names, and no number is negative.
+func FuzzPasswdFile(f *testing.F) {
+	f.Add([]byte("ann:{PLAIN}x:1000:100::/home/ann::userdb_quota_rule=*:storage=1G allow_nets=192.0.2.0/24\n#\nbob\n"))
+	f.Add([]byte("a@b:x:1:2:3:4:5:nologin senders=@x,y@z quota=-1\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		o := Options{Form: source.Form{Domain: plic}}
+		u, err := o.parse(text)
+		if err != nil {
+			return
+		}
+		for name, a := range u.accounts {
+			if again, err := mail.ParseAddress(name); err != nil || again.String() != a.Name || a.Quota.Bytes < directory.Unlimited {
+				t.Errorf("%q: %+v, %v", name, a, err)
+			}
+		}
+		s := &system{}
+		s.o.Form.Domain = plic
+		if _, err := s.parsePeople(text); err != nil && len(text) < maxLine {
+			t.Errorf("the system's file is refused: %v", err)
+		}
+	})
+}

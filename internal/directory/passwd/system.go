@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -116,9 +117,7 @@ func (s *system) Account(ctx context.Context, login string) (directory.Account, 
 	}
 	name := mail.MustAddress(a.Name).Local
 	groups := s.group.Content()
-	for _, g := range append(append([]string(nil), groups["\x00"+strconv.FormatUint(uint64(a.GID), 10)]...), groups[name]...) {
-		a.Groups = append(a.Groups, g)
-	}
+	a.Groups = slices.Concat(groups["\x00"+strconv.FormatUint(uint64(a.GID), 10)], groups[name])
 	if s.shadow != nil {
 		a.Secret = s.o.Form.Secret(s.shadow.Content()[name])
 	}
