@@ -94,7 +94,7 @@ directory itself when none runs. They find it by --dir, by the data_dir of
 		a.quickstartCommand(), a.serveCommand(), a.configCommand(),
 		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.directoryCommand(),
 		a.queueCommand(), a.holdCommand(), a.suppressionCommand(), a.routeCommand(), a.journalCommand(), a.indexCommand(),
-		a.dkimCommand(), a.tlsCommand(), a.tlsrptCommand(), a.spamCommand(),
+		a.dkimCommand(), a.tlsCommand(), a.tlsrptCommand(), a.dmarcCommand(), a.spamCommand(),
 		a.checkCommand(), a.signCommand(),
 		a.sieveCommand(),
 		a.importCommand(), a.exportCommand(),

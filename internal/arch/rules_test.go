@@ -35,25 +35,26 @@ type rule struct {
 // them: it may import what it tests, and only tests may import it.
 func rules() map[string]rule {
 	return map[string]rule{
-		"mail":    {words, ""},
-		"message": {words, "mail"},
-		"smtp":    {words, "mail"},
-		"imap":    {words, "mail message"},
-		"sasl":    {words, ""},
-		"sieve":   {words, "casemap mail message"},
-		"totp":    {words, ""},
-		"dovecot": {words, ""},
-		"lang":    {words, ""},
-		"casemap": {words, ""},
-		"thread":  {words, ""},
-		"dsn":     {words, "mail message"},
-		"dane":    {words, ""},
-		"mtasts":  {words, ""},
-		"tlsrpt":  {words, "mail message"},
-		"srs":     {words, "mail"},
-		"mbox":    {words, ""},
-		"authres": {words, ""},
-		"content": {words, "message"},
+		"mail":     {words, ""},
+		"message":  {words, "mail"},
+		"smtp":     {words, "mail"},
+		"imap":     {words, "mail message"},
+		"sasl":     {words, ""},
+		"sieve":    {words, "casemap mail message"},
+		"totp":     {words, ""},
+		"dovecot":  {words, ""},
+		"lang":     {words, ""},
+		"casemap":  {words, ""},
+		"thread":   {words, ""},
+		"dsn":      {words, "mail message"},
+		"dane":     {words, ""},
+		"mtasts":   {words, ""},
+		"tlsrpt":   {words, "mail message"},
+		"dmarcrpt": {words, "mail message"},
+		"srs":      {words, "mail"},
+		"mbox":     {words, ""},
+		"authres":  {words, ""},
+		"content":  {words, "message"},
 
 		"bayes":     {words, "content message"},
 		"lookalike": {words, ""},
@@ -88,6 +89,7 @@ func rules() map[string]rule {
 		"dkim":         {ground, "dns message"},
 		"arc":          {ground, "dkim dns"},
 		"dmarc":        {ground, "dns mail message"},
+		"feedback":     {ground, "dmarc dmarcrpt dns mail"},
 		"check/lists":  {ground, "check/score content dns mail message"},
 		"check/milter": {ground, "journal mail message"},
 		"check/scan":   {ground, "check/score mail"},
@@ -167,8 +169,11 @@ func rules() map[string]rule {
 			directory/passwd
 			directory/source
 			dkim
+			dmarc
+			dmarcrpt
 			dns
 			embargo
+			feedback
 			imapd
 			journal
 			learn

@@ -179,31 +179,11 @@ const (
 	NormaliseBare BareNewline = "normalise"
 )
 
-// Senders is what becomes of mail of strangers by what is found of who sent it.
-type Senders struct {
-	Check            bool
-	DMARC            DMARCPolicy
-	Timeout          time.Duration
-	ExceptedNetworks []netip.Prefix
-	TrustedSealers   []string
-	TrustedLists     []string
-}
-
 // Signing is how we vouch for mail that leaves.
 type Signing struct {
 	DKIM bool
 	ARC  bool
 }
-
-// DMARCPolicy is how far the wishes of authors' domains are followed.
-type DMARCPolicy string
-
-// The policies.
-const (
-	EnforceDMARC DMARCPolicy = "enforce"
-	SoftenDMARC  DMARCPolicy = "junk"
-	TellDMARC    DMARCPolicy = "tell"
-)
 
 // Submission is what holds for the mail of our own users.
 type Submission struct {

@@ -102,18 +102,6 @@ func (c *Config) inbound() []Section {
 	}
 }
 
-func (c *Config) senders() []Setting {
-	s := &c.Senders
-	return []Setting{
-		{"check", "Look at all.", restart, switchValue{&s.Check}},
-		{"dmarc", "What follows when nobody vouches for the author of a message: what the author's domain asks for (550 5.7.1 for `reject`, the Junk mailbox for `quarantine`), Junk for both, or nothing but the telling.", restart, choice[DMARCPolicy]{&s.DMARC, []DMARCPolicy{EnforceDMARC, SoftenDMARC, TellDMARC}}},
-		{"timeout", "How long all questions about a message may take together. What was not answered by then is `temperror`, and mail gets 451 if another answer could have it refused.", restart, duration{&s.Timeout, time.Second, 5 * time.Minute}},
-		{"excepted_networks", "Networks whose mail is not looked at: a backup MX or a filter in front of us that has done so already, and programs of this host.", restart, networks(&s.ExceptedNetworks)},
-		{"trusted_sealers", "Domains whose ARC seals are believed: where such a forwarder saw that DMARC passed, a failure here has no consequence. `.example.org` is any domain below.", restart, list[string]{&s.TrustedSealers, "domains", "example.org", trustedDomain, plain}},
-		{"trusted_lists", "Domains that may change what others have signed, as mailing lists do: if SPF or DKIM shows that one of them has sent a message, a failure of DMARC has no consequence.", restart, list[string]{&s.TrustedLists, "domains", "lists.example.org", trustedDomain, plain}},
-	}
-}
-
 func (c *Config) acme() []Setting {
 	return []Setting{
 		{"directory", "URL of the authority's directory, as \"https://acme-v02.api.letsencrypt.org/directory\". Setting it accepts the authority's terms. For an authority of your own, let the system trust its root (or the variable SSL_CERT_FILE name it). Empty: no ACME.", restart, free{&c.ACME.Directory, "URL", secureURL}},

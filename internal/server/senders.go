@@ -15,10 +15,14 @@ func (s *site) examiner(now func() time.Time) post.Examiner {
 	if !c.Senders.Check {
 		return nil
 	}
-	return sender.New(sender.Options{
+	var e post.Examiner = sender.New(sender.Options{
 		Resolver: s.resolver, Host: c.Hostname.String(), Timeout: c.Senders.Timeout, Now: now,
 		DMARC:    map[config.DMARCPolicy]sender.Policy{config.SoftenDMARC: sender.Soften, config.TellDMARC: sender.Tell}[c.Senders.DMARC],
 		Excepted: c.Senders.ExceptedNetworks, Sealers: c.Senders.TrustedSealers, Forwarders: c.Senders.TrustedLists,
 		Sample: func() int { return rand.IntN(100) },
 	})
+	if s.feedback = s.newFeedback(now); s.feedback != nil {
+		e = counted{e, s.feedback}
+	}
+	return e
 }

@@ -146,6 +146,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	run("queue", s.site.queue.Run)
 	run("TLS policies", s.site.policies.Run)
+	if s.site.feedback != nil {
+		run("DMARC reports", s.site.feedback.Run)
+	}
 	run("search index", func(ctx context.Context) error { s.site.index.Run(ctx); return nil })
 	run("what is learnt", s.site.remember)
 	run("control socket", func(ctx context.Context) error {

@@ -26,6 +26,7 @@ import (
 	"plic/internal/directory/native"
 	"plic/internal/dns"
 	"plic/internal/embargo"
+	"plic/internal/feedback"
 	"plic/internal/journal"
 	"plic/internal/learn"
 	"plic/internal/mail"
@@ -70,7 +71,8 @@ type site struct {
 	spam      *score.Engine
 	lists     *lists.Part
 	scanners  []score.Part
-	viruses   bool // are looked for
+	feedback  *feedback.Office // nil if no reports of DMARC are sent
+	viruses   bool             // are looked for
 	learner   *learn.Learner
 	waited    *recall.Memory // of who was put off
 	limits    *spamLimits

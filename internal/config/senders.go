@@ -1,0 +1,44 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"plic/internal/mail"
+)
+
+// Senders is what becomes of mail of strangers by what is found of who sent it.
+type Senders struct {
+	Check            bool
+	DMARC            DMARCPolicy
+	Timeout          time.Duration
+	ExceptedNetworks []netip.Prefix
+	TrustedSealers   []string
+	TrustedLists     []string
+	Report           bool
+	ReportFrom       mail.Address
+}
+
+// DMARCPolicy is how far the wishes of authors' domains are followed.
+type DMARCPolicy string
+
+// The policies.
+const (
+	EnforceDMARC DMARCPolicy = "enforce"
+	SoftenDMARC  DMARCPolicy = "junk"
+	TellDMARC    DMARCPolicy = "tell"
+)
+
+func (c *Config) senders() []Setting {
+	s := &c.Senders
+	return []Setting{
+		{"check", "Look at all.", restart, switchValue{&s.Check}},
+		{"dmarc", "What follows when nobody vouches for the author of a message: what the author's domain asks for (550 5.7.1 for `reject`, the Junk mailbox for `quarantine`), Junk for both, or nothing but the telling.", restart, choice[DMARCPolicy]{&s.DMARC, []DMARCPolicy{EnforceDMARC, SoftenDMARC, TellDMARC}}},
+		{"timeout", "How long all questions about a message may take together. What was not answered by then is `temperror`, and mail gets 451 if another answer could have it refused.", restart, duration{&s.Timeout, time.Second, 5 * time.Minute}},
+		{"excepted_networks", "Networks whose mail is not looked at: a backup MX or a filter in front of us that has done so already, and programs of this host.", restart, networks(&s.ExceptedNetworks)},
+		{"trusted_sealers", "Domains whose ARC seals are believed: where such a forwarder saw that DMARC passed, a failure here has no consequence. `.example.org` is any domain below.", restart, list[string]{&s.TrustedSealers, "domains", "example.org", trustedDomain, plain}},
+		{"trusted_lists", "Domains that may change what others have signed, as mailing lists do: if SPF or DKIM shows that one of them has sent a message, a failure of DMARC has no consequence.", restart, list[string]{&s.TrustedLists, "domains", "lists.example.org", trustedDomain, plain}},
+		{"report", "Count what DMARC says of mail in the name of each domain, and send the domain a report of each day, if its record asks for one (RFC 9990). A place elsewhere gets it only if it has agreed.", restart, switchValue{&s.Report}},
+		{"report_from", "The sender of these reports, whom to ask about them. Empty: postmaster at `hostname`.", restart, mailbox{&s.ReportFrom}},
+	}
+}

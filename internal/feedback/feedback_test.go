@@ -1,0 +1,164 @@
+package feedback
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"plic/internal/dmarc"
+	"plic/internal/dmarcrpt"
+	"plic/internal/dns"
+	"plic/internal/dns/dnstest"
+	"plic/internal/mail"
+)
+
+// notes are in memory.
+type notes map[string][]byte
+
+func (n notes) Note(_ context.Context, key string) ([]byte, error) { return n[key], nil }
+
+func (n notes) Notes(_ context.Context, prefix string) iter.Seq2[Note, error] {
+	return func(yield func(Note, error) bool) {
+		for _, key := range slices.Sorted(maps.Keys(n)) {
+			if strings.HasPrefix(key, prefix) && !yield(Note{key, n[key]}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (n notes) PutNotes(_ context.Context, all ...Note) error {
+	for _, x := range all {
+		if n[x.Key] = x.Value; x.Value == nil {
+			delete(n, x.Key)
+		}
+	}
+	return nil
+}
+
+// place is an Office with a clock of its own, and what it has sent.
+type place struct {
+	*Office
+	t     *testing.T
+	now   time.Time
+	notes notes
+	sent  map[string][]byte // by whom it went to
+	fails bool
+	names dns.Resolver
+}
+
+func newPlace(t *testing.T, records ...string) *place {
+	t.Helper()
+	names := dnstest.New(t, records...)
+	p := &place{t: t, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), notes: notes{}, sent: map[string][]byte{}}
+	p.names = dns.New(dns.Options{Servers: []string{names.Addr()}, Timeout: 200 * time.Millisecond, Rounds: 1, Now: func() time.Time { return p.now }})
+	p.Office = New(Options{
+		Resolver: p.names, Notes: p.notes, Host: "mx.here.test", From: mail.MustAddress("postmaster@here.test"), Organization: "here", Version: "1",
+		Now: func() time.Time { return p.now },
+		Send: func(_ context.Context, _, to mail.Address, text []byte) error {
+			if p.fails {
+				return errors.New("the queue is full")
+			}
+			p.sent[to.String()] = text
+			return nil
+		},
+	})
+	return p
+}
+
+// came counts a message of an author from a host.
+func (p *place) came(author, host string) {
+	p.t.Helper()
+	v := (&dmarc.Checker{Resolver: p.names}).Check(p.t.Context(), author, nil)
+	r := dmarcrpt.Record{Identifiers: dmarcrpt.Identifiers{HeaderFrom: author}}
+	r.Row.Source = host
+	r.Row.Evaluated = dmarcrpt.Evaluated{Disposition: "reject", DKIM: "fail", SPF: "fail"}
+	p.Count(&v, r)
+}
+
+func (p *place) pass(d time.Duration) {
+	p.t.Helper()
+	p.now = p.now.Add(d)
+	if err := errors.Join(p.flush(p.t.Context()), p.send(p.t.Context())); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *place) targetsOf() []string { return slices.Sorted(maps.Keys(p.sent)) }
+
+// A day's mail is counted, over restarts, and told once to those who may know.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t,
+		`_dmarc.far.test 60 IN TXT "v=DMARC1; p=reject; rua=mailto:a@far.test,mailto:b@sub.far.test!10m,mailto:c@agreed.test,mailto:d@innocent.test,https://far.test/x"`,
+		`far.test._report._dmarc.agreed.test 60 IN TXT "v=DMARC1"`,
+		`_dmarc.quiet.test 60 IN TXT "v=DMARC1; p=reject"`,
+		"far.test 60 IN A 192.0.2.1", "innocent.test 60 IN A 192.0.2.1", "agreed.test 60 IN A 192.0.2.1")
+	for range 3 {
+		p.came("far.test", "192.0.2.9")
+		p.came("sub.far.test", "192.0.2.9")
+		p.came("quiet.test", "192.0.2.9")
+		p.came("nobody.test", "192.0.2.9")
+		p.pass(time.Minute)
+	}
+	if len(p.notes) != 1 || len(p.sent) != 0 {
+		t.Fatalf("%d notes, sent to %q", len(p.notes), p.targetsOf())
+	}
+	p.fails = true
+	p.pass(12*time.Hour + reportSpread)
+	p.fails = false
+	p.pass(reportEvery)
+	if got := p.targetsOf(); !slices.Equal(got, []string{"a@far.test", "b@sub.far.test", "c@agreed.test"}) {
+		t.Fatalf("sent to %q", got)
+	}
+	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
+	if err != nil || r.Policy.Domain != "far.test" || r.Policy.Policy != "reject" || len(r.Records) != 2 || r.Records[0].Row.Count != 3 || r.Records[0].Row.Source != "192.0.2.9" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if day := time.Unix(r.Metadata.Begin, 0).UTC(); day.Format(time.DateTime) != "2026-11-26 00:00:00" || r.Metadata.End-r.Metadata.Begin != 86399 {
+		t.Errorf("of %v to %d", day, r.Metadata.End)
+	}
+	clear(p.sent)
+	if p.pass(time.Hour); len(p.sent) > 0 || len(p.notes) > 0 {
+		t.Errorf("sent again to %q, %d notes", p.targetsOf(), len(p.notes))
+	}
+}
+
+// What a domain sends is bounded, and what is not told is said.
+func TestManySources(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, `_dmarc.far.test 60 IN TXT "v=DMARC1; p=none; rua=mailto:a@far.test"`)
+	v := (&dmarc.Checker{Resolver: p.names}).Check(t.Context(), "far.test", nil)
+	for i := range mostRecords + 5 {
+		r := dmarcrpt.Record{}
+		r.Row.Source = time.Duration(i).String()
+		p.Count(&v, r)
+	}
+	p.pass(36 * time.Hour)
+	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
+	if err != nil || len(r.Records) != mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], "5 messages") {
+		t.Errorf("%v, %+v", err, r.Metadata)
+	}
+}
+
+// A report that cannot be sent for two days is given up; so is one that nobody
+// wants any more.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, `_dmarc.far.test 60 IN TXT "v=DMARC1; p=none; rua=mailto:a@far.test"`)
+	p.fails = true
+	p.came("far.test", "192.0.2.9")
+	p.pass(36 * time.Hour)
+	if len(p.notes) != 1 {
+		t.Fatalf("%d notes", len(p.notes))
+	}
+	if p.pass(reportTries); len(p.notes) != 0 {
+		t.Errorf("%d notes", len(p.notes))
+	}
+}
