@@ -12,6 +12,8 @@ package mbox
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +34,7 @@ type Message struct {
 	Date   time.Time
 	Status
 
+	Torn  bool  // it was written by Write with Padded, and its end is missing
 	lead  int64 // behind the fields of the mailbox, if others are the message's own
 	plain bool  // its lines are not quoted
 }
@@ -129,7 +132,7 @@ const maxKeywords = 200
 
 // fields are those of the mailbox, in the order in which they are written; all
 // of them if whole.
-func (s *Status) fields(b []byte, length int64, whole bool) []byte {
+func (s *Status) fields(b []byte, length int64, whole, padded bool) []byte {
 	if s.Base != nil {
 		name := "X-IMAPbase"
 		if s.Pseudo {
@@ -142,6 +145,9 @@ func (s *Status) fields(b []byte, length int64, whole bool) []byte {
 			b = append(b, " "+k...)
 		}
 		b = append(b, '\n')
+	}
+	if padded {
+		return s.padded(b, length)
 	}
 	letters := func(name string, set ...any) {
 		text := ""
@@ -176,4 +182,55 @@ func quoted(line []byte) (n int, ok bool) {
 		n++
 	}
 	return n, bytes.HasPrefix(line[n:], []byte("From "))
+}
+
+// keywordRoom is how much room there is for keywords beside those that are set.
+const keywordRoom = 60
+
+// padded are all fields with room for changes; see Status.Patch.
+func (s *Status) padded(b []byte, length int64) []byte {
+	b = append(b, s.flagLines(max(keywordRoom, len(strings.Join(s.Keywords, " "))+keywordRoom/2))...)
+	b = fmt.Appendf(b, "X-UID: %-10d\n", s.UID)
+	return fmt.Appendf(b, "Content-Length: %d\n", length)
+}
+
+// flagLines are the fields that change, with so much room for keywords.
+func (s *Status) flagLines(room int) string {
+	letters := func(set ...any) (text string) {
+		for i := 0; i < len(set); i += 2 {
+			if set[i].(bool) {
+				text += set[i+1].(string)
+			}
+		}
+		return text
+	}
+	return fmt.Sprintf("Status: %-2s\nX-Status: %-4s\nX-Keywords: %-*s\n", letters(s.Seen, "R", s.Old, "O"),
+		letters(s.Answered, "A", s.Flagged, "F", s.Deleted, "D", s.Draft, "T"), room, strings.Join(s.Keywords, " "))
+}
+
+// Patch gives the octets that put another status in the place of the one that a
+// message has, and where they go: false if there is no room for it.
+func (m *Message) Patch(r io.ReaderAt, next Status) (at int64, octets []byte, ok bool) {
+	if m.lead == 0 {
+		return 0, nil, false
+	}
+	have := make([]byte, m.lead-m.Head)
+	if _, err := r.ReadAt(have, m.Head); err != nil {
+		return 0, nil, false
+	}
+	start := bytes.Index(have, []byte("Status: "))
+	if start > 0 {
+		start = bytes.Index(have, []byte("\nStatus: ")) + 1
+	}
+	end := bytes.Index(have, []byte("\nX-UID: ")) + 1
+	words := bytes.Index(have, []byte("\nX-Keywords: ")) + 1
+	if start < 0 || end <= start || words <= start || words >= end {
+		return 0, nil, false
+	}
+	room := end - words - len("X-Keywords: \n")
+	lines := next.flagLines(room)
+	if len(lines) != end-start {
+		return 0, nil, false
+	}
+	return m.Head + int64(start), []byte(lines), true
 }

@@ -59,17 +59,20 @@ func NewScanner(r io.ReaderAt, from, size int64, o Options) *Scanner {
 
 // lines reads lines from an offset on, in pieces if they are long.
 type lines struct {
-	r    io.ReaderAt
-	buf  []byte
-	rest []byte // of buf, from offset at on
-	at   int64
-	size int64
-	err  error
+	r     io.ReaderAt
+	limit int // of buf, if it is a small one
+	buf   []byte
+	rest  []byte // of buf, from offset at on
+	at    int64
+	size  int64
+	err   error
 }
 
 func (l *lines) start(r io.ReaderAt, at, size int64) {
-	if l.buf == nil {
-		l.buf = make([]byte, readBytes)
+	if want := min(readBytes, max(size-at, 512)); l.limit == 0 && int64(len(l.buf)) < want {
+		l.rest = nil
+		l.at, l.size = 0, 0
+		l.buf = make([]byte, want)
 	}
 	if skip := at - l.at; l.r == r && l.size == size && skip >= 0 && skip <= int64(len(l.rest)) && l.err == nil {
 		l.rest, l.at = l.rest[skip:], at
@@ -169,6 +172,27 @@ func (s *Scanner) Next() (*Message, error) {
 	copy(m.Sum[:], s.sum.Sum(nil))
 	s.at = m.Next
 	return m, nil
+}
+
+// Head reads From_ line and fields of the message at an offset: all but where it
+// ends, and its Sum. There need not be a message.
+func Head(r io.ReaderAt, at, size int64, o Options) (*Message, error) {
+	s := NewScanner(r, at, size, o)
+	s.in.limit = 4 << 10
+	s.in.buf = make([]byte, s.in.limit)
+	s.in.start(r, at, size)
+	m := &Message{Offset: at}
+	line := s.in.next()
+	if line == nil {
+		return nil, ErrNoMbox
+	}
+	var ok bool
+	if m.Sender, m.Date, ok = parseFrom(lineOf(line), s.o.Zone); !ok {
+		return nil, ErrNoMbox
+	}
+	m.Head = s.in.at
+	s.header(m)
+	return m, s.in.err
 }
 
 // header reads the fields. length is that of the body as they say, -1 for none;
@@ -292,9 +316,10 @@ func (h *header) end(at int64) {
 
 // body finds the end of a message.
 func (s *Scanner) body(m *Message, length int64, bare bool) {
-	if length >= 0 && s.fits(m, length) {
+	if length >= 0 && !(bare && length == 0) && s.fits(m, length) {
 		return
 	}
+	m.Torn = m.lead > 0 && length > s.size-m.Body
 	if bare {
 		m.End, m.Next = m.Body, m.Body
 		if m.Body > m.Head && len(s.in.peek()) == 0 {

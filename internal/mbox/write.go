@@ -16,6 +16,9 @@ type Outgoing struct {
 	Status
 	Text io.ReaderAt // with CRLF line ends
 	Size int64
+	// Padded leaves room for other flags, and says how long the body is, so that a
+	// message whose end is missing is known.
+	Padded bool
 }
 
 // Write writes a message, with the empty line that parts it from the next. A
@@ -27,7 +30,7 @@ func Write(w io.Writer, o *Outgoing) error {
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	out.WriteString(fromLine(o.Sender, o.Date))
-	out.Write(o.fields(nil, look.length, look.collides))
+	out.Write(o.fields(nil, look.length, look.collides, o.Padded))
 	if err := eachLine(o, func(line []byte, first bool) error {
 		if first {
 			if _, ok := quoted(line); ok {
@@ -89,7 +92,7 @@ func survey(o *Outgoing) (seen, error) {
 		inBody = inBody || wasBlank
 		return nil
 	})
-	if s.open = !ended; s.open && inBody {
+	if s.open = !ended; s.open && inBody || o.Padded {
 		s.length = body
 	}
 	return s, err

@@ -257,7 +257,7 @@ func (c *carry) messages(j *job) error {
 	}
 	for i := range in.Update {
 		_, key := engine.SplitElsewhere(in.Update[i].Body)
-		change.Flag = append(change.Flag, Flagged{Key: key, Before: b.marks[key].flags, After: in.Update[i].Flags})
+		change.Flag = append(change.Flag, Flagged{Key: key, UID: in.Update[i].UID, Before: b.marks[key].flags, After: in.Update[i].Flags})
 	}
 	if len(in.Expunge) > 0 {
 		for key, m := range b.marks {

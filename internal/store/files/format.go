@@ -145,6 +145,7 @@ type Added struct {
 // Flagged is a message with other flags.
 type Flagged struct {
 	Key           uint64
+	UID           engine.UID
 	Before, After engine.Flags
 }
 

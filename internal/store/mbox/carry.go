@@ -1,0 +1,425 @@
+package mbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"plic/internal/mail"
+	"plic/internal/mbox"
+	"plic/internal/store/engine"
+	"plic/internal/store/files"
+	"plic/internal/vfs"
+)
+
+// numberBytes is how large a file may be that is written anew only to note UIDs
+// that were given to messages of other programs.
+const numberBytes = 16 << 20
+
+// Carry carries a change out, while the file is locked.
+func (b *box) Carry(ctx context.Context, c *files.Change) (carried files.Carried, err error) {
+	err = b.with(ctx, false, func(f vfs.File) error {
+		if _, err := b.refresh(f); err != nil {
+			return err
+		}
+		s := &step{b: b, ctx: ctx, c: c, f: f}
+		if err := s.run(); err != nil {
+			s.undo()
+			return err
+		}
+		if len(c.Add) > 0 {
+			carried.Undo = func() {
+				_ = b.with(ctx, false, func(f vfs.File) error { // who was told of an error may try again
+					s.f = f
+					s.undo()
+					return nil
+				})
+			}
+		}
+		return nil
+	})
+	return carried, err
+}
+
+// step is a change on its way. b.mu is held.
+type step struct {
+	b     *box
+	ctx   context.Context
+	c     *files.Change
+	f     vfs.File
+	size  int64 // before what was added
+	grown int64 // after it
+}
+
+func (s *step) run() error {
+	next := map[uint64]engine.Flags{} // that cannot be changed in place
+	for _, x := range s.c.Flag {
+		s.b.agree(x.Key, x.UID)
+		ok, err := s.patch(x)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			next[x.Key] = x.After
+		}
+	}
+	gone := map[uint64]bool{}
+	for _, x := range s.c.Expunge {
+		s.b.agree(x.Key, x.UID)
+		if _, there := s.b.byKey[x.Key]; there {
+			gone[x.Key] = true
+		}
+	}
+	if len(s.c.Flag) > len(next) {
+		if err := s.f.Sync(); err != nil {
+			return err
+		}
+	}
+	if len(s.c.Add) > 0 {
+		if err := s.append(); err != nil {
+			return err
+		}
+	}
+	if len(gone)+len(next) > 0 {
+		f, err := s.b.rewrite(s.ctx, s.f, func(e *entry, st *mbox.Status) bool {
+			if flags, ok := next[e.key]; ok {
+				*st = status(flags, s.c.Record.Keywords)
+			}
+			return !gone[e.key]
+		}, s.base())
+		if err != nil {
+			return err
+		}
+		s.f = f
+		defer f.Close()
+	}
+	return s.b.restamp(s.f)
+}
+
+// base is what the first message is to say.
+func (s *step) base() files.Header {
+	return files.Header{UIDValidity: s.c.Record.UIDValidity, UIDNext: s.c.Record.UIDNext}
+}
+
+// restamp takes the file as it is now for known.
+func (b *box) restamp(f vfs.File) error {
+	now, err := b.stampOf(f)
+	b.stamp = now
+	return err
+}
+
+// patch changes flags in place, if there is room.
+func (s *step) patch(x files.Flagged) (bool, error) {
+	e, m, err := s.b.find(s.f, x.Key)
+	if errors.Is(err, engine.ErrNotFound) {
+		return true, nil // it went: the next look tells
+	}
+	if err != nil {
+		return false, err
+	}
+	st := status(x.After, s.c.Record.Keywords)
+	at, octets, ok := m.Patch(s.f, st)
+	if !ok {
+		return false, nil
+	}
+	if _, err := s.f.WriteAt(octets, at); err != nil {
+		return false, err
+	}
+	e.flags = s.b.flags(&st)
+	return true, nil
+}
+
+// append writes new messages behind the others.
+func (s *step) append() (err error) {
+	info, err := s.f.Stat()
+	if err != nil {
+		return err
+	}
+	s.size = info.Size()
+	s.grown = s.size
+	w := &at{f: s.f, off: s.size}
+	if err := s.b.part(w, s.f, s.size); err != nil {
+		return err
+	}
+	begin := w.off
+	for i := range s.c.Add {
+		if err := s.write(w, &s.c.Add[i]); err != nil {
+			s.grown = w.off
+			return err
+		}
+	}
+	s.grown = w.off
+	if err := s.f.Sync(); err != nil {
+		return err
+	}
+	if err := s.b.count(s.f, s.base()); err != nil {
+		return err
+	}
+	in := mbox.NewScanner(s.f, begin, s.grown, s.b.options())
+	for i := range s.c.Add {
+		m, err := in.Next()
+		if err != nil {
+			return fmt.Errorf("%s: what was written is not read: %w", s.b.p.pathOf(s.b.at), err)
+		}
+		e := s.b.add(m)
+		e.uid = s.c.Add[i].UID
+		s.c.Add[i].Key = e.key
+	}
+	return nil
+}
+
+// part ends the last message with an empty line, if it does not.
+func (b *box) part(w io.Writer, f vfs.File, size int64) error {
+	if size == 0 {
+		return nil
+	}
+	tail := make([]byte, min(size, 4))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	ends := "\n\n"
+	tail = bytes.ReplaceAll(tail, []byte("\r\n"), []byte("\n"))
+	switch {
+	case bytes.HasSuffix(tail, []byte("\n\n")):
+		return nil
+	case bytes.HasSuffix(tail, []byte("\n")):
+		ends = "\n"
+	}
+	_, err := io.WriteString(w, ends)
+	return err
+}
+
+func (s *step) write(w io.Writer, a *files.Added) error {
+	s.b.mu.Unlock() // it may be one of this mailbox; the file is locked
+	body, err := a.Open()
+	s.b.mu.Lock()
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	text := &joined{a.Prefix, body}
+	o := mbox.Outgoing{
+		Sender: mbox.SenderOf(text, text.Size()), Date: a.Internal.In(s.b.t.f.o.Zone), Status: status(a.Flags, s.c.Record.Keywords),
+		Text: text, Size: text.Size(), Padded: true,
+	}
+	o.UID = uint32(a.UID)
+	if len(s.b.entries) == 0 && s.size == 0 && a == &s.c.Add[0] {
+		o.Base = &mbox.Base{UIDValidity: s.c.Record.UIDValidity, LastUID: uint32(max(s.c.Record.UIDNext, 1) - 1)}
+	}
+	return mbox.Write(w, &o)
+}
+
+// joined is a prefix and a body as one.
+type joined struct {
+	prefix []byte
+	mail.Body
+}
+
+func (j *joined) Size() int64 { return int64(len(j.prefix)) + j.Body.Size() }
+
+func (j *joined) ReadAt(p []byte, off int64) (n int, err error) {
+	if off < int64(len(j.prefix)) {
+		n = copy(p, j.prefix[off:])
+		if n == len(p) {
+			return n, nil
+		}
+	}
+	more, err := j.Body.ReadAt(p[n:], off+int64(n)-int64(len(j.prefix)))
+	return n + more, err
+}
+
+// at writes from an offset on.
+type at struct {
+	f   vfs.File
+	off int64
+}
+
+func (w *at) Write(p []byte) (int, error) {
+	n, err := w.f.WriteAt(bytes.Clone(p), w.off)
+	w.off += int64(n)
+	return n, err
+}
+
+// count writes the last UID into the first message, if it stands there as we
+// write it. b.mu is held.
+func (b *box) count(f vfs.File, h files.Header) error {
+	if b.base == nil || h.UIDNext == 0 || b.base.UIDValidity != h.UIDValidity || engine.UID(b.base.LastUID)+1 >= h.UIDNext || len(b.entries) == 0 {
+		return nil
+	}
+	head := make([]byte, min(b.entries[0].next-b.entries[0].at, 4096))
+	if _, err := f.ReadAt(head, b.entries[0].at); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	for _, name := range []string{"X-IMAPbase", "X-IMAP"} {
+		old := fmt.Appendf(nil, "\n%s: %d %010d", name, b.base.UIDValidity, b.base.LastUID)
+		i := bytes.Index(head, old)
+		if i < 0 {
+			continue
+		}
+		if _, err := f.WriteAt(fmt.Appendf(nil, "%010d", h.UIDNext-1), b.entries[0].at+int64(i+len(old)-10)); err != nil {
+			return err
+		}
+		b.base.LastUID = uint32(h.UIDNext - 1)
+		return f.Sync()
+	}
+	return nil
+}
+
+// undo takes away what was added, if nobody has added more.
+func (s *step) undo() {
+	if s.grown <= s.size {
+		return
+	}
+	info, err := s.f.Stat()
+	if err != nil || info.Size() > s.grown {
+		return
+	}
+	err = vfs.Truncate(s.f, s.size)
+	if errors.Is(err, vfs.ErrNoTruncate) {
+		err = s.b.replace(s.f, func(w io.Writer) error {
+			_, err := io.Copy(w, io.NewSectionReader(s.f, 0, s.size))
+			return err
+		})
+	}
+	if err == nil {
+		err = s.f.Sync()
+	}
+	if err != nil && !vfs.NotExist(err) {
+		s.b.t.f.o.Log.Warn("what was added cannot be taken away again", "mailbox", s.b.p.pathOf(s.b.at), "error", err)
+	}
+	s.b.forget()
+}
+
+// Number writes UIDs to the messages of other programs.
+func (b *box) Number(ctx context.Context, h files.Header, uids []files.Numbered) error {
+	return b.with(ctx, false, func(f vfs.File) error {
+		if _, err := b.refresh(f); err != nil {
+			return err
+		}
+		for _, x := range uids {
+			if i, ok := b.byKey[x.Key]; ok {
+				b.entries[i].uid = x.UID
+			}
+		}
+		info, err := f.Stat()
+		if err != nil || len(b.entries) == 0 {
+			return err
+		}
+		if info.Size() > numberBytes {
+			err := b.count(f, h)
+			return errors.Join(err, b.restamp(f)) // they are written when the file is
+		}
+		next, err := b.rewrite(ctx, f, func(*entry, *mbox.Status) bool { return true }, h)
+		if err != nil {
+			return err
+		}
+		defer next.Close()
+		return b.restamp(next)
+	})
+}
+
+// rewrite writes the file anew, with what change makes of each message, and
+// gives it, opened; change says which stay. b.mu is held, the locks too.
+func (b *box) rewrite(ctx context.Context, f vfs.File, change func(*entry, *mbox.Status) bool, h files.Header) (vfs.File, error) {
+	var kept []entry
+	err := b.replace(f, func(w io.Writer) error {
+		for i := range b.entries {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			e := b.entries[i]
+			m, err := mbox.NewScanner(f, e.at, e.next, b.options()).Next()
+			if err != nil {
+				return err
+			}
+			st := m.Status
+			if !change(&e, &st) {
+				continue
+			}
+			st.Base, st.Pseudo = nil, false
+			if len(kept) == 0 && h.UIDValidity != 0 {
+				st.Base, st.Pseudo = &mbox.Base{UIDValidity: h.UIDValidity, LastUID: uint32(max(h.UIDNext, 1) - 1)}, m.Pseudo
+			}
+			st.UID = uint32(e.uid)
+			text, err := mbox.Open(f, m, b.options())
+			if err != nil {
+				return err
+			}
+			sender := m.Sender
+			if err := mbox.Write(w, &mbox.Outgoing{Sender: sender, Date: m.Date, Status: st, Text: text, Size: text.Size(), Padded: true}); err != nil {
+				return err
+			}
+			kept = append(kept, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	next, err := b.p.OpenReadWrite(b.at, vfs.Mail)
+	if err != nil {
+		return nil, err
+	}
+	b.follow(next, kept)
+	return next, nil
+}
+
+// follow reads a file that was written anew; messages keep their keys.
+func (b *box) follow(f vfs.File, kept []entry) {
+	b.forget()
+	info, err := f.Stat()
+	if err == nil {
+		err = b.scan(f, 0, info.Size())
+	}
+	if err != nil || len(b.entries) != len(kept) {
+		b.forget()
+		return
+	}
+	b.byKey = map[uint64]int{}
+	for i := range b.entries {
+		e := &b.entries[i]
+		e.key = kept[i].key
+		if !e.written {
+			e.uid = kept[i].uid
+		}
+		b.byKey[e.key] = i
+	}
+	b.read = true
+	if info.Size() > saveBytes {
+		if b.restamp(f) == nil {
+			b.save()
+		}
+	}
+}
+
+// replace writes another file in the place of one, with its owner and mode.
+func (b *box) replace(f vfs.File, write func(io.Writer) error) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	temp := b.at + "." + mail.NewID(b.t.f.o.Now()).String() + lockSuffix // no mailbox
+	next, err := b.p.Create(temp, vfs.Mail)
+	if err != nil {
+		return err
+	}
+	err = vfs.Like(next, fs.FileInfo(info))
+	if err == nil {
+		err = write(next)
+	}
+	if err == nil {
+		err = next.Sync()
+	}
+	if err := errors.Join(err, next.Close()); err != nil {
+		_ = b.p.Remove(temp)
+		return err
+	}
+	if err := b.p.Rename(temp, b.at); err != nil {
+		_ = b.p.Remove(temp)
+		return err
+	}
+	return vfs.SyncDir(b.p, b.p.PathDir(b.at))
+}
