@@ -104,6 +104,7 @@ func rules() map[string]rule {
 		"store/engine/embedded": {store, "mail store/engine vfs"},
 		"store/files":           {store, "mail store/engine vfs"},
 		"store/maildir":         {store, "imap mail store/engine store/files vfs"},
+		"store/mbox":            {store, "imap mail mbox store/engine store/files vfs"},
 		"store/memory":          {store, "mail store/engine"},
 		"store/headers":         {store, "message store"},
 		"store/search":          {store, "casemap imap message store store/engine"},
@@ -205,6 +206,7 @@ func rules() map[string]rule {
 			store/files
 			store/headers
 			store/maildir
+			store/mbox
 			store/recall
 			store/search
 			table

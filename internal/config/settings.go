@@ -253,7 +253,7 @@ func (c *Config) reading() []Section {
 			{"grace", "How long a body that nobody owns any more is kept, for those who still read it.", restart, duration{&c.Store.Grace, 0, 30 * day}},
 		}},
 		{"mailboxes", "Where accounts have their mail: in the data directory (`native`), or in files that other programs use too. What the directory says of an account comes first.", []Setting{
-			{"place", "`native`, or a format, a path and options: `maildir:~/Maildir`, `maildir:/var/vmail/%d/%n:LAYOUT=fs`. `%u` is the account, `%n` its name, `%d` its domain, `%h` or `~` its home; `%Ln` in small letters, `%1n` its first one. See docs/mailboxes.md.", restart, free{&c.Mailboxes.Place, "place", nil}},
+			{"place", "`native`, or a format, a path and options: `maildir:~/Maildir`, `maildir:/var/vmail/%d/%n:LAYOUT=fs`, `mbox:~/mail:INBOX=/var/mail/%n`. `%u` is the account, `%n` its name, `%d` its domain, `%h` or `~` its home; `%Ln` in small letters, `%1n` its first one. See docs/mailboxes.md.", restart, free{&c.Mailboxes.Place, "place", nil}},
 			{"of", "The same for some: accounts, or `@domain`, to places.", restart, tables{&c.Mailboxes.Of}},
 			{"home", "The home of accounts whose directory names none, as `/home/%n`.", restart, free{&c.Mailboxes.Home, "path", nil}},
 			{"system_users", "Each account is the user of the system that its name (`%n`) names: its home is that user's, and so are its files. Needs root.", restart, switchValue{&c.Mailboxes.SystemUsers}},

@@ -72,6 +72,7 @@ const (
 	fieldXStatus  = "x-status"
 	fieldKeywords = "x-keywords"
 	fieldLength   = "content-length"
+	fieldLines    = "lines" // mutt counts them when it writes a message anew
 )
 
 // fieldName gives the name of a line's field, in small letters.
@@ -85,7 +86,7 @@ func fieldName(line []byte) string {
 
 func ofMailbox(name string) bool {
 	switch name {
-	case fieldBase, fieldPseudo, fieldUID, fieldStatus, fieldXStatus, fieldKeywords, fieldLength:
+	case fieldBase, fieldPseudo, fieldUID, fieldStatus, fieldXStatus, fieldKeywords, fieldLength, fieldLines:
 		return true
 	}
 	return false

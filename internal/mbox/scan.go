@@ -137,12 +137,15 @@ func (s *Scanner) starts(text []byte) bool {
 // Next gives the next message, io.EOF at the end, or ErrNoMbox.
 func (s *Scanner) Next() (*Message, error) {
 	s.in.start(s.r, s.at, s.size)
-	for s.at == 0 || s.in.at != s.at { // empty lines before the first message
-		if text := s.in.peek(); len(text) > 0 && blank(text[:min(len(text), bytes.IndexByte(text, '\n')+1)]) {
-			s.in.next()
-			continue
+	// Empty lines may come before a message, and what belongs to none behind one
+	// whose length was told wrongly.
+	for begin := s.at == 0; ; {
+		text := s.in.peek()
+		empty := len(text) > 0 && blank(text[:bytes.IndexByte(text, '\n')+1])
+		if len(text) == 0 || !empty && (begin || s.starts(text)) {
+			break
 		}
-		break
+		s.in.next()
 	}
 	s.at = s.in.at
 	m := &Message{Offset: s.at}

@@ -16,6 +16,7 @@ import (
 	"plic/internal/store/engine"
 	"plic/internal/store/files"
 	"plic/internal/store/maildir"
+	"plic/internal/store/mbox"
 	"plic/internal/table"
 	"plic/internal/vfs"
 )
@@ -51,6 +52,7 @@ func (s *site) files(now func() time.Time) engine.Engine {
 		Engine: s.engine, Log: s.log,
 		Formats: map[string]files.Format{
 			"maildir": maildir.New(maildir.Options{Host: host, Now: now, Watcher: s.watcher, Log: s.log}),
+			"mbox":    mbox.New(mbox.Options{Now: now, Watcher: s.watcher, Log: s.log}),
 		},
 		Locate: func(ctx context.Context, account string) (files.Location, error) {
 			l, _, err := s.locate(ctx, account)

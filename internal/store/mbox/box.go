@@ -2,8 +2,6 @@ package mbox
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -173,9 +171,9 @@ func (b *box) header() (h files.Header) {
 }
 
 // Scan reads what may have changed.
-func (b *box) Scan(ctx context.Context, index files.Index) (s *files.Scan, changed bool, err error) {
+func (b *box) Scan(ctx context.Context, index files.Index, again bool) (s *files.Scan, err error) {
 	err = b.with(ctx, true, func(f vfs.File) error {
-		if changed, err = b.refresh(f); err != nil || !changed {
+		if changed, err := b.refresh(f); err != nil || !changed && !again {
 			return err
 		}
 		b.settleKeys(index)
@@ -196,7 +194,7 @@ func (b *box) Scan(ctx context.Context, index files.Index) (s *files.Scan, chang
 		}
 		return nil
 	})
-	return s, changed, err
+	return s, err
 }
 
 // refresh reads the file as far as it may have changed. b.mu is held.
@@ -257,76 +255,6 @@ func (b *box) trusted(f vfs.File, now stamp, fresh bool) int64 {
 		}
 	}
 	return last.next
-}
-
-// firstOf is the key of the first of messages that are the same.
-func firstOf(m *mbox.Message) uint64 { return binary.BigEndian.Uint64(m.Sum[:]) }
-
-// keyOf is the key of the n-th of messages that are the same.
-func keyOf(first uint64, n int) uint64 {
-	if n == 1 {
-		return first
-	}
-	again := sha256.Sum256(fmt.Appendf(nil, "%x %d", first, n))
-	return binary.BigEndian.Uint64(again[:])
-}
-
-// maxSame is how many messages of a mailbox may be the same and yet keep their
-// UIDs when the first of them go.
-const maxSame = 64
-
-// settleKeys gives messages that are the same the keys that the index has for
-// their UIDs: some of them may have gone since. b.mu is held.
-func (b *box) settleKeys(index files.Index) {
-	again := false
-	for i := range b.entries {
-		e := &b.entries[i]
-		if !e.written {
-			continue
-		}
-		if uid, ok := index.UID(e.key); ok && uid == e.uid {
-			continue
-		}
-		for n := 1; n <= maxSame; n++ {
-			key := keyOf(e.first, n)
-			uid, ok := index.UID(key)
-			if ok && uid == e.uid {
-				e.key, again = key, true
-				break
-			}
-		}
-	}
-	if !again {
-		return
-	}
-	b.byKey = make(map[uint64]int, len(b.entries))
-	for i := range b.entries {
-		b.byKey[b.entries[i].key] = i
-	}
-}
-
-// agree gives the key to the message of a UID, if another that is the same has it:
-// the index knows best, and was not asked yet. b.mu is held.
-func (b *box) agree(key uint64, uid engine.UID) {
-	i, ok := b.byKey[key]
-	if ok && (!b.entries[i].written || b.entries[i].uid == uid) {
-		return
-	}
-	for k := range b.entries {
-		e := &b.entries[k]
-		if !e.written || e.uid != uid || ok && e.first != b.entries[i].first {
-			continue
-		}
-		if ok {
-			b.entries[i].key, e.key = e.key, key
-			b.byKey[b.entries[i].key] = i
-		} else {
-			delete(b.byKey, e.key)
-			e.key = key
-		}
-		b.byKey[key] = k
-		return
-	}
 }
 
 // scan reads messages from an offset on. b.mu is held.

@@ -33,7 +33,7 @@ var errLocked = errors.New("another program has locked the mailbox")
 // locked is a file that is locked.
 type locked struct {
 	use     sync.RWMutex // held for writing to end it
-	file    vfs.File // nil if there is none
+	file    vfs.File     // nil if there is none
 	release func()
 }
 
