@@ -69,9 +69,7 @@ func (c *commit) unlock() {
 		return
 	}
 	c.locked = false
-	for _, release := range c.held {
-		release()
-	}
+	c.letGo()
 	for _, a := range c.accounts {
 		a.mu.Unlock()
 	}

@@ -65,6 +65,7 @@ func (m *Mailbox) sync(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	if d.UIDValidity != 0 {
+		c.letGo() // who makes the mailbox anew holds it
 		p := c.plan(a)
 		if err := p.renew(m, d.UIDValidity); err != nil {
 			return false, err
@@ -199,6 +200,14 @@ func (c *commit) claim(ctx context.Context, m *Mailbox) error {
 		return &staleError{m}
 	}
 	return nil
+}
+
+// letGo ends what claim has begun.
+func (c *commit) letGo() {
+	for _, release := range c.held {
+		release()
+	}
+	c.held = nil
 }
 
 // freshly makes a change, again after each Sync that it turns out to need.
