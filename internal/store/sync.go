@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
@@ -384,6 +385,18 @@ func (s *Store) filesChanged(account string, id engine.MailboxID) {
 	}
 }
 
+// pause waits; false if the store is closed meanwhile.
+func (s *Store) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.ending.Done():
+		return false
+	}
+}
+
 // syncSoon runs a sync in the background, and once more if it is asked for
 // meanwhile.
 func (s *Store) syncSoon(state *atomic.Int32, account string, run func(context.Context) error) {
@@ -394,9 +407,12 @@ func (s *Store) syncSoon(state *atomic.Int32, account string, run func(context.C
 		}
 	}
 	s.background.Go(func() {
-		for {
+		for tries := 0; ; {
 			if err := run(s.ending); err != nil && s.ending.Err() == nil {
 				s.o.Log.Warn("what other programs changed was not taken over", "account", account, "error", err)
+				if tries++; tries < 10 && s.pause(time.Second) { // others may have locked it
+					continue
+				}
 			}
 			if state.CompareAndSwap(running, idle) || s.ending.Err() != nil {
 				return

@@ -330,6 +330,12 @@ func TestOtherPrograms(t *testing.T) {
 	p.Account(t, "bob")
 	i := idle(t, p, who)
 	box := d.maildir(who)
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := exec.Command("ls", "-l", box+"/new", box+"/cur", box+"/tmp").CombinedOutput()
+			t.Logf("%s", out)
+		}
+	})
 
 	rc := filepath.Join(d.Dir, "mail", "rc")
 	write(t, rc, "MAILDIR="+box+"\nDEFAULT="+box+"/\n")
@@ -350,6 +356,9 @@ func TestOtherPrograms(t *testing.T) {
 	write(t, rc, "set folder="+box+" mbox_type=Maildir spoolfile="+box+" header_cache='' sort=date-received resolve=no quit=yes delete=yes confirmappend=no wait_key=no mark_old=no beep=no\n")
 	typing := "<first-entry><flag-message><next-entry><set-flag>r<last-entry><delete-message><quit>"
 	as(t, "", "script", "-qec", "mutt -n -F "+rc+" -f "+box+" -e 'push \""+typing+"\"'", "/dev/null")
+	if names, err := filepath.Glob(box + "/cur/*:2,*F*"); err != nil || len(names) != 1 {
+		t.Fatalf("mutt flagged %v, %v", names, err)
+	}
 	i.hear(`^\* 1 FETCH .*\\Flagged`)
 	i.hear(`^\* 2 FETCH .*\\Answered|^\* \d EXPUNGE`)
 	i.Send("DONE\r\n")

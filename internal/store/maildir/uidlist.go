@@ -50,7 +50,7 @@ func (u *uidlist) next() engine.UID { return u.head.UIDNext }
 // held.
 func (b *box) readUIDs() (changed bool, err error) {
 	now := b.t.stampOf(b.p, b.at(uidlistName))
-	if b.list.loaded && b.list.stamp.same(now) && (now.seen.IsZero() || b.list.stamp.settled()) {
+	if b.list.loaded && b.list.stamp.same(now) { // it grows, or is another file
 		return false, nil
 	}
 	text, err := readAll(b.p, b.at(uidlistName))
