@@ -43,9 +43,6 @@ type listed struct {
 	base  string
 }
 
-// next is the UID that comes next.
-func (u *uidlist) next() engine.UID { return u.head.UIDNext }
-
 // readUIDs reads the list if it is another than before, and says so. b.mu is
 // held.
 func (b *box) readUIDs() (changed bool, err error) {
