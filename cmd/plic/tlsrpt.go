@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 
 	"plic/internal/control"
@@ -74,26 +73,13 @@ says is its sender's word.`,
 
 // readReports reads all that can be read, and says which cannot.
 func (a *app) readReports(files []string) (reports []*tlsrpt.Report, problem error) {
-	read := func(name string, in io.Reader) {
+	problem = eachFile(files, a.in, func(in io.Reader) error {
 		r, err := tlsrpt.Read(in)
-		if err != nil {
-			problem = errors.Join(problem, fmt.Errorf("%s: %w", name, err))
-			return
+		if err == nil {
+			reports = append(reports, r)
 		}
-		reports = append(reports, r)
-	}
-	if len(files) == 0 {
-		read("standard input", a.in)
-	}
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			problem = errors.Join(problem, err)
-			continue
-		}
-		read(name, f)
-		f.Close()
-	}
+		return err
+	})
 	return reports, problem
 }
 

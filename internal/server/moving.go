@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 
 	"plic/internal/moving"
 	"plic/internal/store"
@@ -122,7 +121,7 @@ func (m moved) Put(ctx context.Context, o moving.Order, letters []moving.Letter)
 		if _, err := d.Write(l.Text); err != nil {
 			return nil, err
 		}
-		tx.Deliver(mb, store.Incoming{Draft: d, Flags: storeFlags(l.Flags), Internal: l.Internal, UID: store.UID(l.UID)})
+		tx.Deliver(mb, store.Incoming{Draft: d, Flags: store.FlagsOf(l.Flags), Internal: l.Internal, UID: store.UID(l.UID)})
 		keys = binary.BigEndian.AppendUint64(keys, l.Key)
 	}
 	if len(keys) > 0 {
@@ -158,30 +157,6 @@ func (m moved) Put(ctx context.Context, o moving.Order, letters []moving.Letter)
 		out[i] = moving.Placed{UID: uint32(placed[i].UID), Sum: sum.Sum(nil)}
 	}
 	return out, nil
-}
-
-// storeFlags are flags by name as the store has them; what can be none is left
-// out.
-func storeFlags(names []string) (f store.Flags) {
-	for _, n := range names {
-		switch strings.ToLower(n) {
-		case `\seen`:
-			f.System |= store.Seen
-		case `\answered`:
-			f.System |= store.Answered
-		case `\flagged`:
-			f.System |= store.Flagged
-		case `\deleted`:
-			f.System |= store.Deleted
-		case `\draft`:
-			f.System |= store.DraftFlag
-		default:
-			if store.ValidKeyword(n) {
-				f.Keywords = append(f.Keywords, n)
-			}
-		}
-	}
-	return f
 }
 
 // Settle ends an import: UIDs go on where they would elsewhere.

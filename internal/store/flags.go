@@ -20,6 +20,30 @@ func flagsOf(f engine.Flags, keywords []string) Flags {
 	return out
 }
 
+// FlagsOf reads flags by name. What can be none is left out, and a keyword that
+// stands twice counts once.
+func FlagsOf(names []string) (f Flags) {
+	for _, n := range names {
+		switch strings.ToLower(n) {
+		case `\seen`:
+			f.System |= Seen
+		case `\answered`:
+			f.System |= Answered
+		case `\flagged`:
+			f.System |= Flagged
+		case `\deleted`:
+			f.System |= Deleted
+		case `\draft`:
+			f.System |= DraftFlag
+		default:
+			if ValidKeyword(n) && findKeyword(f.Keywords, n) < 0 {
+				f.Keywords = append(f.Keywords, n)
+			}
+		}
+	}
+	return f
+}
+
 // maxKeyword is how long a keyword may be, in octets.
 const maxKeyword = 200
 

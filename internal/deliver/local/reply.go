@@ -8,6 +8,7 @@ import (
 	"plic/internal/mail"
 	"plic/internal/message"
 	"plic/internal/sieve"
+	"plic/internal/store"
 )
 
 // dateLayout is the date of RFC 5322 section 3.3.
@@ -54,7 +55,7 @@ func (w *work) copy(c *sieve.Copy, text []byte) error {
 	if err != nil || box == nil {
 		return err
 	}
-	w.plan.Papers = append(w.plan.Papers, Paper{File{box, flagsOf(c.Flags)}, text})
+	w.plan.Papers = append(w.plan.Papers, Paper{File{box, store.FlagsOf(c.Flags)}, text})
 	return nil
 }
 

@@ -3,7 +3,6 @@ package local
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"plic/internal/mail"
@@ -60,14 +59,14 @@ func (w *work) take(r *sieve.Result) error {
 // keep puts the letter where it belongs if no script says otherwise.
 func (w *work) keep(flags []string) error {
 	if w.over != nil {
-		w.plan.Stays, w.plan.Flags = true, flagsOf(flags)
+		w.plan.Stays, w.plan.Flags = true, store.FlagsOf(flags)
 		return nil
 	}
 	box, err := Keep(w.ctx, w.letter.Account, w.letter.Junk, w.letter.Detail, w.letter.Envelope.Origin.Account)
 	if err != nil {
 		return fmt.Errorf("open a mailbox of %s: %w", w.letter.Account.Name(), err)
 	}
-	w.add(File{box, flagsOf(flags)})
+	w.add(File{box, store.FlagsOf(flags)})
 	return nil
 }
 
@@ -96,7 +95,7 @@ func (w *work) file(a *sieve.FileInto) error {
 	if w.over != nil && box == w.over.Mailbox {
 		return w.keep(a.Flags) // it is there
 	}
-	w.add(File{box, flagsOf(a.Flags)})
+	w.add(File{box, store.FlagsOf(a.Flags)})
 	return nil
 }
 
@@ -183,36 +182,12 @@ func notifyText(n mail.Notify) string {
 	return strings.Join(words, ",")
 }
 
-// flagsOf reads flags by name.
-func flagsOf(names []string) store.Flags {
-	var f store.Flags
-	for _, n := range names {
-		switch strings.ToLower(n) {
-		case `\seen`:
-			f.System |= store.Seen
-		case `\answered`:
-			f.System |= store.Answered
-		case `\flagged`:
-			f.System |= store.Flagged
-		case `\deleted`:
-			f.System |= store.Deleted
-		case `\draft`:
-			f.System |= store.DraftFlag
-		default:
-			if !slices.Contains(f.Keywords, n) {
-				f.Keywords = append(f.Keywords, n)
-			}
-		}
-	}
-	return f
-}
-
 // failed keeps a letter whose script could not be run, and tells the owner once
 // of each fault, RFC 5228 section 2.10.6.
 func (w *work) failed(err error) error {
 	*w.plan = Plan{Err: err, Text: nil}
 	if w.over != nil {
-		w.plan.Stays, w.plan.Flags = true, flagsOf(w.over.Flags)
+		w.plan.Stays, w.plan.Flags = true, store.FlagsOf(w.over.Flags)
 		return nil
 	}
 	if err := w.keep(nil); err != nil {
