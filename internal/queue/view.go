@@ -21,7 +21,7 @@ import (
 
 const (
 	// horizon is how soon an item must be due to be in view when there is little
-	// room.
+	// room, at least.
 	horizon = 2 * time.Minute
 	// leisure is the least time between sweeps for items that come to be due.
 	leisure = horizon / 2
@@ -57,7 +57,21 @@ type view struct {
 	thirst   bool                 // a hop of which items were passed over has room again
 	ended    int64                // when the last one did
 	took     int64                // how long it took
+	pace     int64                // how long the one before it took, by which both were planned
 }
+
+// ahead is how far ahead of its time an item is in view: where sweeps are slow, as
+// far as to the end of the one after the next, while there is room for that.
+func (s *schedule) ahead() int64 {
+	if s.spare() <= s.o.Known/4 {
+		return int64(horizon)
+	}
+	return max(int64(horizon), 14*s.view.pace)
+}
+
+// rest is how long there is no sweep for items that come to be due: they have a
+// tenth of the time.
+func (v *view) rest() int64 { return max(int64(leisure), 9*v.pace) }
 
 // spare is how many places are left in view.
 func (s *schedule) spare() int { return s.o.Known - len(s.items) }
@@ -70,7 +84,7 @@ func (s *schedule) roomFor(e *entry, now time.Time) bool {
 	if spare <= e.hop.busy()-1 || e.hop.failures > 0 && spare <= s.o.Known/10 { // e is one of the busy
 		return false
 	}
-	return spare > s.o.Known/2 || e.state == ready || e.state == waiting && e.at <= now.Add(horizon).UnixNano()
+	return spare > s.o.Known/2 || e.state == ready || e.state == waiting && e.at <= now.UnixNano()+s.ahead()
 }
 
 // pass leaves an entry that is in no line out of view, if there is no room for it.
@@ -102,7 +116,7 @@ func (s *schedule) pass(e *entry, now time.Time) bool {
 // room. The last of a hop in doubt stays as long as it can, so that the doubt is
 // remembered.
 func (s *schedule) hide(e *entry, now time.Time) bool {
-	far := e.state == held || e.state == waiting && e.at > now.Add(horizon).UnixNano() && !e.untold
+	far := e.state == held || e.state == waiting && e.at > now.UnixNano()+s.ahead() && !e.untold
 	if !far || s.spare() > s.o.Known/2 && e.hop.passed == 0 || e.hop.entries == 1 && e.hop.failures > 0 && s.spare() > s.o.Known/4 {
 		return false
 	}
@@ -148,7 +162,7 @@ func (s *schedule) wantsSweep() int64 {
 		at = v.ended + max(v.took, int64(time.Second)) // half of the time, at worst
 	}
 	if due := min(v.last.due, v.since.due); due < never {
-		at = min(at, max(due-int64(horizon/2), v.ended+max(int64(leisure), 9*v.took)))
+		at = min(at, max(due-max(int64(horizon/2), 2*v.took), v.ended+v.rest()))
 	}
 	return at
 }
@@ -167,7 +181,7 @@ func (s *schedule) startSweep(now time.Time) {
 	v.last.add(v.since)
 	v.since = unseen{due: never}
 	v.sweeping, v.left = &unseen{due: never}, map[mail.ID]struct{}{}
-	v.thirst, v.ended = false, now.UnixNano()
+	v.thirst, v.ended, v.pace = false, now.UnixNano(), v.took
 	for _, h := range s.hops {
 		h.passed, h.skipped = 0, false
 	}

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,61 @@ func TestBoundedView(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		if m.left() != 0 || late > 7*time.Minute {
 			t.Errorf("%d of 900 are left, the last came %v after the first try", m.left(), late)
+		}
+		q.inView(t)
+	})
+}
+
+// slowMemory is a custody of which a sweep takes as long as that of a million
+// items does on a slow disk.
+type slowMemory struct {
+	*memory
+	took   time.Duration
+	sweeps *atomic.Int32
+}
+
+func (m slowMemory) Items(ctx context.Context) iter.Seq2[mail.Item, error] {
+	return func(yield func(mail.Item, error) bool) {
+		m.sweeps.Add(1)
+		n := max(m.left(), 1)
+		for item, err := range m.memory.Items(ctx) {
+			time.Sleep(m.took / time.Duration(n))
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+}
+
+// However slow sweeps are, what is not in view comes in time, and sweeps have no
+// more than a part of the time.
+func TestSlowSweeps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		const items = 1500
+		for i := range items {
+			item := itemTo(fmt.Sprintf("h%d.test", i%50), "x")
+			item.Due = time.Now().Add(5*time.Minute + time.Duration(i*7919%items)*12*time.Hour/items)
+			m.put(item)
+		}
+		var late time.Duration
+		var mu sync.Mutex
+		var sweeps atomic.Int32
+		q := run(t, m, func(_ context.Context, item *mail.Item, n int) []mail.Outcome {
+			mu.Lock()
+			defer mu.Unlock()
+			late = max(late, time.Since(item.Due))
+			return outcomes(250)(nil, item, n)
+		}, func(o *Options) {
+			o.Known, o.Active, o.Custody = 300, 20, slowMemory{m, 25 * time.Second, &sweeps}
+		})
+		time.Sleep(13 * time.Hour)
+		if m.left() != 0 || late > time.Second {
+			t.Errorf("%d are left, one came %v late", m.left(), late)
+		}
+		if n := sweeps.Load(); n > 13*3600/250+2 {
+			t.Errorf("%d sweeps of 25 s in 13 hours", n)
 		}
 		q.inView(t)
 	})
