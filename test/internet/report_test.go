@@ -192,6 +192,44 @@ func relayed(t *testing.T, n *net) {
 	}
 }
 
+// A sender is told once that it takes long, if he has not said otherwise, and the
+// message goes on being tried.
+func TestDelayed(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, binary, "127.80.24")
+	p := w.Plic(t, world.Site{Host: "mx.one.test", Domain: "one.test", Settings: map[string]string{"queue.warn_after": `"1s"`}})
+	down := w.DownSink(t, "mx.down.test", nil)
+	ann, eve := p.Account(t, "ann"), p.Account(t, "eve")
+	post := func(from, to, notify string) string {
+		c := p.Submission(t, from)
+		defer c.Close()
+		return c.Deliver(world.Letter{From: from, FromParams: "RET=HDRS ENVID=slow", To: []string{to}, ToParams: "NOTIFY=" + notify + " ORCPT=rfc822;first+40down.test", Text: text(from, to, "delayed")})
+	}
+	quiet := post(eve, "b@down.test", "FAILURE")
+	id := post(ann, "a@down.test", "DELAY,FAILURE")
+	report := p.WaitMail(t, ann, "Content-Type: multipart/report")
+	has(t, "the report", bounceFor(t, report, "delayed"), "Original-Envelope-Id: slow", "Final-Recipient: rfc822; a@down.test", "Original-Recipient: rfc822; first@down.test",
+		"Action: delayed", "Status: 4.4.1", "Will-Retry-Until: ")
+	has(t, "the report", report, "cannot connect to mx.down.test")
+	world.Wait(t, "more tries of both", func() bool {
+		tries := map[string]int{}
+		for _, m := range []string{id, quiet} {
+			for _, e := range p.Journal(t, m) {
+				if e.Kind == journal.Defer {
+					tries[m]++
+				}
+			}
+		}
+		return tries[id] >= 3 && tries[quiet] >= 3
+	})
+	down.Up(t)
+	down.Wait(t, 2)
+	world.Wait(t, "an empty queue", func() bool { return len(p.Queue(t)) == 0 })
+	if a, e := p.Inbox(t, ann), p.Inbox(t, eve); len(a) != 1 || len(e) != 0 {
+		t.Errorf("ann was told %d times, eve, who did not want it, %q", len(a), e)
+	}
+}
+
 // NOTIFY=NEVER and the null sender: no report, whatever happens.
 func never(t *testing.T, n *net) {
 	sink := n.Sink(t, "mx.never.test", &delivertest.Remote{On: world.Always("RCPT", "550 5.1.1 who?")})

@@ -98,7 +98,9 @@ func TestSecure(t *testing.T) {
 		web(t, n.World, domain, policy)
 	}
 	resolver := n.Validate(t, zones...)
-	settings := map[string]string{"dns.servers": `["` + resolver + `:53"]`, "dns.trusted": "true", "queue.warn_after": `"4h"`}
+	settings := map[string]string{"dns.servers": `["` + resolver + `:53"]`, "dns.trusted": "true", "queue.warn_after": `"4h"`, "remote.tls_policies": `{` +
+		`".table.test" = "encrypt", "none.table.test" = "none", "may.table.test" = "may", "verify.table.test" = "verify", "unproven.table.test" = "verify", ` +
+		`"danes.table.test" = "dane-only", "key.table.test" = "fingerprint sha256:` + goodKey.String()[6:] + `", "otherkey.table.test" = "fingerprint sha256:` + otherKey.String()[6:] + `"}`}
 	n.one = n.Plic(t, world.Site{Host: "mx.careful.test", Domain: "careful.test", Settings: settings})
 	n.two.Configure(t, settings)
 	n.two.Start(t)
@@ -108,7 +110,7 @@ func TestSecure(t *testing.T) {
 		test func(*testing.T, *secured)
 	}{
 		{"DANE", daneHost}, {"DANERefused", daneRefused}, {"MTASTS", stsHosts}, {"Downgrade", downgrade},
-		{"RequireTLS", requireTLS}, {"PolicyIsTold", policyIsTold},
+		{"RequireTLS", requireTLS}, {"PolicyIsTold", policyIsTold}, {"Table", func(t *testing.T, n *secured) { siteTable(t, n, good) }},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
@@ -239,6 +241,44 @@ func requireTLS(t *testing.T, n *secured) {
 		if e := n.one.WaitJournal(t, id, journal.Bounce); !strings.HasPrefix(e.Status, "550 5.7.30") {
 			t.Errorf("%s: %+v", to, e)
 		}
+	}
+}
+
+// What the site knows of a domain decides before all else, and the journal says
+// so.
+func siteTable(t *testing.T, n *secured, own *tls.Config) {
+	ann := n.one.Account(t, "table")
+	for domain, c := range map[string]struct {
+		tls    *tls.Config
+		policy string // as the journal has it
+		taken  bool
+		over   bool // TLS
+	}{
+		"none.table.test":     {n.ServerTLS(t, "mx.none.table.test"), "none", true, false},
+		"may.table.test":      {nil, "may", true, false},
+		"other.table.test":    {own, "encrypt", true, true},
+		"bare.table.test":     {nil, "encrypt", false, false},
+		"verify.table.test":   {n.ServerTLS(t, "mx.verify.table.test"), "verify", true, true},
+		"unproven.table.test": {own, "verify", false, false},
+		"danes.table.test":    {own, "dane-only", false, false},
+		"key.table.test":      {own, "fingerprint", true, true},
+		"otherkey.table.test": {own, "fingerprint", false, false},
+	} {
+		t.Run(domain, func(t *testing.T) {
+			t.Parallel()
+			s := n.Sink(t, "mx."+domain, &delivertest.Remote{Extensions: offers, TLS: c.tls})
+			id, _ := send(t, n.one, ann, domain, "carl@"+domain)
+			if c.taken {
+				if m := s.Wait(t, 1)[0]; m.TLS != c.over {
+					t.Errorf("it came with TLS: %v", m.TLS)
+				}
+			} else if e := n.one.WaitJournal(t, id, journal.Defer); !strings.HasPrefix(e.Status, "451 4.7.") || s.Said("MAIL") {
+				t.Errorf("deferred with %+v, the host was told %q", e, s.Commands())
+			}
+			if e := attempt(t, n.one, id, "mx."+domain); !strings.HasPrefix(e.Policy, c.policy+":") {
+				t.Errorf("%+v", e)
+			}
+		})
 	}
 }
 
