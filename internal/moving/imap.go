@@ -90,8 +90,10 @@ func (s *imapSource) connect(ctx context.Context) error {
 // namespace reads the first of the personal ones, RFC 2342.
 func (s *imapSource) namespace(rest []byte) {
 	in := imap.NewScanner(rest, true)
-	if !in.Take('(') || !in.Take('(') {
-		return
+	for range 2 {
+		if !in.Take('(') {
+			return
+		}
 	}
 	prefix := in.Text()
 	in.SP()

@@ -45,7 +45,7 @@ func (t *Transport) Run(ctx context.Context, name string, args []string, from, t
 		return nil, false, err
 	}
 	stop := context.AfterFunc(ctx, func() { kill(cmd) })
-	err = cmd.Wait()
+	cmd.Wait() // its state says how it ended
 	switch {
 	case !stop() && ctx.Err() != nil:
 		kill(cmd)

@@ -93,7 +93,7 @@ func (p *place) sweep() (known, long int) {
 	}
 	s.Close()
 	p.k.busy.Lock() // it is written
-	p.k.busy.Unlock()
+	defer p.k.busy.Unlock()
 	return known, long
 }
 
