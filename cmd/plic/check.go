@@ -27,10 +27,11 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Read every record and every message of the site and say what is damaged; a running
 server goes on meanwhile.
 
-The commands below it ask what the checks of a sender say, and why. The result
-comes first, as header fields spell it, and the reason after it.`,
+The commands below it ask what the checks of a sender say, and why: the result comes
+first, as header fields spell it, and the reason after it; and how the records of a
+domain are.`,
 		Example: "  plic check\n  plic check spf 192.0.2.3 mx.example.org ann@example.org\n  plic check dkim < message.eml",
-	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC())
+	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC(), a.checkDNS())
 	others := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -54,16 +55,18 @@ func (a *app) asking(c *cobra.Command) *asking {
 	return k
 }
 
-// resolver asks the server that was named, or those of the system.
-func (k *asking) resolver() (dns.Resolver, error) {
+// servers are the DNS server that was named, or those of the system.
+func (k *asking) servers() (dns.Options, error) {
 	if k.server != "" {
-		return dns.New(dns.Options{Servers: []string{k.server}}), nil
+		return dns.Options{Servers: []string{k.server}, TrustAD: true}, nil
 	}
 	system, err := dns.ReadSystem("/etc/resolv.conf")
-	if err != nil {
-		return nil, err
-	}
-	return dns.New(dns.Options{Servers: system.Servers, TrustAD: system.TrustAD}), nil
+	return dns.Options{Servers: system.Servers, TrustAD: system.TrustAD}, err
+}
+
+func (k *asking) resolver() (dns.Resolver, error) {
+	o, err := k.servers()
+	return dns.New(o), err
 }
 
 // tell prints a result and its reason, or all that is known of it as JSON.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"plic/internal/control"
+	"plic/internal/control/controltest"
 	"plic/internal/dkim"
 	"plic/internal/dns/dnstest"
 )
@@ -94,5 +96,34 @@ func TestSignAndCheck(t *testing.T) {
 	got := plic(t, dir, letter, "sign", "dkim", "--domain", "example.org")
 	if got.code != exitUsage {
 		t.Errorf("without a key: %+v", got)
+	}
+}
+
+// TestCheckDNS holds the records of a domain of a site, and of another, against what
+// they should be.
+func TestCheckDNS(t *testing.T) {
+	zone := dnstest.New(t, `example.org 60 IN MX 10 mx.example.org.`, `mx.example.org 60 IN A 192.0.2.3`, `example.net 60 IN MX 0 .`,
+		`example.net 60 IN TXT "v=spf1 -all"`, `_dmarc.example.net 60 IN TXT "v=DMARC1; p=reject"`, `s._domainkey.example.net 60 IN TXT "v=DKIM1; p="`)
+	site := &controltest.Site{}
+	site.Records = []control.Record{{Name: "_imaps._tcp.example.org", Type: "SRV", Value: "0 1 993 mail.example.org."}}
+	dir := serve(t, site)
+	for _, x := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"example.org", exitFailed, "good    example.org MX: Mail goes there.\n"},
+		{"example.org", exitFailed, "missing 192.0.2.3 PTR: The address has no name: many refuse mail that comes from it.\n        should be mx.example.org.\n"},
+		{"example.org", exitFailed, "advice  _imaps._tcp.example.org SRV: Mail programs have to guess (RFC 6186).\n        should be 0 1 993 mail.example.org.\n"},
+		{"example.org --json", exitFailed, `{"state":"good","name":"example.org","type":"MX","value":"10 mx.example.org.","says":"Mail goes there."}`},
+		{"example.org", exitFailed, "records of example.org are missing or wrong"},
+		{"example.net", exitOK, "note    example.net MX: The domain takes no mail (RFC 7505).\n"},
+		{"example.net --selector s", exitFailed, "wrong   s._domainkey.example.net TXT: The key of DKIM cannot be used: the key at s._domainkey.example.net: it was revoked.\n"},
+		{"exa mple", exitUsage, ""},
+	} {
+		got := plic(t, dir, "", append([]string{"check", "dns", "--resolver", zone.Addr()}, strings.Fields(x.args)...)...)
+		if got.code != x.code || !strings.Contains(got.out+got.err, x.want) {
+			t.Errorf("%s: exit %d\n%s%s", x.args, got.code, got.out, got.err)
+		}
 	}
 }

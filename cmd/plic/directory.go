@@ -253,9 +253,12 @@ func aliasNames(ctx context.Context, o control.Operations) (names []string) {
 func (a *app) domainRecords() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
 		Use: "records DOMAIN", Short: "What the DNS should say of a domain",
-		Long: `Print the records by which the mail programs of a domain's users find this host: SRV
-for what is listened on (RFC 6186, RFC 8314), and the names that Thunderbird and
-Outlook ask by HTTPS; and those of the keys that sign for it, see plic dkim keys.`,
+		Long: `Print the records of a domain: by which mail comes to it (MX) and is known to be from
+it (SPF, DMARC, the keys that sign for it, see plic dkim keys), where others report
+trouble with TLS, and by which the mail programs of its users find this host: SRV for
+what is listened on (RFC 6186, RFC 8314), and the names that Thunderbird and Outlook
+ask by HTTPS. Those of our own TLS are in plic tls records; plic check dns says which
+of all are there and right.`,
 		Example: "  plic domain records example.org\n  plic domain records example.org --json",
 		Args:    arguments(1, 1, "the domain"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -96,6 +96,7 @@ func rules() map[string]rule {
 		"check/score":  {ground, "check/sender content mail message"},
 		"check/signs":  {ground, "check/score check/sender content dkim dmarc lookalike mail message spf"},
 		"check/sender": {ground, "arc authres dkim dmarc dns mail message spf"},
+		"check/zone":   {ground, "dane dkim dmarc dns mtasts spf tlsrpt"},
 
 		"backup": {ground, "vfs"},
 		"moving": {ground, "imap mbox vfs"},

@@ -149,7 +149,8 @@ type Record struct {
 	Type      string `json:"type"`
 	Value     string `json:"value"`
 	Why       string `json:"why"`
-	Published bool   `json:"published"` // the DNS has it
+	Published bool   `json:"published"`       // the DNS has it
+	Later     bool   `json:"later,omitempty"` // it is of use only later
 }
 
 // TLSPolicy is what one host must prove.
@@ -209,9 +210,9 @@ type Destination struct {
 	Discard bool      `json:"discard,omitempty"`
 }
 
-// Discovery is how mail programs find us.
+// Discovery is how others and mail programs find us.
 type Discovery interface {
-	// Records are what the DNS should say to the programs of a domain's users;
+	// Records are what the DNS should say of a domain, beside those of our TLS;
 	// whether it does is not asked.
 	Records(ctx context.Context, domain string) iter.Seq2[Record, error]
 }

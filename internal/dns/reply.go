@@ -174,6 +174,8 @@ func typeMatches(rr wire.RR, qtype uint16) bool {
 		_, ok = rr.(*wire.CNAME)
 	case wire.TypeTLSA:
 		_, ok = rr.(*wire.TLSA)
+	case wire.TypeSRV:
+		_, ok = rr.(*wire.SRV)
 	}
 	return ok
 }

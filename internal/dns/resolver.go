@@ -6,13 +6,14 @@
 //
 // RFC 1034 and 1035, RFC 2308 (negative answers), RFC 3596 (AAAA), RFC 5452
 // (resilience to forgery), RFC 6698 (TLSA), RFC 6840 section 5.7 (AD),
-// RFC 6891 (EDNS0), RFC 7505 (null MX), RFC 7766 (TCP); RFC 2136 (updates, for
+// RFC 6891 (EDNS0), RFC 7505 (null MX), RFC 7766 (TCP); RFC 2782 (SRV); RFC 2136 (updates, for
 // proofs to an authority), RFC 8945 (TSIG).
 package dns
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -41,6 +42,17 @@ func (m MX) Null() bool { return m.Host == "." }
 type TLSA struct {
 	Usage, Selector, Matching uint8
 	Data                      []byte
+}
+
+// SRV is a server of a service, RFC 2782.
+type SRV struct {
+	Priority, Weight, Port uint16
+	Host                   string // lower case, no trailing dot; "." where the service is not offered
+}
+
+// String is the record as a zone file has it.
+func (s SRV) String() string {
+	return fmt.Sprintf("%d %d %d %s.", s.Priority, s.Weight, s.Port, strings.TrimSuffix(s.Host, "."))
 }
 
 // Resolver answers questions about names, which are A-labels with or without a
@@ -129,6 +141,21 @@ func (c *Client) TLSA(ctx context.Context, name string) ([]TLSA, Answer, error) 
 		return nil, a, &Error{Type: "TLSA", Name: canonical(name), Kind: Malformed, Err: errors.New("no usable record")}
 	}
 	return records, a, nil
+}
+
+// SRV gives the servers of a service by rising priority.
+func (c *Client) SRV(ctx context.Context, name string) ([]SRV, Answer, error) {
+	rrs, a, err := c.lookup(ctx, name, wire.TypeSRV)
+	if err != nil {
+		return nil, a, err
+	}
+	servers := make([]SRV, 0, len(rrs))
+	for _, rr := range rrs {
+		s := rr.(*wire.SRV)
+		servers = append(servers, SRV{s.Priority, s.Weight, s.Port, canonical(s.Target)})
+	}
+	slices.SortStableFunc(servers, func(a, b SRV) int { return int(a.Priority) - int(b.Priority) })
+	return servers, a, nil
 }
 
 // CNAME implements Resolver.

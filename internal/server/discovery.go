@@ -62,8 +62,20 @@ func programHosts(domain string) []string {
 // clients is control.Discovery.
 type clients struct{ s *site }
 
-// Records tells what the DNS should say to the mail programs of a domain, and of
-// the keys that sign for it.
+// mailRecords are the records by which mail comes to a domain, and by which others know
+// that mail is from it.
+func mailRecords(host, domain string) []control.Record {
+	reports := "mailto:postmaster@" + domain
+	return []control.Record{
+		{Name: domain, Type: "MX", Value: "10 " + host + ".", Why: "mail for the domain comes here"},
+		{Name: domain, Type: "TXT", Value: "v=spf1 mx -all", Why: "who may send in its name (SPF); name others who do before -all"},
+		{Name: "_dmarc." + domain, Type: "TXT", Value: "v=DMARC1; p=reject; rua=" + reports, Why: "what others do with mail that is not from it (DMARC); p=none while you look"},
+		{Name: "_smtp._tls." + domain, Type: "TXT", Value: "v=TLSRPTv1; rua=" + reports, Why: "where others report trouble with TLS"},
+	}
+}
+
+// Records tells what the DNS should say of a domain: to those who send it mail or
+// get mail from it, to its mail programs, and of the keys that sign for it.
 func (x clients) Records(ctx context.Context, domain string) iter.Seq2[control.Record, error] {
 	return func(yield func(control.Record, error) bool) {
 		d, err := x.s.domain(ctx, domain)
@@ -74,6 +86,11 @@ func (x clients) Records(ctx context.Context, domain string) iter.Seq2[control.R
 		c := x.s.config
 		if x.s.settings != nil {
 			c = x.s.settings()
+		}
+		for _, r := range mailRecords(c.Hostname.String(), d.String()) {
+			if !yield(r, nil) {
+				return
+			}
 		}
 		o := x.s.discovery(c)
 		for _, r := range o.Records(d) {

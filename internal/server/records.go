@@ -54,7 +54,7 @@ func (x security) records() ([]control.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, control.Record{Name: name, Type: "TLSA", Value: tlsa(next), Why: "the key that comes after it: `plic tls rotate`"})
+		list = append(list, control.Record{Name: name, Type: "TLSA", Value: tlsa(next), Why: "the key that comes after it: `plic tls rotate`", Later: true})
 	}
 	p, on := stsPolicy(c)
 	for _, d := range x.s.domains() {

@@ -77,7 +77,7 @@ func keyRecord(k *signer.Key, d mail.Domain) control.Record {
 	why := map[signer.State]string{
 		signer.Current: "signs mail of %s", signer.Next: "the next key of %s: `plic dkim rotate`", signer.Old: "has signed mail of %s that may still be under way",
 	}[k.State]
-	return control.Record{Name: k.Name(d.String()), Type: "TXT", Value: k.Record, Why: fmt.Sprintf(why, d)}
+	return control.Record{Name: k.Name(d.String()), Type: "TXT", Value: k.Record, Why: fmt.Sprintf(why, d), Later: k.State == signer.Next}
 }
 
 // Rotate goes over to the next keys. Unless forced it wants to see their records
