@@ -31,14 +31,12 @@ type bringing struct {
 	into     string
 	folders  []string
 	aside    string
-	quoting  string
-	mail     imapFlags
 }
 
 // imapFlags say how to reach another server.
 type imapFlags struct {
-	user, as, tls, ca string
-	stdin, insecure   bool
+	user, as, tls   string
+	stdin, insecure bool
 }
 
 func (a *app) importCommand() *cobra.Command {
