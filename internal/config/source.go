@@ -35,7 +35,7 @@ type Source struct {
 	Attributes                                                                                          map[string]string
 	Scheme                                                                                              string
 	DefaultDomain                                                                                       mail.Domain
-	Helper                                                                                              string
+	Helper, Mailboxes                                                                                   string
 
 	Keep, KeepMissing, KeepStale time.Duration
 	Entries                      int
@@ -117,6 +117,7 @@ func (s *Source) section() Section {
 		{"attributes", "LDAP: the attribute of each field of an account, as `{quota_rule = \"mailQuota\"}`; they are added to those of the schema.", restart, pairs{&s.Attributes}},
 		{"password_scheme", "What passwords without `{SCHEME}` are hashed by. Empty: what crypt(3) knows.", restart, free{&s.Scheme, "text", nil}},
 		{"default_domain", "The domain of accounts whose name has none.", restart, noDomain{domain{&s.DefaultDomain}}},
+		{"mailboxes", "The place of the mail of its accounts, as in `mailboxes.place`, whatever their records say of it; empty: what these say.", restart, free{&s.Mailboxes, "place", nil}},
 		{"helper", "`system`: the program that checks passwords, as `checkpassword` does, for those that PAM knows. Empty: /etc/shadow, if we may read it.", restart, free{&s.Helper, "path", nil}},
 		{"cache", "How long what was found is remembered. A password that does not fit is asked for anew.", restart, duration{&s.Keep, 0, day}},
 		{"cache_missing", "How long it is remembered that something does not exist.", restart, duration{&s.KeepMissing, 0, day}},

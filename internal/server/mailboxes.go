@@ -37,6 +37,14 @@ func (s *site) openPlaces() error {
 	if err := check(m.Place); err != nil {
 		op.errs = append(op.errs, fmt.Errorf("mailboxes.place: %w", err))
 	}
+	for _, x := range s.config.Sources {
+		if x.Mailboxes == "" {
+			continue
+		}
+		if err := check(x.Mailboxes); err != nil {
+			op.errs = append(op.errs, fmt.Errorf("source.%s.mailboxes: %w", x.Name, err))
+		}
+	}
 	return errors.Join(op.errs...)
 }
 

@@ -161,7 +161,7 @@ func firstLine(path string) func() (string, error) {
 
 // directory makes the directory of a source.
 func (s *sources) directory(x *config.Source, separator string, site *site) (*source.Directory, error) {
-	form := source.Form{Scheme: x.Scheme, Domain: x.DefaultDomain}
+	form := source.Form{Scheme: x.Scheme, Domain: x.DefaultDomain, Mailboxes: x.Mailboxes}
 	file := passwd.Options{FS: vfs.Disk(), Path: x.File, Log: site.log, Form: form, Domains: x.Domains, Separator: separator}
 	switch x.Driver {
 	case config.LDAP:

@@ -22,6 +22,9 @@ type Fields map[string]string
 type Form struct {
 	Scheme string      // of passwords without {SCHEME}; "CRYPT" if empty
 	Domain mail.Domain // of accounts whose name has none
+	// Mailboxes is the place of the mail of all, whatever their records say; ""
+	// leaves it to these.
+	Mailboxes string
 }
 
 // The names of fields, the first being ours.
@@ -84,6 +87,18 @@ func (form Form) Secret(password string) directory.Secret {
 	return directory.Secret{Hash: "{" + form.Scheme + "}" + password}
 }
 
+// place is where the mail is. A column "mail" may as well be an address.
+func (form Form) place(f Fields) string {
+	if form.Mailboxes != "" {
+		return form.Mailboxes
+	}
+	text := f.get("mailboxes")
+	if _, ours := f["mailboxes"]; !ours && !strings.Contains(text, ":") {
+		return ""
+	}
+	return text
+}
+
 // Account reads the fields of an account. What makes no sense is an error: half
 // an account would be another one than was meant.
 func (form Form) Account(f Fields) (directory.Account, error) {
@@ -97,7 +112,7 @@ func (form Form) Account(f Fields) (directory.Account, error) {
 	if _, ok := f["nologin"]; ok && f["nologin"] == "" { // Dovecot's has no value
 		a.Disabled = true
 	}
-	a.Mailboxes, a.Home, a.Groups = f.get("mailboxes"), f.get("home"), words(f.get("groups"))
+	a.Mailboxes, a.Home, a.Groups = form.place(f), f.get("home"), words(f.get("groups"))
 	if a.Quota, err = f.quota(); err != nil {
 		return a, fmt.Errorf("account %s: %w", a.Name, err)
 	}

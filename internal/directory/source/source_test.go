@@ -111,6 +111,8 @@ func TestFields(t *testing.T) {
 		{Form{}, Fields{"account": "ann@plic.test", "nologin": "", "password": "!locked"}, "{ann@plic.test { <nil>} true false {0 0}   0 0 [] [] {[] []}}"},
 		{Form{}, Fields{"account": "ann@plic.test", "quota_rule": "*:storage=5M:messages=7", "mail": "maildir:~/Maildir", "home": "/h", "uid": "1000", "gid": "100"},
 			"{ann@plic.test { <nil>} false false {5242880 7} maildir:~/Maildir /h 1000 100 [] [] {[] []}}"},
+		{Form{Mailboxes: "native"}, Fields{"account": "ann@plic.test", "mail": "mdbox:~/mdbox", "home": "/h"}, "{ann@plic.test { <nil>} false false {0 0} native /h 0 0 [] [] {[] []}}"},
+		{Form{}, Fields{"account": "ann@plic.test", "mail": "ann@plic.test"}, "{ann@plic.test { <nil>} false false {0 0}   0 0 [] [] {[] []}}"},
 		{Form{}, Fields{"account": "ann@plic.test", "quota_rule": "*:storage=5", "allow_nets": "192.0.2.0/24,local,2001:db8::1", "groups": "a, b"},
 			"{ann@plic.test { <nil>} false false {5120 0}   0 0 [a b] [] {[] [192.0.2.0/24 127.0.0.0/8 ::1/128 2001:db8::1/128]}}"},
 		{Form{}, Fields{"account": "ann@plic.test", "quota_bytes": "0", "senders": "@Other.test X@y.test", "protocols": "imaps submission"},
