@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -51,30 +52,21 @@ func (e *everyone) Owns(ctx context.Context, account string, a mail.Address) (bo
 	return directory.Owns(ctx, e.Directory, account, a)
 }
 
-// give sets the quota that a source has for an account. One that has none has
-// the one that was set here.
+// give sets the quota that a source has for an account, and takes it away when
+// the source has none any more: then what was set here counts again.
 func (e *everyone) give(ctx context.Context, a *directory.Account) {
-	if a.Quota == (directory.Quota{}) {
-		return
-	}
 	if given, ok := e.given.Load(a.Name); ok && given == a.Quota {
 		return
 	}
-	opened, err := e.store.Account(ctx, a.Name)
-	if err == nil {
-		limits := opened.Limits()
-		want := limits
-		if a.Quota.Bytes != 0 {
-			want.Bytes = a.Quota.Bytes
-		}
-		if a.Quota.Messages != 0 {
-			want.Messages = a.Quota.Messages
-		}
-		if want != limits {
-			err = opened.SetLimits(ctx, want)
-		}
+	open := e.store.Account
+	if a.Quota == (directory.Quota{}) { // then there is nothing to be had without mail
+		open = e.store.Existing
 	}
-	if err != nil {
+	opened, err := open(ctx, a.Name)
+	if want := (store.Usage{Bytes: a.Quota.Bytes, Messages: a.Quota.Messages}); err == nil && want != opened.Given() {
+		err = opened.SetGiven(ctx, want)
+	}
+	if err != nil && !errors.Is(err, store.ErrNoAccount) {
 		e.log.Error("the quota of an account cannot be set", "account", a.Name, "error", err)
 		return
 	}

@@ -37,6 +37,7 @@ type Account struct {
 	freed freed
 	used  Usage // by all that was applied
 	limit Usage // of its own
+	given Usage // by the directory, before its own
 }
 
 // tree says which mailboxes there are, sorted by compareNames; immutable.

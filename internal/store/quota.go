@@ -88,6 +88,7 @@ func usageOf(r *engine.Mailbox) Usage {
 // domain.
 const (
 	quotaNote        = "quota/limit"
+	givenNote        = "quota/given"
 	domainQuotaNotes = "quota/domain/"
 )
 
@@ -211,5 +212,6 @@ func (p *pool) add(more Usage) {
 	p.used.add(more)
 }
 
-// limits are those of the account, and where it has none, the site's.
-func (a *Account) limits() Usage { return a.limit.or(a.store.o.Quota) }
+// limits are those that the directory has for the account, where it has none
+// the account's own, and where there are none the site's.
+func (a *Account) limits() Usage { return a.given.or(a.limit).or(a.store.o.Quota) }

@@ -30,6 +30,25 @@ func (a *Account) Limits() Usage {
 // SetLimits sets what the account may have: zero for the site's limit,
 // Unlimited for none.
 func (a *Account) SetLimits(ctx context.Context, limit Usage) error {
+	return a.setLimits(ctx, quotaNote, &a.limit, limit)
+}
+
+// Given are the limits that the directory has for the account, which count
+// before its own.
+func (a *Account) Given() Usage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.given
+}
+
+// SetGiven sets what the directory lets the account have: zero where it does
+// not say.
+func (a *Account) SetGiven(ctx context.Context, limit Usage) error {
+	return a.setLimits(ctx, givenNote, &a.given, limit)
+}
+
+// setLimits keeps limits in a note and in the account.
+func (a *Account) setLimits(ctx context.Context, note string, to *Usage, limit Usage) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -38,14 +57,14 @@ func (a *Account) SetLimits(ctx context.Context, limit Usage) error {
 		return err
 	}
 	defer c.unlock()
-	if err := c.note(a.Notes(), quotaNote, limit.encode()); err != nil {
+	if err := c.note(a.Notes(), note, limit.encode()); err != nil {
 		return err
 	}
 	p, err := c.apply()
 	if err != nil {
 		return err
 	}
-	a.limit = limit
+	*to = limit
 	c.unlock()
 	return p.publish()
 }
@@ -70,9 +89,16 @@ func (a *Account) readQuota(ctx context.Context) error {
 	for _, n := range a.tree.nodes {
 		a.used.add(usageOf(&n.box.head.rec))
 	}
-	note, err := a.store.engine.Note(ctx, a.id, 0, quotaNote)
+	if err := a.readLimits(ctx, quotaNote, &a.limit); err != nil {
+		return err
+	}
+	return a.readLimits(ctx, givenNote, &a.given)
+}
+
+func (a *Account) readLimits(ctx context.Context, key string, to *Usage) error {
+	note, err := a.store.engine.Note(ctx, a.id, 0, key)
 	if err == nil {
-		a.limit, err = decodeUsage(note)
+		*to, err = decodeUsage(note)
 	}
 	switch {
 	case errors.Is(err, engine.ErrNotFound):

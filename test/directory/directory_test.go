@@ -101,7 +101,8 @@ func everywhere(t *testing.T, w *world.World, more map[string]string) (*world.Pl
 	p := w.NewPlic(t, world.Site{Host: "mx.site.test"})
 	settings := map[string]string{
 		"directory.sources": `["native", "pg", "maria", "ldap", "lite", "file"]`, "directory.postmaster": `"ann@pgsql.test"`,
-		"route.transports": `["pgsql:pg SELECT way FROM transports WHERE name = :key"]`,
+		"auth.trusted_networks": `["127.0.0.0/8"]`, // one host is all that people log in from
+		"route.transports":      `["pgsql:pg SELECT way FROM transports WHERE name = :key"]`,
 	}
 	common := map[string]string{"schema": "virtual_users", "database": peers.DatabaseName, "user": peers.DatabaseUser, "password_file": w.Dir + "/db.secret"}
 	with := func(m map[string]string, pairs ...string) map[string]string {
@@ -216,15 +217,31 @@ func TestEverywhere(t *testing.T) {
 			t.Errorf("auth of %s with another's password: exit code %d", ann, code)
 		}
 	}
+	change := func(statement string) {
+		db, err := sql.Open("sqlite", w.Dir+"/mail.db")
+		must(t, err)
+		_, err = db.Exec(statement)
+		must(t, errors.Join(err, db.Close()))
+	}
+	// A quota that a source has no more gives way to the one that was set here.
+	storage := func() string {
+		p.Run(t, "directory", "lookup", "--fresh", "ann@sqlite.test")
+		return p.Run(t, "account", "quota", "ann@sqlite.test", "--json")
+	}
+	p.Run(t, "account", "quota", "ann@sqlite.test", "--storage", "3MiB")
+	if got := storage(); !strings.Contains(got, `"limit":{"bytes":1048576`) {
+		t.Errorf("the quota of the source: %s", got)
+	}
+	change("UPDATE virtual_users SET quota = NULL WHERE email = 'ann@sqlite.test'")
+	world.Wait(t, "the quota of the source to be gone", func() bool { // what was asked a moment ago is not asked again
+		return strings.Contains(storage(), `"limit":{"bytes":3145728`)
+	})
 	// The mail of somebody who is gone from his source goes when it is told to.
 	if _, errs, code := p.Command(t, "", "account", "remove", "bob@sqlite.test", "--purge"); code == 0 || !strings.Contains(errs, "remove it there first") {
 		t.Errorf("bob, who is there: %s", errs)
 	}
-	db, err := sql.Open("sqlite", w.Dir+"/mail.db")
-	must(t, err)
-	_, err = db.Exec("DELETE FROM virtual_users WHERE email = 'bob@sqlite.test'")
-	must(t, errors.Join(err, db.Close()))
-	world.Wait(t, "bob to be gone", func() bool { // what was asked a moment ago is not asked again
+	change("DELETE FROM virtual_users WHERE email = 'bob@sqlite.test'")
+	world.Wait(t, "bob to be gone", func() bool {
 		_, _, code := p.Command(t, "", "account", "remove", "bob@sqlite.test", "--purge")
 		return code == 0
 	})

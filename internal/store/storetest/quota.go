@@ -73,6 +73,16 @@ func testQuota(t *testing.T, s *site) {
 	s.ok(a.Delete(s.ctx, "Trash"))
 	equal(t, "used", s.used("ann"), store.Usage{Mailboxes: 6})
 
+	// What the directory says counts first, until it says nothing.
+	s.ok(a.SetGiven(s.ctx, store.Usage{Bytes: 20}))
+	s.restart()
+	a, inbox = s.account("ann"), s.mailbox("ann", "INBOX")
+	equal(t, "given", a.Given(), store.Usage{Bytes: 20})
+	full(t, "what the directory gives", s.put(inbox, 30), "ann", true)
+	s.ok(a.SetGiven(s.ctx, store.Usage{}))
+	_, limit := a.Quota()
+	equal(t, "limits", limit, store.Usage{Bytes: 50, Messages: 3})
+
 	// All or none, and the draft is still there after it.
 	d := s.draft("thirty octets of a message. \r\n")
 	_, err = inbox.Append(s.ctx, store.Incoming{Draft: d}, store.Incoming{Draft: d})
