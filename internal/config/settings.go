@@ -119,8 +119,8 @@ func (c *Config) access() []Setting {
 	return []Setting{
 		{"clients", "Asked for the address of a stranger, then for its confirmed name, and `.domain` for those above it.", restart, tables{&k.Clients}},
 		{"helos", "Asked for the name in HELO, then `.domain` for those above it.", restart, tables{&k.Helos}},
-		{"senders", "Asked for the sender, its domain, `.domain` for those above it, and `local@`.", restart, tables{&k.Senders}},
-		{"recipients", "Asked for each recipient likewise.", restart, tables{&k.Recipients}},
+		{"senders", "Asked for the sender, also one of ours: the address, its domain, `.domain` for those above it, and `local@`.", restart, tables{&k.Senders}},
+		{"recipients", "Asked for each recipient likewise, whoever writes.", restart, tables{&k.Recipients}},
 		{"unknown_senders", "Take mail from senders whose domain does not exist, or takes no mail (RFC 7505).", live, switchValue{&k.UnknownSenders}},
 		{"strict_helo", "Refuse names in HELO without a dot.", live, switchValue{&k.StrictHelo}},
 		{"connections", "Connections in a minute from a stranger's network (IPv4 /24, IPv6 /64); further ones get 421. 0 is without limit; loopback is excepted.", live, number{&k.Connections, 0, 1000000}},

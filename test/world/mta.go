@@ -60,6 +60,12 @@ smtp_address_preference = ipv4
 // Postfix starts Postfix on a host, the MX of its domain, with some users.
 func (w *World) Postfix(tb testing.TB, host, domain string, users []string, settings string) *MTA {
 	tb.Helper()
+	return w.PostfixAsking(tb, w.Resolver, host, domain, users, settings)
+}
+
+// PostfixAsking is Postfix that asks another resolver than the world's.
+func (w *World) PostfixAsking(tb testing.TB, resolver, host, domain string, users []string, settings string) *MTA {
+	tb.Helper()
 	m, cert, key := w.mta(tb, host, domain)
 	var boxes []string
 	for _, user := range users {
@@ -67,7 +73,7 @@ func (w *World) Postfix(tb testing.TB, host, domain string, users []string, sett
 	}
 	fatal(tb, os.MkdirAll(m.Dir+"/mail", 0o755))
 	fatal(tb, os.Chown(m.Dir+"/mail", 8, 8)) // mail.mail, as Debian numbers it
-	return m.start(tb, &peers.Postfix{Dir: m.Dir, Address: m.Address, Hostname: host, Resolver: w.Resolver,
+	return m.start(tb, &peers.Postfix{Dir: m.Dir, Address: m.Address, Hostname: host, Resolver: resolver,
 		Settings: fmt.Sprintf(postfixSettings, domain, m.Dir, strings.Join(boxes, ", "), m.Trusted, cert, key, w.CAFile, settings)})
 }
 
