@@ -28,10 +28,10 @@ func (a *app) checkCommand() *cobra.Command {
 server goes on meanwhile.
 
 The commands below it ask what the checks of a sender say, and why: the result comes
-first, as header fields spell it, and the reason after it; and how the records of a
-domain are.`,
+first, as header fields spell it, and the reason after it; what would become of a
+message; and how the records of a domain are.`,
 		Example: "  plic check\n  plic check spf 192.0.2.3 mx.example.org ann@example.org\n  plic check dkim < message.eml",
-	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC(), a.checkDNS())
+	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC(), a.checkMessage(), a.checkDNS())
 	others := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {

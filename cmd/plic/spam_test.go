@@ -61,9 +61,11 @@ func TestSpamExplain(t *testing.T) {
 	t.Parallel()
 	site := &controltest.Site{}
 	site.Spam.Verdict = control.SpamVerdict{Action: "junk", Score: 7.25, Junk: 6, Chance: 0.993,
-		Hits:  []control.SpamHit{{Symbol: "BAYES_SPAM", Score: 6.5, Says: "Its words are those of spam.", Detail: "a chance"}, {Symbol: "NO_TO", Score: 0.7, Says: "There is neither To nor Cc."}},
-		Costs: []control.SpamCost{{Part: "lists", Millis: 1.5, Trouble: "bl.test does not answer"}},
-		Words: []control.SpamWord{{Word: "pills\x1b", Chance: 0.99, Spam: 7}}}
+		Hits:   []control.SpamHit{{Symbol: "BAYES_SPAM", Score: 6.5, Says: "Its words are those of spam.", Detail: "a chance"}, {Symbol: "NO_TO", Score: 0.7, Says: "There is neither To nor Cc."}},
+		Ends:   []control.SpamEnd{{To: "ann@example.org", Action: "junk", Score: 7.25, Says: "it goes into Junk"}},
+		Sender: []control.SenderCheck{{Method: "spf", Subject: "bob@example.net", Result: "fail", Reason: "not named", Millis: 3.25}},
+		Costs:  []control.SpamCost{{Part: "lists", Millis: 1.5, Trouble: "bl.test does not answer"}},
+		Words:  []control.SpamWord{{Word: "pills\x1b", Chance: 0.99, Spam: 7}}}
 	dir := serve(t, site)
 	r := plic(t, dir, "Subject: x\n\nHello\n", "spam", "explain", "--ip", "192.0.2.1", "--account", "ann@example.org", "-")
 	for _, want := range []string{"junk, score 7.2; junk from 6.0\n", "+6.5   BAYES_SPAM  Its words are those of spam.  a chance\n", "+0.7   NO_TO       There is neither To nor Cc.   -\n",
@@ -72,6 +74,15 @@ func TestSpamExplain(t *testing.T) {
 			t.Errorf("no %q in\n%s%s", want, r.out, r.err)
 		}
 	}
+	if r := plic(t, dir, "Subject: x\n\nHello\n", "check", "message", "--ip", "192.0.2.1", "--to", "ann@example.org", "-"); !strings.Contains(r.out, "ann@example.org  junk    7.2    it goes into Junk\n") ||
+		!strings.Contains(r.out, "spf    bob@example.net  fail    3.25 ms  not named\n") || site.Spam.Asked.To[0] != "ann@example.org" {
+		t.Errorf("%+v", r)
+	}
+	if r := plic(t, dir, "Subject: x\n\nHello\n", "check", "message", "-"); r.code != exitUsage {
+		t.Errorf("%+v", r)
+	}
+	site.Spam.Asked = control.SpamQuestion{}
+	r = plic(t, dir, "Subject: x\n\nHello\n", "spam", "explain", "--ip", "192.0.2.1", "--account", "ann@example.org", "-")
 	if strings.Contains(r.out, "\x1b") {
 		t.Error("what is in a message reaches the terminal")
 	}

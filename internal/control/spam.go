@@ -62,6 +62,27 @@ type SpamVerdict struct {
 	Costs  []SpamCost `json:"costs"`
 	Chance float64    `json:"chance"` // of being spam, by its words
 	Words  []SpamWord `json:"words,omitempty"`
+	// Sender is what was found of who sent it, and Ends what would become of it.
+	Sender []SenderCheck `json:"sender,omitempty"`
+	Ends   []SpamEnd     `json:"ends,omitempty"`
+}
+
+// SenderCheck is what one check of the sender says.
+type SenderCheck struct {
+	Method  string  `json:"method"`
+	Subject string  `json:"subject,omitempty"`
+	Result  string  `json:"result"`
+	Reason  string  `json:"reason,omitempty"`
+	Millis  float64 `json:"ms"`
+}
+
+// SpamEnd is what would become of a message for one recipient; To is "" if none was
+// named.
+type SpamEnd struct {
+	To     string  `json:"to,omitempty"`
+	Action string  `json:"action"` // "accept", "junk", "refuse"…
+	Score  float64 `json:"score"`  // for this recipient
+	Says   string  `json:"says"`
 }
 
 // SpamHit is something found in a message.

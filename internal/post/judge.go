@@ -82,10 +82,11 @@ func (p *Office) decide(ctx context.Context, j *job, msg *message.Message, pl *p
 	if len(pl.remote)+len(pl.discarded) > 0 {
 		all = append(all, j.verdict)
 	}
-	if !slices.ContainsFunc(all, func(v *score.Verdict) bool { return v.Failure() == nil }) {
-		return all[0].Failure()
+	refused, putOff := score.Together(all)
+	if refused != nil {
+		return refused
 	}
-	if !slices.ContainsFunc(all, func(v *score.Verdict) bool { return v.Action < score.Greylist && v.Failure() == nil }) {
+	if putOff {
 		if f := p.o.Judge.PutOff(ctx, j.verdict); f != nil {
 			return f
 		}

@@ -9,20 +9,29 @@ import (
 	"plic/internal/post"
 )
 
-// examiner makes what looks at mail from strangers, nil if nothing is to.
+// examiner makes what looks at mail from strangers and counts what it finds, nil if
+// nothing is to.
 func (s *site) examiner(now func() time.Time) post.Examiner {
+	e := s.checker(now)
+	if e == nil {
+		return nil
+	}
+	if s.feedback = s.newFeedback(now); s.feedback != nil {
+		return counted{e, s.feedback}
+	}
+	return e
+}
+
+// checker makes what only looks, nil if nothing is to.
+func (s *site) checker(now func() time.Time) *sender.Checker {
 	c := s.config
 	if !c.Senders.Check {
 		return nil
 	}
-	var e post.Examiner = sender.New(sender.Options{
+	return sender.New(sender.Options{
 		Resolver: s.resolver, Host: c.Hostname.String(), Timeout: c.Senders.Timeout, Now: now,
 		DMARC:    map[config.DMARCPolicy]sender.Policy{config.SoftenDMARC: sender.Soften, config.TellDMARC: sender.Tell}[c.Senders.DMARC],
 		Excepted: c.Senders.ExceptedNetworks, Sealers: c.Senders.TrustedSealers, Forwarders: c.Senders.TrustedLists,
 		Sample: func() int { return rand.IntN(100) },
 	})
-	if s.feedback = s.newFeedback(now); s.feedback != nil {
-		e = counted{e, s.feedback}
-	}
-	return e
 }

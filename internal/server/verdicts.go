@@ -1,20 +1,14 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
-	"net/netip"
 
 	"plic/internal/bayes"
-	"plic/internal/check/score"
-	"plic/internal/content"
 	"plic/internal/control"
 	"plic/internal/learn"
 	"plic/internal/mail"
-	"plic/internal/message"
 )
 
 // verdicts is control.Spam over what judges mail.
@@ -95,74 +89,4 @@ func (v verdicts) Symbols(context.Context) iter.Seq2[control.SpamSymbol, error] 
 		all = append(all, control.SpamSymbol{Name: s.Name, Weight: s.Weight, Says: s.Says})
 	}
 	return sequence(all, nil)
-}
-
-// Judge says what the score of a message would be.
-func (v verdicts) Judge(ctx context.Context, q control.SpamQuestion) (out control.SpamVerdict, err error) {
-	env, err := envelopeOf(q)
-	if err != nil {
-		return out, err
-	}
-	parsed, err := message.Parse(bytes.NewReader(q.Message), message.Limits{})
-	if err != nil {
-		return out, err
-	}
-	m := score.NewMessage(env, parsed, mail.Bytes(q.Message))
-	if x := v.s.examiner(v.s.now); q.IP != "" && x != nil && x.Wants(env) {
-		found, err := x.Check(ctx, env, parsed, mail.Bytes(q.Message))
-		if err != nil {
-			return out, err
-		}
-		m.Found(found)
-	} else {
-		m.Found(nil)
-	}
-	site := v.s.spam.Judge(ctx, m)
-	if q.Account != "" {
-		site = v.s.spam.JudgeFor(ctx, site, q.Account)
-	}
-	says := map[string]string{}
-	for _, s := range v.s.spam.Symbols() {
-		says[s.Name] = s.Says
-	}
-	out = control.SpamVerdict{Action: site.Action.String(), Score: site.Score, Junk: site.Limits.Junk, Reason: site.Reason}
-	for _, h := range site.Hits {
-		out.Hits = append(out.Hits, control.SpamHit{Symbol: h.Symbol, Score: h.Score, Says: says[h.Symbol], Detail: h.Detail})
-	}
-	for _, c := range site.Costs {
-		out.Costs = append(out.Costs, control.SpamCost{Part: c.Part, Millis: float64(c.Took.Microseconds()) / 1000, Trouble: c.Trouble})
-	}
-	chance, clues, err := v.s.learner.Explain(ctx, q.Account, parsed, content.Read(parsed, bytes.NewReader(q.Message)))
-	out.Chance = chance
-	for _, c := range clues {
-		out.Words = append(out.Words, control.SpamWord{Word: c.Text, Chance: c.Chance, Ham: c.Ham, Spam: c.Spam})
-	}
-	return out, told(err)
-}
-
-// envelopeOf is how a message is said to have come.
-func envelopeOf(q control.SpamQuestion) (*mail.Envelope, error) {
-	env := &mail.Envelope{Origin: mail.Origin{Service: "smtp", Name: q.Name, Helo: q.Helo}}
-	if q.IP != "" {
-		addr, err := netip.ParseAddr(q.IP)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no IP address", q.IP)
-		}
-		env.Origin.Remote = netip.AddrPortFrom(addr, 25)
-	}
-	if q.From != "" && q.From != "<>" {
-		from, err := mail.ParseAddress(q.From)
-		if err != nil {
-			return nil, err
-		}
-		env.From = from
-	}
-	for _, text := range q.To {
-		to, err := mail.ParseAddress(text)
-		if err != nil {
-			return nil, err
-		}
-		env.To = append(env.To, mail.Recipient{Address: to})
-	}
-	return env, nil
 }

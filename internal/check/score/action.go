@@ -84,6 +84,24 @@ func (v *Verdict) Failure() *mail.Failure {
 	return nil
 }
 
+// Together is what one answer for all says to verdicts of the recipients of one
+// message: it refuses, or puts off, only if that is right for each of them.
+func Together(all []*Verdict) (refused *mail.Failure, putOff bool) {
+	if len(all) == 0 {
+		return nil, false
+	}
+	putOff = true
+	refuse := true
+	for _, v := range all {
+		refuse = refuse && v.Failure() != nil
+		putOff = putOff && (v.Action >= Greylist || v.Failure() != nil)
+	}
+	if refuse {
+		return all[0].Failure(), false
+	}
+	return nil, putOff
+}
+
 func orElse(text, other string) string {
 	if text == "" {
 		return other

@@ -91,7 +91,31 @@ type Findings struct {
 	Refuse  *mail.Failure // nil to take it
 	Junk    string        // why it belongs into Junk, "" if it does not
 	Pardon  string        // why a failure of DMARC has no consequence, "" if it has
+
+	took map[string]time.Duration // by what was asked
 }
+
+// Finding is one result, for people.
+type Finding struct {
+	Method, Subject, Result, Reason string
+	Took                            time.Duration
+}
+
+// Findings are all results, each with what it took to ask.
+func (f *Findings) Findings() []Finding {
+	var out []Finding
+	for _, r := range f.Results.Results {
+		asked := r.Method
+		if r.Method == "spf" && r.Get("smtp", "mailfrom") == "" && f.From.Identity != spf.Helo {
+			asked = askedHelo
+		}
+		out = append(out, Finding{Method: r.Method, Subject: subject(&r), Result: r.Result, Reason: r.Reason, Took: f.took[asked]})
+	}
+	return out
+}
+
+// askedHelo is the question about the name in HELO, beside that about the sender.
+const askedHelo = "spf helo"
 
 // Summary is for people: what follows, and all results with their reasons.
 func (f *Findings) Summary() string {
@@ -149,20 +173,21 @@ func (c *Checker) Check(ctx context.Context, env *mail.Envelope, msg *message.Me
 	}
 	var unreadable [2]error
 	var ask group
-	ask.do(func() { f.From = c.spf.Check(ctx, q) })
+	ask.now = c.o.Now
+	ask.do("spf", func() { f.From = c.spf.Check(ctx, q) })
 	if q.From != "" {
-		ask.do(func() { f.Helo = c.spf.CheckHelo(ctx, q) })
+		ask.do(askedHelo, func() { f.Helo = c.spf.CheckHelo(ctx, q) })
 	}
 	if has(msg, "DKIM-Signature") {
-		ask.do(func() { f.DKIM, unreadable[0] = checkWith(ctx, body, c.dkim.Verify) })
+		ask.do("dkim", func() { f.DKIM, unreadable[0] = checkWith(ctx, body, c.dkim.Verify) })
 	}
 	if has(msg, "ARC-Seal") || has(msg, "ARC-Message-Signature") {
-		ask.do(func() { f.ARC, unreadable[1] = checkWith(ctx, body, c.arc.Verify) })
+		ask.do("arc", func() { f.ARC, unreadable[1] = checkWith(ctx, body, c.arc.Verify) })
 	}
 	if f.Author == nil { // the answers are in the cache when they are needed
-		ask.do(func() { c.dmarc.Check(ctx, author, nil) })
+		ask.do("dmarc", func() { c.dmarc.Check(ctx, author, nil) })
 	}
-	ask.wait()
+	f.took = ask.wait()
 	if err := errors.Join(unreadable[:]...); err != nil && !errors.Is(err, dkim.ErrHeader) {
 		return nil, fmt.Errorf("check the sender: %w", err)
 	}
@@ -198,30 +223,39 @@ func (f *Findings) senders() []dmarc.Sender {
 	return list
 }
 
-// group runs questions side by side. A panic in one of them is that of whoever
+// group runs questions side by side, by the clock. A panic in one of them is that of whoever
 // waits.
 type group struct {
+	now   func() time.Time
 	wg    sync.WaitGroup
 	mu    sync.Mutex
+	took  map[string]time.Duration
 	panic any
 }
 
-func (g *group) do(ask func()) {
+func (g *group) do(name string, ask func()) {
 	g.wg.Go(func() {
+		began := g.now()
 		defer func() {
-			if p := recover(); p != nil {
-				g.mu.Lock()
+			p := recover()
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if p != nil {
 				g.panic = p
-				g.mu.Unlock()
 			}
+			if g.took == nil {
+				g.took = map[string]time.Duration{}
+			}
+			g.took[name] = g.now().Sub(began)
 		}()
 		ask()
 	})
 }
 
-func (g *group) wait() {
+func (g *group) wait() map[string]time.Duration {
 	g.wg.Wait()
 	if g.panic != nil {
 		panic(g.panic)
 	}
+	return g.took
 }

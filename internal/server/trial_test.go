@@ -1,0 +1,63 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"plic/internal/config"
+	"plic/internal/control"
+	"plic/internal/journal"
+)
+
+// TestCheckMessage asks what would become of messages, and then brings them: what was
+// foretold happens. Asking itself changes nothing.
+func TestCheckMessage(t *testing.T) {
+	s := startSpam(t, func(c *config.Config) { c.Spam.Refuse, c.Senders.Report = 9, true })
+	text := "\r\nHello Ann, here is what we said about the plan for Thursday. See you there, and bring the drawings along.\r\n"
+	bad := "Reply-To: x@gmail.com\r\n" + strings.Replace(goodHeader, "The plan", "MAKE MONEY FAST!!! $$$", 1) + text + "http://www.bad.org/x\r\n"
+	cases := map[string]struct{ addr, to, text, action, says, answer string }{
+		"good":    {"192.0.2.1", "ann@here.test", goodHeader + text, "accept", "it goes to the inbox of ann@here.test", "250 2.0.0"},
+		"listed":  {"192.0.2.66", "ann@here.test", goodHeader + text, "refuse", "at the door: 192.0.2.66 is listed by bl.test", "550 5.7.1 192.0.2.66 is listed"},
+		"nobody":  {"192.0.2.1", "nobody@here.test", goodHeader + text, "refuse", "550 5.1.1", "550 5.1.1"},
+		"junk":    {"192.0.2.1", "ann@here.test", bad, "junk", "it goes into Junk", "250 2.0.0"},
+		"program": {"192.0.2.1", "ann@here.test", goodHeader + "Content-Type: application/octet-stream; name=invoice.pdf.exe\r\n\r\nMZ\r\n", "refuse", "550 5.7.1", "550 5.7.1"},
+	}
+	for name, x := range cases {
+		v, err := s.Operations().Spam.Judge(t.Context(), control.SpamQuestion{IP: x.addr, Helo: "mx.there.test", From: "eve@there.test", To: []string{x.to}, Message: []byte(x.text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(v.Ends) != 1 || v.Ends[0].Action != x.action || !strings.HasPrefix(v.Ends[0].Says, x.says) {
+			t.Errorf("%s: %+v", name, v.Ends)
+		}
+		said := map[string]string{}
+		for _, c := range v.Sender {
+			if said[c.Method] = c.Result; c.Reason == "" {
+				t.Errorf("%s: %s has no reason", name, c.Method)
+			}
+		}
+		if said["spf"] != "pass" || said["iprev"] != "fail" || said["dkim"] != "none" || said["dmarc"] == "" {
+			t.Errorf("%s: %v", name, said)
+		}
+	}
+	for _, kind := range []string{journal.Sender, journal.Spam, journal.Reject, journal.Accept} {
+		for e := range s.site.journal.Find(t.Context(), journal.Query{Kind: kind}) {
+			t.Errorf("asking left %+v", e)
+		}
+	}
+	if s.site.waited.Len() != 0 {
+		t.Error("asking is remembered")
+	}
+	office := s.site.feedback
+	if office == nil || s.site.checker(s.site.now) == nil || s.site.feedback != office {
+		t.Error("asking begins the count of DMARC anew")
+	}
+	for name, x := range cases {
+		if got := s.from(x.addr, x.to, x.text); !strings.HasPrefix(got, x.answer) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if len(s.box("INBOX")) != 1 || len(s.box("Junk")) != 1 {
+		t.Errorf("%d in INBOX, %d in Junk", len(s.box("INBOX")), len(s.box("Junk")))
+	}
+}
