@@ -38,7 +38,7 @@ func TestInternet(t *testing.T) {
 		{"BrokenTLS", brokenTLS}, {"Retry", retry}, {"Greylist", greylist}, {"Bounce", bounces}, {"BounceToPeer", bounceToPeer}, {"NullMX", nullMX}, {"NoDomain", noDomain},
 		{"UnknownUser", unknownUser}, {"Alias", alias}, {"AliasLoop", aliasLoop}, {"OwnMX", ownMX}, {"Hops", hops},
 		{"Recipients", recipients}, {"SplitRecipients", splitRecipients}, {"UTF8", wideAddresses}, {"UTF8Refused", utf8Refused},
-		{"Delivered", delivered}, {"Relayed", relayed}, {"Never", never},
+		{"Delivered", delivered}, {"Relayed", relayed}, {"Expanded", expanded}, {"Never", never},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()

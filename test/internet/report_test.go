@@ -192,6 +192,45 @@ func relayed(t *testing.T, n *net) {
 	}
 }
 
+// What the sender wants to be told goes through aliases, RFC 3461 section 5.2.7: one
+// that leads to one address hands it on whole; of one that leads to several we say
+// that it was expanded, and what becomes of the members is told by their hosts, if
+// it is bad.
+func expanded(t *testing.T, n *net) {
+	ann := n.one.Account(t, "expanded")
+	sink := n.Sink(t, "mx.members.test", &delivertest.Remote{Extensions: []string{"DSN"}, On: func(c *delivertest.Conn, step, args string) bool {
+		gone := step == "RCPT" && strings.Contains(args, "gone@")
+		if gone {
+			c.Reply("550 5.1.1 gone")
+		}
+		return gone
+	}})
+	n.one.Alias(t, "single@one.test", "x@members.test")
+	n.one.Alias(t, "several@one.test", "y@members.test", "gone@members.test")
+	post := func(to string) {
+		c := n.one.Submission(t, ann)
+		defer c.Close()
+		c.Deliver(world.Letter{From: ann, FromParams: "RET=HDRS ENVID=env", To: []string{to}, ToParams: "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first+40here.test", Text: text(ann, to, to)})
+	}
+	post("single@one.test")
+	if m := sink.Wait(t, 1)[0]; m.From != "<"+ann+"> RET=HDRS ENVID=env" || m.To[0] != "<x@members.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@here.test" {
+		t.Errorf("one address: MAIL %q, RCPT %q", m.From, m.To)
+	}
+	post("several@one.test")
+	if m := sink.Wait(t, 2)[1]; m.From != "<"+ann+"> RET=HDRS ENVID=env" || len(m.To) != 1 || m.To[0] != "<y@members.test> NOTIFY=FAILURE ORCPT=rfc822;first@here.test" {
+		t.Errorf("several: MAIL %q, RCPT %q", m.From, m.To)
+	}
+	var told string
+	world.Wait(t, "what became of all", func() bool {
+		told = strings.Join(n.one.Inbox(t, ann), "\n")
+		return strings.Contains(told, "Action: expanded") && strings.Contains(told, "Action: failed")
+	})
+	has(t, "the reports", told, "Original-Envelope-Id: env", "Original-Recipient: rfc822; first@here.test", "Final-Recipient: rfc822; several@one.test", "Final-Recipient: rfc822; gone@members.test")
+	if strings.Contains(told, "Final-Recipient: rfc822; x@") || strings.Contains(told, "Final-Recipient: rfc822; y@") {
+		t.Errorf("we speak for the other host: %s", told)
+	}
+}
+
 // A sender is told once that it takes long, if he has not said otherwise, and the
 // message goes on being tried.
 func TestDelayed(t *testing.T) {
