@@ -205,18 +205,18 @@ func expanded(t *testing.T, n *net) {
 		}
 		return gone
 	}})
-	n.one.Alias(t, "single@one.test", "x@members.test")
-	n.one.Alias(t, "several@one.test", "y@members.test", "gone@members.test")
+	n.one.Alias(t, "alone@one.test", "x@members.test")
+	n.one.Alias(t, "members@one.test", "y@members.test", "gone@members.test")
 	post := func(to string) {
 		c := n.one.Submission(t, ann)
 		defer c.Close()
 		c.Deliver(world.Letter{From: ann, FromParams: "RET=HDRS ENVID=env", To: []string{to}, ToParams: "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first+40here.test", Text: text(ann, to, to)})
 	}
-	post("single@one.test")
+	post("alone@one.test")
 	if m := sink.Wait(t, 1)[0]; m.From != "<"+ann+"> RET=HDRS ENVID=env" || m.To[0] != "<x@members.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@here.test" {
 		t.Errorf("one address: MAIL %q, RCPT %q", m.From, m.To)
 	}
-	post("several@one.test")
+	post("members@one.test")
 	if m := sink.Wait(t, 2)[1]; m.From != "<"+ann+"> RET=HDRS ENVID=env" || len(m.To) != 1 || m.To[0] != "<y@members.test> NOTIFY=FAILURE ORCPT=rfc822;first@here.test" {
 		t.Errorf("several: MAIL %q, RCPT %q", m.From, m.To)
 	}
@@ -225,7 +225,7 @@ func expanded(t *testing.T, n *net) {
 		told = strings.Join(n.one.Inbox(t, ann), "\n")
 		return strings.Contains(told, "Action: expanded") && strings.Contains(told, "Action: failed")
 	})
-	has(t, "the reports", told, "Original-Envelope-Id: env", "Original-Recipient: rfc822; first@here.test", "Final-Recipient: rfc822; several@one.test", "Final-Recipient: rfc822; gone@members.test")
+	has(t, "the reports", told, "Original-Envelope-Id: env", "Original-Recipient: rfc822; first@here.test", "Final-Recipient: rfc822; members@one.test", "Final-Recipient: rfc822; gone@members.test")
 	if strings.Contains(told, "Final-Recipient: rfc822; x@") || strings.Contains(told, "Final-Recipient: rfc822; y@") {
 		t.Errorf("we speak for the other host: %s", told)
 	}
