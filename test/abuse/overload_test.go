@@ -60,8 +60,9 @@ func TestFlood(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("PLIC_OVERLOAD"))
 	end := time.Now().Add(long)
 	flood := &tally{acked: alone.acked}
-	for round := 0; round == 0 || time.Now().Before(end); round++ {
-		x.flood(t, flood, round)
+	rounds := 0
+	for ; rounds == 0 || time.Now().Before(end); rounds++ {
+		x.flood(t, flood, rounds)
 	}
 	done, begun := flood.done.Load(), flood.begun.Load()
 	t.Logf("%d letters taken of %d begun; %d sessions refused, %d cut off", done, begun, flood.refused.Load(), flood.cut.Load())
@@ -80,6 +81,12 @@ func TestFlood(t *testing.T) {
 
 	// At ease again, by itself, and nothing is lost or there twice.
 	x.WaitLog(t, "strangers need not hurry any more")
+	world.Wait(t, "all strangers to be gone", func() bool { return x.metric(t, "plic_smtp_stress")+x.metric(t, "plic_smtp_connections") == 0 })
+	// Those who said nothing may have been told as well.
+	told, refused := int64(x.metric(t, `plic_events_total{class="4xx",kind="reject",service="smtp"}`)), flood.refused.Load()
+	if told < refused || told > refused+int64(sitters*rounds) {
+		t.Errorf("the metrics have %d refusals, the strangers %d", told, refused)
+	}
 	after := &tally{}
 	x.strangers(t, after, "after", places/5)
 	if after.refused.Load() > 0 || after.done.Load() != alone.done.Load() {
@@ -125,6 +132,18 @@ func (x *target) flood(t *testing.T, f *tally, round int) {
 	x.strangers(t, f, fmt.Sprintf("flood-%d", round), crowd)
 	<-over
 	x.far.Wait(t, friends*each*(round+1))
+}
+
+// metric is a number that the site tells of itself, 0 if it does not.
+func (x *target) metric(t *testing.T, name string) (value float64) {
+	t.Helper()
+	c := x.Dial(t, 80)
+	defer c.Close()
+	c.Send("GET /metrics HTTP/1.0\r\n\r\n")
+	if _, after, found := strings.Cut(c.Rest(), "\n"+name+" "); found {
+		fmt.Sscan(after, &value)
+	}
+	return value
 }
 
 func (f *tally) ack(subject string) {
