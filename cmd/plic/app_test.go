@@ -21,6 +21,7 @@ import (
 	"plic/internal/control/controltest"
 	"plic/internal/mail"
 	"plic/internal/message"
+	"plic/internal/server"
 )
 
 // fakeHost is a server that only remembers what it was told.
@@ -45,6 +46,8 @@ func (h *fakeHost) Offline(context.Context, *config.Config) (control.Operations,
 	h.opened++
 	return h.site.Operations(), closer(func() error { h.opened--; return nil }), h.fail
 }
+
+func (h *fakeHost) Check(c *config.Config) error { return server.Check(c) }
 
 func (h *fakeHost) Storage(*config.Config) control.Storage { return h.site.Operations().Storage }
 

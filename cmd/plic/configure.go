@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"plic/internal/config"
 
@@ -46,14 +47,21 @@ func faults(path string, n int) string {
 func (a *app) configCheck() *cobra.Command {
 	return &cobra.Command{
 		Use: "check [FILE]", Short: "Find every fault of a file",
+		Long: `Find every fault of a file, also in the queries and filters of sources, in tables
+and places of mail, and in the files that they name on this host. No other host is
+asked.`,
 		Example: "  plic config check\n  plic config check /etc/plic/plic.toml",
 		Args:    arguments(0, 1, ""),
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, path, err := a.loadNamed(args)
-			if err == nil {
-				fmt.Fprintln(a.out, path+" is good")
+			c, path, err := a.loadNamed(args)
+			if err != nil {
+				return err
 			}
-			return err
+			if err := a.host.Check(c); err != nil {
+				return fmt.Errorf("%s\n%w", faults(path, 1+strings.Count(err.Error(), "\n")), err)
+			}
+			fmt.Fprintln(a.out, path+" is good")
+			return nil
 		},
 	}
 }

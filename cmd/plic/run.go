@@ -16,6 +16,8 @@ import (
 type host interface {
 	// New makes a site ready to run; up is called once it listens everywhere.
 	New(ctx context.Context, c *config.Config, log *slog.Logger, up func(site)) (service, error)
+	// Check finds what keeps a site with these settings from starting.
+	Check(c *config.Config) error
 	// Offline gives the operations of a data directory on which no server runs.
 	Offline(ctx context.Context, c *config.Config) (control.Operations, io.Closer, error)
 	// Storage is what can be done with the data of a directory on which no server runs.
@@ -53,6 +55,8 @@ func (realHost) New(ctx context.Context, c *config.Config, log *slog.Logger, up 
 		up(site{Endpoints: s.Endpoints(), CA: s.CA(), Operations: s.Operations(), Submit: s.Submit})
 	}})
 }
+
+func (realHost) Check(c *config.Config) error { return server.Check(c) }
 
 func (realHost) Offline(ctx context.Context, c *config.Config) (control.Operations, io.Closer, error) {
 	return server.Offline(ctx, c, slog.New(slog.DiscardHandler))

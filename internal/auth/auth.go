@@ -80,6 +80,9 @@ type Options struct {
 	// again; 5 minutes if 0, not at all if negative.
 	Remember time.Duration
 	Guard    GuardOptions
+	// Observe is told what came of each try to log in, and how many hashes of
+	// passwords it took; nil for none.
+	Observe func(protocol string, o Outcome, hashes int)
 }
 
 // Peer is who wants to log in.
@@ -121,6 +124,9 @@ func New(o Options) *Auth {
 	}
 	if o.Mechanisms == nil {
 		o.Mechanisms = []string{sasl.SCRAMPlus, sasl.SCRAM, sasl.Plain, sasl.Login, sasl.Bearer, sasl.XBearer, sasl.External}
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, Outcome, int) {}
 	}
 	if len(o.Secret) == 0 {
 		o.Secret = []byte(rand.Text())

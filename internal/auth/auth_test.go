@@ -125,6 +125,8 @@ func from(addr netip.Addr, service string) Peer {
 	return Peer{Service: service, Remote: addr, Loopback: true}
 }
 
+// A3, A6, A7, A8: whoever has a name of whatever meaning elsewhere gets the same
+// answer as a wrong password.
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
@@ -183,7 +185,7 @@ func TestChangedPassword(t *testing.T) {
 	}
 }
 
-// The cache ends on time, does not forget others and stays within its bound.
+// A8: the cache is of one account, hash and password; it ends on time, does not forget others and stays within its bound.
 func TestCache(t *testing.T) {
 	t.Parallel()
 	now := noon
@@ -314,6 +316,7 @@ func handshake(t *testing.T) (server, client tls.ConnectionState, leaf *x509.Cer
 	return <-states, c.ConnectionState(), cert.Leaf
 }
 
+// A4: a client from whom somebody hid that PLUS is on offer does not get in.
 func TestExchange(t *testing.T) {
 	t.Parallel()
 	ours, theirs, leaf := handshake(t)

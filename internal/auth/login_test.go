@@ -280,7 +280,7 @@ func TestOldMechanisms(t *testing.T) {
 	}
 }
 
-// Certificates of clients: who is named by one that an authority of ours has
+// A8: certificates of clients: who is named by one that an authority of ours has
 // made may come in without a password, and nobody else.
 func TestExternal(t *testing.T) {
 	t.Parallel()
@@ -422,6 +422,7 @@ func (a *asks) Check(ctx context.Context, login, password string) (directory.Acc
 	return a.Account(ctx, login)
 }
 
+// A7: a source is asked with no empty password.
 func TestSourceChecks(t *testing.T) {
 	t.Parallel()
 	var source *asks

@@ -81,6 +81,7 @@ func (x *Exchange) anonymous(trace string) error {
 		return t.end(ErrTemporary, "the account for anonymous logins: "+err.Error())
 	}
 	x.login = Login{Account: account.Name, ReadOnly: true}
+	t.observe(Accepted)
 	t.record(journal.Event{Kind: journal.Auth, Account: account.Name, Status: "250 2.7.0 " + t.how, Reason: "anonymous: " + cut(trace)})
 	return nil
 }

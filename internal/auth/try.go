@@ -24,6 +24,8 @@ type try struct {
 	as      string // whom a master wants to act for, in the form "user*master"
 	started time.Time
 	guess   *mac // of the secret, where it is known
+	hashes  int  // that were computed
+	outcome Outcome
 }
 
 // found is an account and which of its secrets was right.
@@ -155,6 +157,7 @@ func (t *try) hash(ctx context.Context, hash, prepared string) (bool, error) {
 	if !t.allowed() { // any more: many may have been waiting
 		return false, ErrThrottled
 	}
+	t.hashes++
 	return directory.Verify(hash, prepared)
 }
 
@@ -216,6 +219,7 @@ func (t *try) good(ctx context.Context, f found, authz string) (Login, error) {
 		}
 	}
 	t.a.guard.success(t.p.Remote, key(t.login))
+	t.observe(Accepted)
 	t.record(journal.Event{Kind: journal.Auth, Account: l.Account, Status: "250 2.7.0 " + t.how, Reason: how})
 	return l, nil
 }
@@ -261,12 +265,15 @@ func (t *try) other(ctx context.Context, f found, authz string) (string, error) 
 // if known, makes the same mistake made again by a forgotten device count once.
 func (t *try) bad(account directory.Account, why string) error {
 	t.a.guard.failure(t.p.Remote, key(t.login), t.guess)
+	t.outcome = Wrong
 	switch {
+	case why != "" && account.Name != "":
+		t.outcome = Refused
 	case why != "":
 	case account.Disabled:
-		why = "the account is disabled"
+		why, t.outcome = "the account is disabled", Refused
 	case account.Name == "":
-		why = "no such account"
+		why, t.outcome = "no such account", Unknown
 	default:
 		why = "wrong secret"
 	}
@@ -275,13 +282,18 @@ func (t *try) bad(account directory.Account, why string) error {
 
 // end records a failure and gives the error back.
 func (t *try) end(err error, reason string) error {
-	status := "535 5.7.8 " + t.how
+	status, outcome := "535 5.7.8 "+t.how, t.outcome
 	switch {
-	case errors.Is(err, ErrTemporary), errors.Is(err, ErrThrottled):
-		status = "454 4.7.0 " + t.how
+	case errors.Is(err, ErrTemporary):
+		status, outcome = "454 4.7.0 "+t.how, Trouble
+	case errors.Is(err, ErrThrottled):
+		status, outcome = "454 4.7.0 "+t.how, Throttled
 	case errors.Is(err, ErrMalformed):
-		status = "501 5.5.2 " + t.how
+		status, outcome = "501 5.5.2 "+t.how, Malformed
+	case outcome == "": // a right secret that is not good for this
+		outcome = Refused
 	}
+	t.observe(outcome)
 	t.record(journal.Event{Kind: journal.AuthFail, Account: cut(t.typed), Status: status, Reason: reason})
 	return err
 }

@@ -30,7 +30,7 @@ type Source struct {
 	Schema                                                                                              string
 	DomainQuery, AccountQuery, MailboxQuery, AliasQuery, SenderQuery, GroupQuery, MemberQuery, UserName string
 	Base                                                                                                string
-	Bind                                                                                                bool
+	Bind, Compare                                                                                       bool
 	Targets                                                                                             []string
 	Attributes                                                                                          map[string]string
 	Scheme                                                                                              string
@@ -112,6 +112,7 @@ func (s *Source) section() Section {
 		{"member_query", "LDAP: finds the members of a group `{dn}`, in place of names in `targets`.", restart, query(&s.MemberQuery)},
 		{"base", "LDAP: the entry below which all others are, such as `dc=example,dc=org`.", restart, free{&s.Base, "text", nil}},
 		{"bind", "LDAP: check passwords by binding as the user; else `password` of `attributes` is a hash to compare with.", restart, switchValue{&s.Bind}},
+		{"compare", "LDAP: have the server compare passwords with `password` of `attributes` in place of a bind, for servers that keep no users to bind as. What they hash themselves, few compare: OpenLDAP does not.", restart, switchValue{&s.Compare}},
 		{"user_name", "LDAP: the name of a user's entry, such as `uid={local},ou=people,dc=example,dc=org`. Empty: it is searched for.", restart, free{&s.UserName, "text", nil}},
 		{"targets", "LDAP: attributes that hold the targets of an alias: addresses, or names of entries.", restart, list[string]{&s.Targets, "attributes", "member", one, plain}},
 		{"attributes", "LDAP: the attribute of each field of an account, as `{quota_rule = \"mailQuota\"}`; they are added to those of the schema.", restart, pairs{&s.Attributes}},

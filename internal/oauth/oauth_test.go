@@ -194,6 +194,7 @@ func (k keyring) published() []any {
 	}
 }
 
+// A8, A6: keys by path, algorithms confused, keys that a token brings along.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	i, k := newIssuer(t), newKeyring(t)

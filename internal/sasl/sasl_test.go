@@ -241,6 +241,7 @@ func TestSCRAM(t *testing.T) {
 	}
 }
 
+// A4: downgrades, other bindings, and nonces of another exchange.
 func TestSCRAMServerRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -25,7 +25,8 @@ func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 		Mechanisms: offered(c), Host: c.Hostname.String(), Certificate: s.keys.leaf,
 		Cost: cost(c), Parallel: c.Auth.Hashes, Remember: orNone(c.Auth.Remember),
 		Codes: s.site.directory, Separator: c.Auth.MasterSeparator, Anonymous: c.Auth.Anonymous.String(),
-		Guard: auth.GuardOptions{Refuse: c.Auth.RefuseAfter, HalfLife: c.Auth.HalfLife, Trusted: c.Auth.TrustedNetworks},
+		Observe: s.tries.observe,
+		Guard:   auth.GuardOptions{Refuse: c.Auth.RefuseAfter, HalfLife: c.Auth.HalfLife, Trusted: c.Auth.TrustedNetworks},
 	}
 	for _, m := range c.Auth.Masters {
 		o.Masters = append(o.Masters, strings.ToLower(m.String()))
@@ -56,7 +57,7 @@ func (s *Server) newAuth(c *config.Config) (*auth.Auth, error) {
 // in.
 func offered(c *config.Config) []string {
 	checks := slices.ContainsFunc(c.Sources, func(x *config.Source) bool {
-		itself := x.Driver == config.DovecotUsers || x.Driver == config.SystemDriver && x.Helper != "" || x.Driver == config.LDAP && x.Bind
+		itself := x.Driver == config.DovecotUsers || x.Driver == config.SystemDriver && x.Helper != "" || x.Driver == config.LDAP && (x.Bind || x.Compare)
 		return itself && slices.Contains(c.Directory.Sources, x.Name)
 	})
 	if !checks {

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -45,27 +46,30 @@ type wire struct {
 
 func dialWire(t *testing.T, service, address string, certificate *tls.Certificate) *wire {
 	t.Helper()
+	return dialWireFrom(t, "127.0.0.1", service, address, certificate)
+}
+
+// dialWireFrom comes from an address of the loopback.
+func dialWireFrom(t *testing.T, from, service, address string, certificate *tls.Certificate) *wire {
+	t.Helper()
 	c := &tls.Config{InsecureSkipVerify: true}
 	if certificate != nil {
 		c.Certificates = []tls.Certificate{*certificate}
 	}
+	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	w := &wire{t: t, service: service}
 	if service == "sieve" {
-		conn, r := dialLine(t, address)
-		w.r = r
+		w.r = bufio.NewReader(conn)
 		w.skip("OK")
 		fmt.Fprint(conn, "STARTTLS\r\n")
 		w.skip("OK")
-		w.conn = tls.Client(conn, c)
-	} else {
-		conn, err := tls.Dial("tcp", address, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(30 * time.Second))
-		w.conn = conn
 	}
+	w.conn = tls.Client(conn, c)
 	w.r = bufio.NewReader(w.conn)
 	switch service {
 	case "sieve":

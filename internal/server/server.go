@@ -39,6 +39,7 @@ type Server struct {
 	started  time.Time
 	site     *site
 	auth     *auth.Auth
+	tries    *tries
 	keys     *certificates
 	doors    []*door
 	http     []*door
@@ -59,7 +60,7 @@ type Endpoint struct{ Service, Address string }
 // New opens the data directory and every socket, and gets all ready to run. An
 // error leaves nothing behind.
 func New(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{o: o, config: o.Config, started: time.Now()}
+	s := &Server{o: o, config: o.Config, started: time.Now(), tries: newTries()}
 	err := s.open(ctx)
 	if err != nil {
 		return nil, errors.Join(err, s.close())

@@ -218,7 +218,7 @@ func searches(x *config.Source) (ldap.Search, error) {
 			return q, err
 		}
 	}
-	q.Base, q.Domains, q.Bind, q.UserDN = x.Base, x.Domains, x.Bind, x.UserName
+	q.Base, q.Domains, q.Bind, q.Compare, q.UserDN = x.Base, x.Domains, x.Bind, x.Compare, x.UserName
 	replace(&q.Domain, x.DomainQuery)
 	replace(&q.Account, x.AccountQuery)
 	replace(&q.Mailbox, x.MailboxQuery)

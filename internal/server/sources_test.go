@@ -94,6 +94,31 @@ func TestBadSources(t *testing.T) {
 		if err := (&site{config: c, log: slog.New(slog.DiscardHandler)}).tryOne(c.Sources[0]); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "source.a") {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+		c.Directory.Sources = []string{"native", "a"}
+		if err := Check(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the check of %q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// What a start would refuse is found before.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"rewrite.srs_domain = \"x.test\"":                                      "",
+		"route.aliases = [\"file:/nonexistent/aliases\"]":                      "route.aliases",
+		"route.transports = [\"pgsql:none SELECT 1\"]":                         "no [source.none]",
+		"mailboxes.place = \"maildir:Maildir\"":                                "no absolute path",
+		"access.clients = [\"pgsql:none SELECT 1\"]":                           "access.clients",
+		"[source.a]\ndriver = \"ldap\"\nhosts = [\"x\"]\nmailboxes = \"here\"": "source.a.mailboxes",
+	} {
+		c, err := config.Parse("x", []byte("hostname = \"mail.example.org\"\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(c); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
 	}
 }
 

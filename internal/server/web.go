@@ -57,7 +57,7 @@ func (s *Server) metrics() []control.Metric {
 	items := func(state string, n int) control.Metric {
 		return gauge("plic_queue_items", "Items in the queue by state.", float64(n), [2]string{"state", state})
 	}
-	return append(s.site.sources.lookups.metrics(), []control.Metric{
+	return append(append(s.site.sources.lookups.metrics(), s.tries.metrics()...), []control.Metric{
 		items("ready", q.Ready), items("active", q.Active), items("held", q.Held),
 		items("waiting", q.Items-q.Ready-q.Active-q.Held),
 		gauge("plic_queue_backlog", "Items that wait for room at destinations that answer; many slow those down who bring more.", float64(q.Backlog)),

@@ -298,6 +298,7 @@ func started(t *testing.T, err error) {
 
 func password() (string, error) { return peers.DatabasePassword, nil }
 
+// A6 is among what the suite asks for, and the server's own log shows what it got.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	p := &peers.PostgreSQL{Dir: short(t) + "/p", Address: "127.78.0.1"}
@@ -335,6 +336,7 @@ func (s *server) bound(t *testing.T, log func() string) {
 	}
 }
 
+// A6 is among what the suite asks for.
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	m := &peers.MariaDB{Dir: short(t) + "/m", Address: "127.78.0.2"}
@@ -346,6 +348,7 @@ func TestMariaDB(t *testing.T) {
 	}).all(t)
 }
 
+// A6 is among what the suite asks for.
 func TestSQLite(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "mail #1?.db")

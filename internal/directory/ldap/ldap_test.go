@@ -211,18 +211,21 @@ func openldap(t *testing.T, bind bool) Search {
 	return q
 }
 
-// TestDirectory runs the suite by binds and by hashes, and that of tables.
+// TestDirectory runs the suite by binds, by hashes and by comparing, and that of
+// tables. A7 is among what the suite asks for.
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: "127.78.1.1", Schema: ours}, "")
-	for _, bind := range []bool{true, false} {
-		t.Run(fmt.Sprint("bind=", bind), func(t *testing.T) {
+	for _, way := range []string{"bind", "hash", "compare"} {
+		t.Run(way, func(t *testing.T) {
 			directorytest.Suite{
 				Open: func(t *testing.T, s directorytest.Site) directory.Directory {
 					h.must(t, h.Replace(t.Context(), site(s)))
-					return h.directory(t, h.open(t, nil), openldap(t, bind))
+					q := openldap(t, way == "bind")
+					q.Compare = way == "compare"
+					return h.directory(t, h.open(t, nil), q)
 				},
-				Break: h.breaks, Mend: h.mends, External: bind, Lacks: []string{directorytest.Unicode},
+				Break: h.breaks, Mend: h.mends, External: way != "hash", Lacks: []string{directorytest.Unicode},
 			}.Run(t)
 		})
 	}
@@ -297,7 +300,7 @@ func TestActiveDirectory(t *testing.T) {
 	}
 }
 
-// TestUserDN binds by a name that is made of the login, and looks as the user.
+// A7: TestUserDN binds by a name that is made of the login, and looks as the user.
 func TestUserDN(t *testing.T) {
 	t.Parallel()
 	var l ldif

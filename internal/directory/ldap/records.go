@@ -47,6 +47,9 @@ type Search struct {
 	// is a hash. UserDN is the name of the user, if it need not be searched for.
 	Bind   bool
 	UserDN string
+	// Compare has the server compare passwords with the attribute of the password
+	// field, RFC 4511 section 4.10, in place of a bind.
+	Compare bool
 }
 
 // records are source.Records by searches.
@@ -63,6 +66,9 @@ type records struct {
 func (s *Server) Directory(q Search, form source.Form, separator string) (*source.Directory, error) {
 	r := &records{s: s, q: q, form: form}
 	var errs []error
+	if q.Compare && q.Attributes["password"] == "" {
+		errs = append(errs, errors.New("there is no attribute that passwords are compared with"))
+	}
 	if q.Base == "" || q.Account == "" || q.Attributes["account"] == "" {
 		errs = append(errs, errors.New("a source needs a base, a filter for accounts and an attribute with their names"))
 	}
@@ -89,7 +95,7 @@ func (s *Server) Directory(q Search, form source.Form, separator string) (*sourc
 func (r *records) wanted() []string {
 	var all []string
 	for field, text := range r.q.Attributes {
-		if field == "password" && r.q.Bind {
+		if field == "password" && r.external() {
 			continue
 		}
 		for name := range strings.SplitSeq(text, ",") {
@@ -216,7 +222,7 @@ func (r *records) found(e *ldap.Entry) (directory.Account, error) {
 	if err != nil {
 		return a, fmt.Errorf("entry %s: %w", e.DN, err)
 	}
-	if r.q.Bind {
+	if r.external() {
 		a.Secret, a.External = directory.Secret{}, true
 	}
 	if name := r.q.Attributes["groups"]; name != "" {
@@ -263,10 +269,37 @@ func (r *records) Mailbox(ctx context.Context, a mail.Address) (string, error) {
 	return r.form.Name(r.fields(e).Account())
 }
 
-// Check binds as the user.
+// external says whether only the server knows passwords.
+func (r *records) external() bool { return r.q.Bind || r.q.Compare }
+
+// compare has the server compare a password with what the entry of a user has.
+func (r *records) compare(ctx context.Context, login, password string) (directory.Account, error) {
+	e, err := r.one(ctx, r.account, whole(login))
+	if err != nil {
+		return directory.Account{}, err
+	}
+	right := false
+	attribute, _, _ := strings.Cut(r.q.Attributes["password"], ",")
+	err = r.s.look.do(ctx, func(conn *ldap.Conn) error {
+		right, err = conn.Compare(e.DN, strings.TrimSpace(attribute), password)
+		return err
+	})
+	switch {
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchAttribute), ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject), err == nil && !right:
+		return directory.Account{}, fmt.Errorf("%s: %w", e.DN, directory.ErrPassword)
+	case err != nil:
+		return directory.Account{}, fmt.Errorf("ldap: compare with %s: %w", e.DN, err)
+	}
+	return r.found(e)
+}
+
+// Check binds as the user, or has the password compared.
 func (r *records) Check(ctx context.Context, login, password string) (directory.Account, error) {
 	if password == "" { // would be an anonymous bind, RFC 4513 section 5.1.2
 		return directory.Account{}, directory.ErrPassword
+	}
+	if r.q.Compare {
+		return r.compare(ctx, login, password)
 	}
 	v := whole(login)
 	if r.user == nil {

@@ -107,7 +107,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// One-time codes: none before the first was seen, each once, also after a
+// A8: one-time codes: none before the first was seen, each once, also after a
 // restart; and recovery codes likewise.
 func TestOneTimeCodes(t *testing.T) {
 	t.Parallel()
