@@ -66,7 +66,9 @@ func testNotes(t *testing.T, s *site) {
 	s.ok(a.Create(s.ctx, "Done", ""))
 	equal(t, "of a new mailbox of the name", s.notes(s.mailbox("ann", "Done").Notes(), ""), "")
 	s.ok(s.RemoveAccount(s.ctx, "ann"))
-	equal(t, "of a new account of the name", s.notes(s.account("ann").Notes(), ""), "")
+	// A format whose files are there may have the store remember what names had.
+	a = s.account("ann")
+	equal(t, "of a new account of the name", s.notes(a.Notes(), "x/")+s.notes(a.Notes(), "y"), "")
 	equal(t, "of the site", s.notes(s.Notes(), ""), "x/a=site")
 }
 
