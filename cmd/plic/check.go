@@ -31,7 +31,7 @@ The commands below it ask what the checks of a sender say, and why: the result c
 first, as header fields spell it, and the reason after it; what would become of a
 message; and how the records of a domain are.`,
 		Example: "  plic check\n  plic check spf 192.0.2.3 mx.example.org ann@example.org\n  plic check dkim < message.eml",
-	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC(), a.checkMessage(), a.checkDNS())
+	}, a.checkSPF(), a.checkDKIM(), a.checkARC(), a.checkDMARC(), a.checkMessage(), a.checkReplay(), a.checkDNS())
 	others := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {

@@ -138,3 +138,26 @@ func TestSpamTables(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestCheckReplay(t *testing.T) {
+	t.Parallel()
+	site := &controltest.Site{}
+	site.Spam.Replays = []control.SpamReplayed{
+		{SpamChange: &control.SpamChange{Message: "m1", From: "bob@example.net", Remote: "192.0.2.1", Before: "accept", After: "junk", ScoreBefore: 4, ScoreAfter: 7, Why: "X +1.0 → +4.0"}},
+		{Sums: []control.SpamSum{{Before: "accept", After: "junk", Count: 1}, {Before: "junk", After: "junk", Count: 3}}, Silent: 2},
+	}
+	dir := serve(t, site)
+	write(t, dir+"/new.toml", "hostname = \"mx.example.org\"\n")
+	r := plic(t, dir, "", "check", "replay", "--dir", dir+"/plic-data", "--since", "2d", "--config", dir+"/new.toml")
+	for _, want := range []string{"m1       <bob@example.net>  192.0.2.1  accept  junk      4.0 → 7.0  X +1.0 → +4.0\n", "junk    junk      3\n"} {
+		if r.code != 0 || !strings.Contains(r.out, want) || r.err != "of 2 decisions the journal does not tell enough\n" {
+			t.Errorf("no %q in %+v", want, r)
+		}
+	}
+	if q := site.Spam.Replay; string(q.Config) != "hostname = \"mx.example.org\"\n" || q.Since.IsZero() {
+		t.Errorf("%+v", q)
+	}
+	if r := plic(t, dir, "", "check", "replay", "--dir", dir); r.code != exitUsage {
+		t.Errorf("without settings: %+v", r)
+	}
+}

@@ -129,6 +129,7 @@ func Handler(o Operations) http.Handler {
 	list(m, "spam/judge", func(ctx context.Context, x SpamQuestion) iter.Seq2[SpamVerdict, error] {
 		return one(spam.Judge(ctx, x))
 	})
+	list(m, "spam/replay", func(ctx context.Context, q SpamReplay) iter.Seq2[SpamReplayed, error] { return spam.Replay(ctx, q) })
 	list(m, "spam/limits", func(ctx context.Context, x name) iter.Seq2[SpamLimits, error] { return one(spam.Limits(ctx, x.Name)) })
 	act(m, "spam/set", func(ctx context.Context, x SpamLimits) error { return spam.SetLimits(ctx, x) })
 	list(m, "spam/symbols", func(ctx context.Context, _ nothing) iter.Seq2[SpamSymbol, error] { return spam.Symbols(ctx) })

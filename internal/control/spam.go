@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // Spam is what is known of unwanted mail, and what follows from it.
@@ -16,6 +17,9 @@ type Spam interface {
 	Forget(ctx context.Context, account string) error
 	// Judge says what the score of a message would be, and why.
 	Judge(ctx context.Context, q SpamQuestion) (SpamVerdict, error)
+	// Replay holds what the journal has of past mail against other settings, and gives
+	// what would have been decided otherwise; the last value has the sums.
+	Replay(ctx context.Context, q SpamReplay) iter.Seq2[SpamReplayed, error]
 	// Limits are those of an account, a domain, or the site for "".
 	Limits(ctx context.Context, name string) (SpamLimits, error)
 	SetLimits(ctx context.Context, l SpamLimits) error
@@ -127,6 +131,41 @@ type SpamLimits struct {
 	Subject    *string  `json:"subject,omitempty"`
 }
 
+// SpamReplay is the text of a configuration, and from when on mail is looked at.
+type SpamReplay struct {
+	Name   string // of the file, for what is wrong with it
+	Config []byte
+	Since  time.Time
+}
+
+// SpamReplayed is a message that would have gone another way, or, the last, the sums.
+type SpamReplayed struct {
+	*SpamChange
+	Sums []SpamSum `json:"sums,omitempty"`
+	// Silent is how many messages the journal does not tell enough of.
+	Silent int `json:"silent,omitempty"`
+}
+
+// SpamChange is a decision that would have been another.
+type SpamChange struct {
+	Time        time.Time `json:"time"`
+	Message     string    `json:"message"`
+	From        string    `json:"from"`
+	Remote      string    `json:"remote"`
+	Before      string    `json:"before"`
+	After       string    `json:"after"`
+	ScoreBefore float64   `json:"score_before"`
+	ScoreAfter  float64   `json:"score_after"`
+	Why         string    `json:"why"`
+}
+
+// SpamSum is how many messages went one way and would have gone another, or the same.
+type SpamSum struct {
+	Before string `json:"before"`
+	After  string `json:"after"`
+	Count  int    `json:"count"`
+}
+
 type spamClient struct{ *Client }
 
 func (c spamClient) Train(ctx context.Context, l SpamLesson) (bool, error) {
@@ -141,6 +180,10 @@ func (c spamClient) Forget(ctx context.Context, account string) error {
 func (c spamClient) Judge(ctx context.Context, q SpamQuestion) (SpamVerdict, error) {
 	return single[SpamVerdict](ctx, c.Client, "spam/judge", q)
 }
+func (c spamClient) Replay(ctx context.Context, q SpamReplay) iter.Seq2[SpamReplayed, error] {
+	return ask[SpamReplayed](ctx, c.Client, "spam/replay", q)
+}
+
 func (c spamClient) Limits(ctx context.Context, who string) (SpamLimits, error) {
 	return single[SpamLimits](ctx, c.Client, "spam/limits", name{who})
 }

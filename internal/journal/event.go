@@ -67,13 +67,15 @@ type Event struct {
 	UID       uint32        `json:"uid,omitempty"`
 	Size      int64         `json:"size,omitempty"`
 	Attempt   int           `json:"attempt,omitempty"`
-	Took      time.Duration `json:"took,omitempty"` // nanoseconds
+	Action    string        `json:"action,omitempty"` // what Found leads to
+	Found     []string      `json:"found,omitempty"`  // for a replay: of Sender and Spam
+	Took      time.Duration `json:"took,omitempty"`   // nanoseconds
 }
 
 // maxText is how much of a text is kept, in octets; enough for any address.
 const maxText = 1024
 
-// maxTo is how many recipients are kept of one event.
+// maxTo is how many recipients, or findings, are kept of one event.
 const maxTo = 1000
 
 // append adds the event as one line of JSON without its line end. It gives
@@ -89,16 +91,7 @@ func (e *Event) append(b []byte) []byte {
 	b = appendID(b, "message", e.Message)
 	b = appendField(b, "messageid", e.MessageID)
 	b = appendField(b, "from", e.From)
-	if len(e.To) > 0 {
-		b = append(b, `,"to":[`...)
-		for i, to := range e.To[:min(len(e.To), maxTo)] {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendText(b, to)
-		}
-		b = append(b, ']')
-	}
+	b = appendList(b, "to", e.To)
 	b = appendField(b, "remote", e.Remote)
 	b = appendField(b, "name", e.Name)
 	b = appendField(b, "helo", e.Helo)
@@ -113,6 +106,8 @@ func (e *Event) append(b []byte) []byte {
 	b = appendNumber(b, "uid", int64(e.UID))
 	b = appendNumber(b, "size", e.Size)
 	b = appendNumber(b, "attempt", int64(e.Attempt))
+	b = appendField(b, "action", e.Action)
+	b = appendList(b, "found", e.Found)
 	b = appendNumber(b, "took", int64(e.Took))
 	return append(b, '}')
 }
@@ -128,6 +123,20 @@ func appendField(b []byte, key, text string) []byte {
 		return b
 	}
 	return appendText(appendKey(b, key), text)
+}
+
+func appendList(b []byte, key string, list []string) []byte {
+	if len(list) == 0 {
+		return b
+	}
+	b = append(appendKey(b, key), '[')
+	for i, text := range list[:min(len(list), maxTo)] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(b, text)
+	}
+	return append(b, ']')
 }
 
 func appendID(b []byte, key string, id mail.ID) []byte {

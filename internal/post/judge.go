@@ -52,7 +52,7 @@ func (p *Office) ask(ctx context.Context, d *Draft, env *mail.Envelope, msg *mes
 	p.record(journal.Event{
 		Kind: journal.Spam, Service: env.Origin.Service, Conn: env.Origin.Conn, Message: env.ID,
 		From: env.From.String(), Remote: env.Origin.Remote.Addr().String(), Name: env.Origin.Name, Helo: env.Origin.Helo,
-		Size: d.Size(), Reason: v.Summary(), Took: p.o.Now().Sub(began),
+		Size: d.Size(), Reason: v.Summary(), Action: v.Action.String(), Found: v.Record(), Took: p.o.Now().Sub(began),
 	})
 	return found, v, nil
 }

@@ -36,7 +36,7 @@ func (p *Office) examine(ctx context.Context, d *Draft, env *mail.Envelope, msg 
 	p.record(journal.Event{
 		Kind: journal.Sender, Service: env.Origin.Service, Conn: env.Origin.Conn, Message: env.ID,
 		From: env.From.String(), Remote: env.Origin.Remote.Addr().String(), Name: env.Origin.Name, Helo: env.Origin.Helo,
-		Size: d.Size(), Reason: found.Summary(), Took: p.o.Now().Sub(began),
+		Size: d.Size(), Reason: found.Summary(), Action: found.Action(), Found: found.Record(), Took: p.o.Now().Sub(began),
 	})
 	if found.Refuse != nil {
 		return nil, found.Refuse

@@ -30,11 +30,7 @@ import (
 // newJudge makes what judges mail from strangers, nil if nothing does.
 func (s *site) newJudge(now func() time.Time) (*score.Engine, error) {
 	c := s.config
-	weights, errs := map[string]float64{}, []error(nil)
-	for _, text := range c.Spam.Weights {
-		symbol, weight, err := config.ParseWeight(text)
-		weights[symbol], errs = weight, append(errs, err)
-	}
+	weights, errs := weightsOf(c)
 	var err error
 	if s.limits, err = openLimits(context.Background(), s.store.Notes(), siteLimits(c)); err != nil {
 		return nil, err
@@ -51,6 +47,16 @@ func (s *site) newJudge(now func() time.Time) (*score.Engine, error) {
 		Limits: func(_ context.Context, account string) score.Limits { return s.limits.hold(account) },
 	})
 	return e, errors.Join(append(errs, err)...)
+}
+
+// weightsOf are the weights that differ from those of the symbols.
+func weightsOf(c *config.Config) (map[string]float64, []error) {
+	weights, errs := map[string]float64{}, []error(nil)
+	for _, text := range c.Spam.Weights {
+		symbol, weight, err := config.ParseWeight(text)
+		weights[symbol], errs = weight, append(errs, err)
+	}
+	return weights, errs
 }
 
 // scorers are the parts that look at a message, each with the symbols that it gives.

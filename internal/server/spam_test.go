@@ -22,7 +22,7 @@ func startSpam(t *testing.T, change func(*config.Config)) *senders {
 		if change != nil {
 			change(c)
 		}
-	}, "there.test 60 IN MX 10 mx.there.test.", `there.test 60 IN TXT "v=spf1 ip4:192.0.2.0/24 -all"`,
+	}, "there.test 60 IN MX 10 mx.there.test.", `there.test 60 IN TXT "v=spf1 ip4:192.0.2.0/24 -all"`, `_dmarc.strict.test 60 IN TXT "v=DMARC1; p=reject"`,
 		"66.2.0.192.bl.test 60 IN A 127.0.0.2", `66.2.0.192.bl.test 60 IN TXT "see bl.test"`, "bad.org.dl.test 60 IN A 127.0.0.2",
 		"1.2.0.192.dead.test 60 IN A 127.0.0.2", "66.2.0.192.dead.test 60 IN A 127.0.0.2", "1.0.0.127.dead.test 60 IN A 127.0.0.2")
 }

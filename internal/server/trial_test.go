@@ -61,3 +61,57 @@ func TestCheckMessage(t *testing.T) {
 		t.Errorf("%d in INBOX, %d in Junk", len(s.box("INBOX")), len(s.box("Junk")))
 	}
 }
+
+// TestReplay tries other settings on the journal of what came: nothing changes by
+// those that hold, and what changes by others is told with its reason.
+func TestReplay(t *testing.T) {
+	s := startSpam(t, nil)
+	text := "\r\nHello Ann, here is what we said about the plan for Thursday. See you there, and bring the drawings along.\r\n"
+	for _, addr := range []string{"192.0.2.1", "192.0.2.2"} {
+		if got := s.from(addr, "ann@here.test", goodHeader+text+"http://www.bad.org/x\r\n"); got[0] != '2' {
+			t.Fatal(got)
+		}
+	}
+	forged := strings.ReplaceAll(goodHeader, "eve@there.test", "eve@strict.test") + text
+	if got := s.from("192.0.2.1", "ann@here.test", forged); !strings.HasPrefix(got, "550 5.7.1") {
+		t.Fatal(got)
+	}
+	same := "hostname = \"mx.here.test\"\n[senders]\nexcepted_networks = []\n[spam]\ngreylist = 0\nlists = [\"bl.test client refuse 127.0.0.2=4\", \"dl.test domains 4\", \"dead.test client refuse 9\"]\n"
+	try := func(config string) (changes []control.SpamChange, sums []control.SpamSum) {
+		t.Helper()
+		for r, err := range s.Operations().Spam.Replay(t.Context(), control.SpamReplay{Name: "new.toml", Config: []byte(config)}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.SpamChange != nil {
+				changes = append(changes, *r.SpamChange)
+			}
+			sums = append(sums, r.Sums...)
+		}
+		return changes, sums
+	}
+	if changes, sums := try(same); len(changes) != 0 || len(sums) != 2 || sums[0].Count != 2 || sums[1] != (control.SpamSum{Before: "refuse", After: "refuse", Count: 1}) {
+		t.Errorf("the same settings: %+v %+v", changes, sums)
+	}
+	for name, x := range map[string]struct {
+		config string
+		count  int
+		after  string
+		why    string
+	}{
+		"weight":   {same + "weights = [\"LIST_DL_TEST=3\"]\n", 2, "junk", "LIST_DL_TEST +4.0 → +12.0"},
+		"limit":    {same + "junk = 0.5\n", 2, "junk", "by its limits"},
+		"policy":   {strings.Replace(same, "[senders]", "[senders]\ndmarc = \"tell\"", 1), 1, "accept", "senders.dmarc only tells; its score is not known"},
+		"excepted": {strings.Replace(same, "[]", "[\"192.0.2.0/24\"]", 1), 1, "accept", "senders.excepted_networks"},
+	} {
+		changes, _ := try(x.config)
+		if len(changes) != x.count || changes[0].After != x.after || !strings.Contains(changes[0].Why, x.why) {
+			t.Errorf("%s: %+v", name, changes)
+		}
+	}
+	for _, err := range s.Operations().Spam.Replay(t.Context(), control.SpamReplay{Name: "new.toml", Config: []byte("x = 1")}) {
+		if err == nil {
+			t.Error("nonsense is replayed")
+		}
+	}
+}

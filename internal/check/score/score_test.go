@@ -230,3 +230,35 @@ func TestSymbols(t *testing.T) {
 		t.Errorf("%v", all)
 	}
 }
+
+// TestReplay holds a record against the engine that made it, which says the same
+// again, and against others.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	at := Limits{Junk: 3, Refuse: 10}
+	one := engine(t, Options{Parts: []Part{says(Hit{Symbol: "BAD", Factor: 0.75}, Hit{Symbol: "BAD"}, Hit{Symbol: "GOOD"}, Hit{Symbol: "TOLD"})}, Limits: limits(at)})
+	v := one.Judge(t.Context(), letter(t, "Subject: x\r\n\r\n"))
+	for name, x := range map[string]struct {
+		o      Options
+		limits Limits
+		record []string
+		action Action
+		score  float64
+		why    string
+	}{
+		"the same":         {Options{Parts: []Part{says()}}, at, v.Record(), Junk, 5, ""},
+		"other limits":     {Options{Parts: []Part{says()}}, Limits{Refuse: 4}, v.Record(), Refuse, 5, ""},
+		"other weights":    {Options{Parts: []Part{says()}, Weights: map[string]float64{"BAD": 1}}, at, v.Record(), Accept, -0.25, "BAD +7.0 → +1.8"},
+		"without the part": {Options{}, at, v.Record(), Accept, 0, "BAD +7.0 → +0.0, GOOD -2.0 → +0.0"},
+		"whatever":         {Options{}, at, []string{"least=refuse"}, Refuse, 0, ""},
+		"nonsense":         {Options{Parts: []Part{says()}}, at, []string{"", "BAD", "BAD x", "least=x"}, Accept, 0, ""},
+	} {
+		got, before, changes := engine(t, x.o).Replay(x.record, x.limits)
+		if got.Action != x.action || got.Score != x.score || strings.Join(changes, ", ") != x.why {
+			t.Errorf("%s: %s %v %q", name, got.Action, got.Score, changes)
+		}
+		if len(x.record) == len(v.Record()) && name != "nonsense" && before != v.Score {
+			t.Errorf("%s: it was %v, not %v", name, before, v.Score)
+		}
+	}
+}

@@ -26,6 +26,7 @@ func (c *Checker) decide(f *Findings) {
 		c.later(f, "the policy of "+v.Author+" cannot be asked for now, try again later")
 	case v.Result != dmarc.Fail || v.Disposition == dmarc.NoPolicy:
 	default:
+		f.doubt = c.unsure(f)
 		if f.Pardon = c.pardon(f); f.Pardon != "" {
 			return
 		}
@@ -33,7 +34,7 @@ func (c *Checker) decide(f *Findings) {
 			c.junk(f, "DMARC: "+v.PolicyDomain+" wants it in quarantine")
 			return
 		}
-		if c.unsure(f) {
+		if f.doubt {
 			c.later(f, "whether "+v.Author+" has sent this cannot be asked for now, try again later")
 			return
 		}

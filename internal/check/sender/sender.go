@@ -92,7 +92,8 @@ type Findings struct {
 	Junk    string        // why it belongs into Junk, "" if it does not
 	Pardon  string        // why a failure of DMARC has no consequence, "" if it has
 
-	took map[string]time.Duration // by what was asked
+	took  map[string]time.Duration // by what was asked
+	doubt bool                     // another answer might have excused a failure
 }
 
 // Finding is one result, for people.

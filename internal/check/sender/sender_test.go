@@ -97,9 +97,18 @@ func (w *world) check(o Options, from, text string) *Findings {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	f, err := New(o).Check(w.t.Context(), env, msg, mail.Bytes([]byte(text)))
+	c := New(o)
+	f, err := c.Check(w.t.Context(), env, msg, mail.Bytes([]byte(text)))
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	// What is recorded leads to the same once more, and not to more for those who only tell.
+	if got, why := c.Replay(f.Record()); got != f.Action() {
+		w.t.Errorf("a replay of %q says %s (%s), not %s", f.Record(), got, why, f.Action())
+	}
+	o.DMARC = Tell
+	if got, _ := New(o).Replay(f.Record()); got != Accept {
+		w.t.Errorf("a replay of %q for those who only tell says %s", f.Record(), got)
 	}
 	return f
 }

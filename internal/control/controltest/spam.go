@@ -17,6 +17,8 @@ type Spam struct {
 	Asked   control.SpamQuestion
 	Own     map[string]control.SpamLimits
 	Forgot  []string
+	Replays []control.SpamReplayed
+	Replay  control.SpamReplay
 }
 
 // spam is control.Spam over that.
@@ -48,6 +50,13 @@ func (x spam) Forget(_ context.Context, account string) error {
 func (x spam) Judge(_ context.Context, q control.SpamQuestion) (control.SpamVerdict, error) {
 	x.s.Spam.Asked = q
 	return x.s.Spam.Verdict, nil
+}
+
+func (x spam) Replay(_ context.Context, q control.SpamReplay) iter.Seq2[control.SpamReplayed, error] {
+	x.s.mu.Lock()
+	x.s.Spam.Replay = q
+	x.s.mu.Unlock()
+	return each(&x.s.mu, &x.s.Spam.Replays)
 }
 
 func (x spam) Limits(_ context.Context, name string) (control.SpamLimits, error) {
