@@ -55,7 +55,7 @@ func (a *app) accountCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "account", Short: "Who has a mailbox",
 		Example: "  plic account add ann@example.org\n  plic account list",
-	}, a.accountAdd(), a.accountList(), a.accountPasswd(), a.accountRemove(), a.accountLogin(), a.accountMailboxes(), a.appPasswordCommand(), a.totpCommand(), a.quotaCommand("USER@DOMAIN", "an account",
+	}, a.accountAdd(), a.accountList(), a.accountPasswd(), a.accountRemove(), a.accountLogin(), a.accountMailboxes(), a.accountConvert(), a.appPasswordCommand(), a.totpCommand(), a.quotaCommand("USER@DOMAIN", "an account",
 		"  plic account quota ann@example.org\n  plic account quota ann@example.org --storage 5GiB --messages none", accountNames))
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"plic/internal/control"
 
 	"github.com/spf13/cobra"
@@ -52,5 +54,50 @@ func (a *app) showPlacing(p control.Placing) error {
 	}
 	t.add("because of", p.Because)
 	t.write(a.out, "")
+	return nil
+}
+
+// accountConvert moves an account's mail to another place.
+func (a *app) accountConvert() *cobra.Command {
+	var to string
+	c := a.jsonFlag(&cobra.Command{
+		Use: "convert USER@DOMAIN --to PLACE", Short: "Move an account's mail to another format or place",
+		Long: `Move the mail of an account to another format or place while it is in use: native, or
+a place as in the settings. UIDs, flags, dates and all else stay as they are, so clients
+download nothing again. All messages are copied and compared by SHA-256 first; then
+sessions are ended, what came meanwhile is copied, and the account is in the new place
+from one moment to the next. After an error or a crash it is whole in its old place, and
+the command can be run again. Files of the old place stay and are named.`,
+		Example: `  plic account convert ann@example.org --to maildir:/var/vmail/%d/%n
+  plic account convert ann@example.org --to native`,
+		Args:              arguments(1, 1, "the account"),
+		ValidArgsFunction: a.complete(accountNames),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				done, err := o.Mailboxes.Convert(c.Context(), args[0], to)
+				if err != nil {
+					return err
+				}
+				return a.showConverted(done)
+			})
+		},
+	})
+	c.Flags().StringVar(&to, "to", "", "where it shall be: native, or a format with its path")
+	_ = c.MarkFlagRequired("to")
+	return c
+}
+
+func (a *app) showConverted(c control.Converted) error {
+	if a.json {
+		return jsonLines(a.out, func(yield func(control.Converted, error) bool) { yield(c, nil) })
+	}
+	if c.There {
+		fmt.Fprintf(a.out, "%s: the mail is at %s already\n", c.Account, c.Place)
+		return nil
+	}
+	fmt.Fprintf(a.out, "%s: %d messages, %d octets, all compared, are at %s now\n", c.Account, c.Messages, c.Octets, c.Place)
+	if c.Old != "native" {
+		fmt.Fprintf(a.out, "The old files are still at %s\n", c.Old)
+	}
 	return nil
 }

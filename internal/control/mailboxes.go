@@ -8,6 +8,18 @@ type Mailboxes interface {
 	// SetMailboxes changes it, for an account without mail; "" leaves it to the
 	// settings.
 	SetMailboxes(ctx context.Context, account, place string) error
+	// Convert moves an account's mail to another place.
+	Convert(ctx context.Context, account, place string) (Converted, error)
+}
+
+// Converted is what Convert has done.
+type Converted struct {
+	Account  string `json:"account"`
+	Place    string `json:"place"`
+	Old      string `json:"old,omitempty"`   // where the mail was
+	There    bool   `json:"there,omitempty"` // it was at the place already
+	Messages int    `json:"messages"`
+	Octets   int64  `json:"octets"`
 }
 
 // Placing is where an account's mail is, and who says so.
@@ -26,4 +38,8 @@ func (c mailboxClient) Mailboxes(ctx context.Context, who string) (Placing, erro
 
 func (c mailboxClient) SetMailboxes(ctx context.Context, who, place string) error {
 	return c.do(ctx, "mailboxes/set", forAccount{who, place})
+}
+
+func (c mailboxClient) Convert(ctx context.Context, who, place string) (Converted, error) {
+	return first[Converted](ctx, c.Client, "mailboxes/convert", forAccount{who, place})
 }

@@ -310,6 +310,8 @@ func (c *conn) run(ctx context.Context, cmd imap.Command, spec command, known bo
 		return reply{}, errUIDRequired
 	case c.readOnly && changes(cmd.Name):
 		return reply{}, no("NOPERM", "this login is for reading only")
+	case c.account != nil && c.account.Moved():
+		return reply{}, errMoved
 	}
 	if c.view != nil {
 		if err := c.view.refresh(ctx); err != nil {

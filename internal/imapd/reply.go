@@ -92,6 +92,7 @@ func (c *conn) refusalOf(err error) refusal {
 	}{
 		{store.ErrNoMailbox, "NONEXISTENT", "there is no such mailbox"},
 		{store.ErrNoSelect, "NONEXISTENT", "the name has mailboxes below it but is none itself"},
+		{store.ErrMoved, "UNAVAILABLE", "the account is being moved, try again"},
 		{store.ErrGone, "NONEXISTENT", "the mailbox was removed meanwhile"},
 		{store.ErrNoAccount, "NONEXISTENT", "the account was removed meanwhile"},
 		{store.ErrExists, "ALREADYEXISTS", "there is a mailbox of that name"},

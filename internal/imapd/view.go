@@ -34,10 +34,14 @@ type view struct {
 // errGone is the answer when the mailbox is not what it was.
 var errGone = &refusal{"BYE", "", "the mailbox was deleted or renamed meanwhile"}
 
+// errMoved ends a session whose account is to be opened anew: the client comes
+// back and finds all as it was.
+var errMoved = &refusal{"BYE", "UNAVAILABLE", "the account was moved to another place, come back at once"}
+
 // refresh looks at the mailbox as it is now.
 func (v *view) refresh(ctx context.Context) error {
 	v.own = nil
-	if _, err := v.mb.Snapshot(ctx); err != nil && !v.mb.Gone() {
+	if _, err := v.mb.Snapshot(ctx); err != nil && !v.mb.Gone() && !v.mb.Account().Moved() {
 		return err
 	}
 	return v.reload(ctx)
@@ -45,6 +49,9 @@ func (v *view) refresh(ctx context.Context) error {
 
 // reload looks at it without reading what nobody has asked for: after SELECT.
 func (v *view) reload(ctx context.Context) error {
+	if v.mb.Account().Moved() {
+		return errMoved
+	}
 	now, err := v.mb.Outline(ctx)
 	if err != nil {
 		if v.mb.Gone() {

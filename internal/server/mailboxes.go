@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (s *site) files(now func() time.Time) engine.Engine {
 	if err != nil {
 		host = s.config.Hostname.String()
 	}
-	return files.New(files.Options{
+	s.kept = files.New(files.Options{
 		Engine: s.engine, Log: s.log,
 		Formats: map[string]files.Format{
 			"maildir": maildir.New(maildir.Options{Host: host, Now: now, Watcher: s.watcher, Log: s.log}),
@@ -67,16 +68,30 @@ func (s *site) files(now func() time.Time) engine.Engine {
 			return l, err
 		},
 	})
+	return s.kept
 }
 
 // locate says where an account's mail is, and who says so.
 func (s *site) locate(ctx context.Context, name string) (l files.Location, because string, err error) {
+	moved, err := s.kept.ConvertedName(ctx, name)
+	if err != nil {
+		return l, "", err
+	}
+	l, because, err = s.locateAt(ctx, name, moved)
+	if moved != "" {
+		because = "plic account convert"
+	}
+	return l, because, err
+}
+
+// locateAt is locate for a place that is known, if it is.
+func (s *site) locateAt(ctx context.Context, name, place string) (l files.Location, because string, err error) {
 	a, err := s.people.Directory.Account(ctx, name)
 	if err != nil && !errors.Is(err, directory.ErrNotFound) {
 		return l, "", err
 	}
 	m := s.config.Mailboxes
-	l.Text, because = a.Mailboxes, "the directory"
+	l.Text, because = cmp.Or(place, a.Mailboxes), "the directory"
 	if l.Text == "" {
 		if l.Text, because, err = s.placeOf(ctx, name); err != nil {
 			return l, "", err
@@ -176,7 +191,42 @@ func (p mailPlaces) SetMailboxes(ctx context.Context, account, place string) err
 	case err != nil && !errors.Is(err, files.ErrMoved) && !errors.Is(err, files.ErrNoPlace):
 		return err
 	case err == nil && after != before.Text && used != nil:
-		return fmt.Errorf("%s has had mail already: its mailboxes stay where they are until they are converted", a.Name)
+		return fmt.Errorf("%s has had mail already: its mailboxes stay where they are: plic account convert moves them", a.Name)
 	}
 	return told(p.s.directory.SetMailboxes(ctx, a.Name, place))
+}
+
+// Convert moves an account's mail to another place.
+func (p mailPlaces) Convert(ctx context.Context, account, place string) (control.Converted, error) {
+	a, err := p.s.people.Account(ctx, account)
+	if err != nil {
+		return control.Converted{}, told(err)
+	}
+	out := control.Converted{Account: a.Name, Place: place}
+	to, _, err := p.s.locateAt(ctx, a.Name, place)
+	if err != nil {
+		return out, err
+	}
+	_, err = p.s.store.Existing(ctx, a.Name)
+	if errors.Is(err, files.ErrMoved) { // the settings are ahead
+		if err = p.s.kept.Stay(ctx, a.Name); err == nil {
+			_, err = p.s.store.Existing(ctx, a.Name)
+		}
+	}
+	if err != nil {
+		return out, told(err)
+	}
+	c, err := p.s.kept.Convert(ctx, a.Name, to)
+	if err != nil {
+		return out, err
+	}
+	if c == nil {
+		out.There = true
+		return out, nil
+	}
+	if err := p.s.store.Convert(ctx, a.Name, c.Copy, c.Switch); err != nil {
+		return out, fmt.Errorf("%w (the account is where it was, %s)", err, c.Old)
+	}
+	out.Old, out.Messages, out.Octets = c.Old, c.Messages, c.Octets
+	return out, nil
 }

@@ -37,6 +37,7 @@ import (
 	"plic/internal/signer"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
+	"plic/internal/store/files"
 	"plic/internal/store/headers"
 	"plic/internal/store/recall"
 	"plic/internal/store/search"
@@ -54,8 +55,9 @@ type site struct {
 	engine    *embedded.Engine
 	store     *store.Store
 	index     *search.Index
-	watcher   *vfs.Watcher // of mail in files
-	placesOf  table.List   // accounts and @domains to places of their mail
+	kept      *files.Engine // around it, for accounts whose mail is in files
+	watcher   *vfs.Watcher  // of mail in files
+	placesOf  table.List    // accounts and @domains to places of their mail
 	headers   *headers.Keeper
 	directory *native.Directory // our own
 	people    *everyone         // all who are asked

@@ -34,6 +34,8 @@ type Account struct {
 	last *fate  // of that commit
 	gone bool
 
+	moved atomic.Bool // see Convert
+
 	freed freed
 	used  Usage // by all that was applied
 	limit Usage // of its own

@@ -55,9 +55,13 @@ func (s *Store) lock(accounts ...*Account) (*commit, error) {
 		a.mu.Lock()
 	}
 	for _, a := range accounts {
-		if a.gone {
+		err := ErrGone
+		if a.moved.Load() {
+			err = ErrMoved
+		}
+		if a.gone || err == ErrMoved {
 			c.unlock()
-			return nil, fmt.Errorf("account %s: %w", a.name, ErrGone)
+			return nil, fmt.Errorf("account %s: %w", a.name, err)
 		}
 	}
 	return c, nil

@@ -111,5 +111,6 @@ var (
 	ErrLimit           = errors.New("the account has too many mailboxes")
 	ErrTooManyKeywords = errors.New("the mailbox has too many keywords")
 	ErrBadKeyword      = errors.New("not a keyword")
+	ErrMoved           = errors.New("the account's mail was put elsewhere meanwhile, open it again") // see Store.Convert
 	ErrGone            = errors.New("the mailbox was removed meanwhile")
 )

@@ -128,6 +128,9 @@ type MailboxChange struct {
 	Unlearn    ModSeq // what is remembered up to it is forgotten, also of Expunge
 	Remove     bool   // the mailbox goes, with all its messages
 	Found      bool   // so the files are already: see Files
+	// Moved says that the messages of Add are there already, and now have other
+	// bodies. Those without prefix and summary keep their details.
+	Moved bool
 }
 
 // Batch is a set of changes that happen together or not at all.

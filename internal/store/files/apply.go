@@ -89,7 +89,7 @@ func (c *carry) accounts() error {
 		if known {
 			continue
 		}
-		at, native, err := c.e.locate(c.ctx, rec.Name)
+		at, native, err := c.e.locate(c.ctx, rec.Name, "")
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,7 @@ func (a *account) forget() {
 }
 
 // placeNote is where an account's location is remembered, among its notes.
-const placeNote = "files/place"
+const placeNote = ownNotes + "place"
 
 // Account finds an account by name, and its files if it has some.
 func (e *Engine) Account(ctx context.Context, name string) (engine.Account, []engine.Mailbox, error) {
@@ -127,7 +127,11 @@ func (e *Engine) Account(ctx context.Context, name string) (engine.Account, []en
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return rec, nil, err
 	}
-	at, native, err := e.locate(ctx, name)
+	moved, err := e.Converted(ctx, rec.ID)
+	if err != nil {
+		return rec, nil, err
+	}
+	at, native, err := e.locate(ctx, name, moved)
 	if err != nil {
 		return rec, nil, err
 	}
@@ -151,9 +155,12 @@ func (e *Engine) Account(ctx context.Context, name string) (engine.Account, []en
 	return rec, boxes, nil
 }
 
-// locate says where an account's mail is to be.
-func (e *Engine) locate(ctx context.Context, name string) (at Place, native bool, err error) {
+// locate says where an account's mail is to be: where it was moved to, if it was.
+func (e *Engine) locate(ctx context.Context, name, moved string) (at Place, native bool, err error) {
 	l, err := e.o.Locate(ctx, name)
+	if moved != "" {
+		l.Text = moved
+	}
 	if err != nil {
 		return Place{}, false, fmt.Errorf("where the mail of %s is: %w", name, err)
 	}
@@ -252,7 +259,7 @@ func (e *Engine) OpenBody(ctx context.Context, id mail.ID) (mail.Body, error) {
 func (e *Engine) Notes(ctx context.Context, a engine.AccountID, m engine.MailboxID, prefix string) iter.Seq2[engine.Note, error] {
 	return func(yield func(engine.Note, error) bool) {
 		for n, err := range e.Engine.Notes(ctx, a, m, prefix) {
-			if err == nil && n.Key == placeNote {
+			if err == nil && strings.HasPrefix(n.Key, ownNotes) {
 				continue
 			}
 			if !yield(n, err) {

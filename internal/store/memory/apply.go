@@ -188,6 +188,10 @@ func (e *Engine) change(c *engine.MailboxChange) {
 	}
 	for _, msg := range c.Add {
 		e.own(msg.Body, 1)
+		if c.Moved {
+			box.moved(e, msg)
+			continue
+		}
 		msg.Prefix, msg.Summary = slices.Clone(msg.Prefix), slices.Clone(msg.Summary)
 		box.messages = append(box.messages, msg)
 	}
@@ -204,6 +208,17 @@ func (e *Engine) change(c *engine.MailboxChange) {
 		rest = rest[1:]
 		return true
 	})
+}
+
+// moved gives a message another body.
+func (m *mailbox) moved(e *Engine, msg engine.Message) {
+	i, _ := m.search(msg.UID)
+	had := &m.messages[i]
+	e.own(had.Body, -1)
+	had.Entry = msg.Entry
+	if len(msg.Prefix)+len(msg.Summary) > 0 {
+		had.Detail = msg.Detail.Clone()
+	}
 }
 
 // check looks for what a store must never do.
@@ -268,6 +283,9 @@ func (e *Engine) checkChange(c *engine.MailboxChange, given map[mail.ID]bool) er
 	}
 	next := box.rec.UIDNext
 	for _, m := range c.Add {
+		if _, ok := box.search(m.UID); c.Moved && ok && (e.bodies[m.Body] != nil || given[m.Body] || engine.Elsewhere(m.Body)) {
+			continue
+		}
 		if m.UID < next || m.UID >= c.Record.UIDNext || m.ModSeq <= box.rec.HighestModSeq || m.ModSeq > c.Record.HighestModSeq {
 			return fmt.Errorf("UID %d with MODSEQ %d does not fit", m.UID, m.ModSeq)
 		}

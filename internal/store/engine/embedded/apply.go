@@ -246,6 +246,11 @@ func (c *change) mailbox(m *engine.MailboxChange) error {
 	if err := inOrder(m); err != nil {
 		return err
 	}
+	if m.Moved {
+		if err := c.leave(m); err != nil {
+			return err
+		}
+	}
 	c.add(m)
 	if err := c.expunge(m); err != nil {
 		return err
@@ -290,10 +295,30 @@ func (c *change) add(m *engine.MailboxChange) {
 		c.out.Set(messageRef(m.Add[i].Body, m.Account, box, m.Add[i].UID), nil, nil)
 	}
 	for i := range m.Add {
+		if m.Moved && len(m.Add[i].Prefix)+len(m.Add[i].Summary) == 0 {
+			continue
+		}
 		key := messageKey(m.Account, partDetail, box, m.Add[i].UID)
 		c.value = encodeDetail(c.value[:0], key, &m.Add[i].Detail)
 		c.out.Set(key, c.value, nil)
 	}
+}
+
+// leave takes the references of messages to the bodies that they had.
+func (c *change) leave(m *engine.MailboxChange) error {
+	uids := make([]engine.UID, len(m.Add))
+	for i := range m.Add {
+		uids[i] = m.Add[i].UID
+	}
+	entries, err := c.e.find(context.Background(), c.e.db, m.Account, m.Record.ID, uids)
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		c.out.Delete(messageRef(entries[i].Body, m.Account, m.Record.ID, entries[i].UID), nil)
+		c.lost = append(c.lost, entries[i].Body)
+	}
+	return nil
 }
 
 // expunge takes references and details of messages away, and remembers that
