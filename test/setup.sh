@@ -3,7 +3,7 @@
 # it may, else says which are missing and what to run.
 set -eu
 
-packages="postgresql mariadb-server slapd ldap-utils postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl libmail-dkim-perl opendkim clamav-daemon spamassassin spamd rspamd isync offlineimap3 fetchmail mutt neomutt curl php-cli php-imap thunderbird python3 unbound libevent-2.1-7 libgnutls-dane0 libidn12 libdb5.3 ca-certificates"
+packages="postgresql mariadb-server slapd ldap-utils postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl libmail-dkim-perl libnet-dns-perl opendkim opendmarc publicsuffix clamav-daemon spamassassin spamd rspamd isync offlineimap3 fetchmail mutt neomutt curl php-cli php-imap thunderbird python3 unbound libevent-2.1-7 libgnutls-dane0 libidn12 libdb5.3 ca-certificates"
 packages="$packages procmail maildrop bsd-mailx" # which share Maildirs and mbox files with us
 
 # What is not in Debian comes from npm and PyPI, in the versions that the tests pin.
