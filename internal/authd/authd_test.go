@@ -252,7 +252,7 @@ func TestPostfix(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &peers.Postfix{Dir: dir, Address: "127.80.171.1", Hostname: "mx.there.test", Settings: `smtpd_sasl_type = dovecot
+	p := &peers.Postfix{Dir: dir, Address: peers.Loopback(), Hostname: "mx.there.test", Settings: `smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:` + h.address + `
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_security_options = noanonymous

@@ -29,7 +29,7 @@ func TestDovecotUsers(t *testing.T) {
 	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, "users"), []byte("ann@here.test:{SHA512-CRYPT}$6$07fbYWIy0J6nYEZS$uVOl2hZMfL88rhYduG28lsnVJIXQQJiuGWriy2iwPi0YwxK4CPWu0nHt.AaJ072xGSkMzBt8hPQ3buEuofxrM0:8:8::/nonexistent::\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	d := &peers.Dovecot{Dir: dir, Address: "127.80.173.1", Format: "maildir", Users: filepath.Join(dir, "users"), Settings: "auth_failure_delay = 0\n"}
+	d := &peers.Dovecot{Dir: dir, Address: peers.Loopback(), Format: "maildir", Users: filepath.Join(dir, "users"), Settings: "auth_failure_delay = 0\n"}
 	if err := d.Start(t.Context()); errors.Is(err, peers.ErrMissing) {
 		t.Skip(err)
 	} else if err != nil {

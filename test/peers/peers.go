@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -22,6 +23,12 @@ import (
 
 // ErrMissing says that a peer cannot run here: not installed, or not root.
 var ErrMissing = errors.New("the peer cannot run here")
+
+// Loopback is an address of this host for one peer: of some millions, so that
+// runs at the same time do not meet.
+func Loopback() string {
+	return fmt.Sprintf("127.%d.%d.%d", 128+rand.N(127), rand.N(256), 1+rand.N(254))
+}
 
 func usable(program string) error {
 	if os.Geteuid() != 0 {

@@ -301,13 +301,13 @@ func password() (string, error) { return peers.DatabasePassword, nil }
 // A6 is among what the suite asks for, and the server's own log shows what it got.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
-	p := &peers.PostgreSQL{Dir: short(t) + "/p", Address: "127.78.0.1"}
+	p := &peers.PostgreSQL{Dir: short(t) + "/p", Address: peers.Loopback()}
 	started(t, p.Start(t.Context()))
 	t.Cleanup(func() { p.Kill() })
 	s := &server{
 		kind: PostgreSQL, exec: p.Exec, break_: p.Kill, mend: func() error { return p.Start(t.Context()) },
 		// A host that is not there comes first; the other is the same by another way.
-		o: Options{Hosts: []string{"127.78.0.9", p.Address, p.Dir}, User: peers.DatabaseUser, Database: peers.DatabaseName, Password: password},
+		o: Options{Hosts: []string{peers.Loopback(), p.Address, p.Dir}, User: peers.DatabaseUser, Database: peers.DatabaseName, Password: password},
 	}
 	s.all(t)
 	t.Run("Bound", func(t *testing.T) { s.bound(t, p.Log) })
@@ -339,7 +339,7 @@ func (s *server) bound(t *testing.T, log func() string) {
 // A6 is among what the suite asks for.
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
-	m := &peers.MariaDB{Dir: short(t) + "/m", Address: "127.78.0.2"}
+	m := &peers.MariaDB{Dir: short(t) + "/m", Address: peers.Loopback()}
 	started(t, m.Start(t.Context()))
 	t.Cleanup(func() { m.Kill() })
 	(&server{

@@ -109,7 +109,7 @@ func TestDirectory(t *testing.T) {
 		External: true, Slow: true,
 		Lacks: []string{directorytest.Aliases, directorytest.Copies, directorytest.CatchAlls, directorytest.Senders, directorytest.Protocols, directorytest.Disabled, directorytest.Quoted},
 		Open: func(_ *testing.T, s directorytest.Site) directory.Directory {
-			once.Do(func() { r = records(run(t, scratch(t), "127.80.170.1", users(s)), s.Domains...) }) // all want the same site, and change nothing
+			once.Do(func() { r = records(run(t, scratch(t), peers.Loopback(), users(s)), s.Domains...) }) // all want the same site, and change nothing
 			return source.New(r, "")
 		},
 	}.Run(t)

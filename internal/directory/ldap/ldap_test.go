@@ -150,7 +150,7 @@ func start(t *testing.T, s *peers.Slapd, entries string) *house {
 func (h *house) open(t *testing.T, change func(*Options)) *Server {
 	t.Helper()
 	o := Options{
-		Hosts: []string{"127.78.1.9:1389", h.Address + ":1389", h.Dir + "/ldapi"}, BindDN: "cn=admin," + suffix, Timeout: 20 * time.Second,
+		Hosts: []string{peers.Loopback() + ":1389", h.Address + ":1389", h.Dir + "/ldapi"}, BindDN: "cn=admin," + suffix, Timeout: 20 * time.Second,
 		Password: func() (string, error) { return peers.SlapdPassword, nil },
 		Now:      func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) },
 	}
@@ -215,7 +215,7 @@ func openldap(t *testing.T, bind bool) Search {
 // tables. A7 is among what the suite asks for.
 func TestDirectory(t *testing.T) {
 	t.Parallel()
-	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: "127.78.1.1", Schema: ours}, "")
+	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: peers.Loopback(), Schema: ours}, "")
 	for _, way := range []string{"bind", "hash", "compare"} {
 		t.Run(way, func(t *testing.T) {
 			directorytest.Suite{
@@ -265,7 +265,7 @@ func TestActiveDirectory(t *testing.T) {
 	for i := range 1200 { // more than a page
 		l.entry(fmt.Sprintf("cn=m%d,ou=people,%s", i, suffix), "objectClass", "user", "cn", fmt.Sprint("m", i), "sn", "m", "mail", fmt.Sprintf("m%d@plic.test", i), "memberOf", nested)
 	}
-	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: "127.78.1.2", Schema: microsoft, Settings: "sizelimit size.soft=500 size.hard=500 size.prtotal=unlimited"}, l.String())
+	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: peers.Loopback(), Schema: microsoft, Settings: "sizelimit size.soft=500 size.hard=500 size.prtotal=unlimited"}, l.String())
 	q, err := Schema("active_directory")
 	h.must(t, err)
 	q.Base, q.Domains = suffix, []mail.Domain{mail.MustDomain("plic.test")}
@@ -308,7 +308,7 @@ func TestUserDN(t *testing.T) {
 	for name, dn := range map[string]string{"ann": "uid=ann", `a, b+c`: `uid=a\, b\+c`} {
 		l.entry(dn+",ou=people,"+suffix, "objectClass", "inetOrgPerson", "uid", name, "cn", name, "sn", name, "mail", strings.NewReplacer(", ", ".", "+", ".").Replace(name)+"@plic.test", "userPassword", "secret")
 	}
-	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: "127.78.1.3"}, l.String())
+	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: peers.Loopback()}, l.String())
 	q := openldap(t, true)
 	q.UserDN, q.Attributes, q.Groups = "uid={login},ou=people,"+suffix, map[string]string{"account": "mail"}, ""
 	d := h.directory(t, h.open(t, func(o *Options) { o.BindDN = "" }), q)
@@ -337,7 +337,8 @@ func TestSecurity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := authority.Issue([]string{"127.78.1.4"}, time.Now())
+	address := peers.Loopback()
+	cert, err := authority.Issue([]string{address}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +350,7 @@ func TestSecurity(t *testing.T) {
 	var l ldif
 	l.root()
 	l.entry(person("ann@plic.test"), "objectClass", "inetOrgPerson", "cn", "ann.plic.test", "sn", "x", "mail", "ann@plic.test", "userPassword", "secret")
-	h := start(t, &peers.Slapd{Dir: dir + "/s", Address: "127.78.1.4", TLS: true,
+	h := start(t, &peers.Slapd{Dir: dir + "/s", Address: address, TLS: true,
 		Settings: "TLSCertificateFile " + dir + "/pki/server\nTLSCertificateKeyFile " + dir + "/pki/server\nsecurity tls=1"}, l.String())
 	for _, c := range []struct {
 		security Security
@@ -357,7 +358,7 @@ func TestSecurity(t *testing.T) {
 		trusted  bool
 		works    bool
 	}{
-		{StartTLS, "127.78.1.4:1389", true, true}, {TLS, "127.78.1.4:1636", true, true}, {StartTLS, "127.78.1.4:1389", false, false}, {TLS, "127.78.1.4:1636", false, false}, {Clear, "127.78.1.4:1389", true, false},
+		{StartTLS, address + ":1389", true, true}, {TLS, address + ":1636", true, true}, {StartTLS, address + ":1389", false, false}, {TLS, address + ":1636", false, false}, {Clear, address + ":1389", true, false},
 	} {
 		s := h.open(t, func(o *Options) {
 			o.Hosts, o.Security = []string{c.host}, c.security
@@ -375,7 +376,7 @@ func TestSecurity(t *testing.T) {
 // TestTrouble has servers that are wrong in other ways than being away.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
-	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: "127.78.1.5", Schema: ours}, site(directorytest.Site{Accounts: []directorytest.Account{{Name: "ann@plic.test", Password: "x"}, {Name: "bob@plic.test", Password: "x"}}}))
+	h := start(t, &peers.Slapd{Dir: short(t) + "/s", Address: peers.Loopback(), Schema: ours}, site(directorytest.Site{Accounts: []directorytest.Account{{Name: "ann@plic.test", Password: "x"}, {Name: "bob@plic.test", Password: "x"}}}))
 	trouble := func(what string, err error) {
 		t.Helper()
 		if err == nil || errors.Is(err, directory.ErrNotFound) || errors.Is(err, directory.ErrPassword) {
