@@ -52,9 +52,10 @@ func accountTables() string {
 	return b.String()
 }
 
-// loginRates measures how many logins a second there are with accounts in a
-// database, of plic and of Dovecot, in turns, and prints a table.
-func loginRates(ctx context.Context, rounds, logins int) error {
+// directoryRates measures how many logins a second there are with accounts in a
+// database, and how long recipients are looked up, of plic and of Dovecot, in
+// turns, and prints tables.
+func directoryRates(ctx context.Context, only string, rounds, n int) error {
 	dir, err := os.MkdirTemp("/tmp", "plic-bench-")
 	if err != nil {
 		return err
@@ -84,19 +85,25 @@ func loginRates(ctx context.Context, rounds, logins int) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w: %s", err, out)
 	}
-	fmt.Printf("| accounts in | server | logins a second | median | 99 %% | questions for each login |\n|---|---|---|---|---|---|\n")
 	postgres := `driver = "pgsql"` + "\n" + `hosts = ["127.78.0.18"]` + "\n" + `user = "` + peers.DatabaseUser + `"` + "\n" + `database = "` + peers.DatabaseName + `"` + "\npassword_file = \"" + dir + "/secret\"\n"
-	for _, x := range []struct{ name, source, connect string }{
+	databases := []struct{ name, source, connect string }{
 		{"PostgreSQL", postgres, "driver = pgsql\nconnect = host=127.78.0.18 dbname=" + peers.DatabaseName + " user=" + peers.DatabaseUser + " password=" + peers.DatabasePassword},
 		{"SQLite", "driver = \"sqlite\"\nfile = \"" + dir + "/mail.db\"\n", "driver = sqlite\nconnect = " + dir + "/mail.db"},
-	} {
-		sides := []loginSide{
-			plicLogins("plic", dir, x.source+"cache = \"0s\"\ncache_missing = \"0s\"\n", "0s"),
-			plicLogins("plic, remembering as usual", dir, x.source, "5m"),
-			dovecotLogins(dir, x.connect),
+	}
+	const forget = "cache = \"0s\"\ncache_missing = \"0s\"\n"
+	for _, what := range []string{"logins", "lookups"} {
+		if !strings.Contains(what, only) {
+			continue
 		}
-		if err := compareLogins(ctx, x.name, sides, rounds, logins); err != nil {
-			return err
+		fmt.Printf("| accounts in | server | %s a second | median | 99 %% | questions for each |\n|---|---|---|---|---|---|\n", what)
+		for _, x := range databases {
+			act, sides := manyLogins, []loginSide{plicLogins("plic", dir, x.source+forget, "0s"), plicLogins("plic, remembering as usual", dir, x.source, "5m"), dovecotLogins(dir, x.connect)}
+			if what == "lookups" {
+				act, sides = manyRecipients, []loginSide{plicLookups("plic", dir, x.source+forget), plicLookups("plic, remembering as usual", dir, x.source), dovecotLookups(dir, x.connect)}
+			}
+			if err := compareSides(ctx, x.name, sides, rounds, n, act); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -111,7 +118,7 @@ type loginSide struct {
 
 const loginsConfig = `hostname = "mx.local.test"
 data_dir = "%[1]s/data"
-listen = {smtp = [], lmtp = [], submission = [], submissions = [], imaps = [], pop3 = [], pop3s = [], sieve = [], imap = ["127.78.0.19:143"], http = ["127.78.0.19:8025"]}
+listen = {smtp = [], lmtp = ["127.78.0.19:24"], submission = [], submissions = [], imaps = [], pop3 = [], pop3s = [], sieve = [], imap = ["127.78.0.19:143"], http = ["127.78.0.19:8025"]}
 directory = {sources = ["db"]}
 imap = {connections_per_login = 10000}
 auth = {remember = "%[3]s"}
@@ -177,8 +184,8 @@ func dovecotLogins(dir, connect string) loginSide {
 	}
 }
 
-// compareLogins measures the sides in turns and prints the median of each.
-func compareLogins(ctx context.Context, name string, sides []loginSide, rounds, logins int) error {
+// compareSides measures the sides in turns and prints the median of each.
+func compareSides(ctx context.Context, name string, sides []loginSide, rounds, n int, act func(ctx context.Context, address string, n int) ([]time.Duration, error)) error {
 	type result struct{ rate, median, slow, questions []float64 }
 	results := make([]result, len(sides))
 	for range rounds {
@@ -187,12 +194,12 @@ func compareLogins(ctx context.Context, name string, sides []loginSide, rounds, 
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			_, err = manyLogins(ctx, s.address, people) // everybody has a mailbox from now on
+			_, err = act(ctx, s.address, people) // everybody has a mailbox from now on
 			before, _ := s.questions()
 			started := time.Now()
 			var took []time.Duration
 			if err == nil {
-				took, err = manyLogins(ctx, s.address, logins)
+				took, err = act(ctx, s.address, n)
 			}
 			elapsed := time.Since(started)
 			after, _ := s.questions()
@@ -202,9 +209,9 @@ func compareLogins(ctx context.Context, name string, sides []loginSide, rounds, 
 			}
 			slices.Sort(took)
 			r := &results[i]
-			r.rate = append(r.rate, float64(logins)/elapsed.Seconds())
+			r.rate = append(r.rate, float64(n)/elapsed.Seconds())
 			r.median, r.slow = append(r.median, millis(took[len(took)/2])), append(r.slow, millis(took[len(took)*99/100]))
-			r.questions = append(r.questions, (after-before)/float64(logins))
+			r.questions = append(r.questions, (after-before)/float64(n))
 		}
 	}
 	for i, s := range sides {

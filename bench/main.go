@@ -5,7 +5,8 @@
 //	go run ./bench                             # everything
 //	go run ./bench -only select,fetch          # what has one of the words in its name
 //	go run ./bench -mailbox 1000000 -rounds 5
-//	go run ./bench -directory                  # logins with accounts in databases
+//	go run ./bench -directory                  # logins and look-ups with accounts in databases
+//	go run ./bench -directory -only lookups
 //	go run ./bench -growth docs/growth.svg     # the cost as a mailbox grows, as a plot
 //
 // The mail is made from a seed: both sides, and every run, get the same. It
@@ -44,12 +45,12 @@ func main() {
 	flag.IntVar(&n.logins, "logins", 5000, "IMAP logins that go on to IDLE")
 	flag.IntVar(&n.pop, "pop", 5000, "messages that are fetched by POP3")
 	queued := flag.Int("queued", 0, "only fill the queue with so many messages, and print what it takes")
-	accounts := flag.Bool("directory", false, "only measure logins with accounts in databases; it needs dovecot-pgsql and dovecot-sqlite")
+	accounts := flag.Bool("directory", false, "only measure logins and look-ups with accounts in databases; it needs dovecot-pgsql and dovecot-sqlite")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *accounts {
-		if err := loginRates(ctx, *rounds, n.logins); err != nil {
+		if err := directoryRates(ctx, *only, *rounds, n.logins); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

@@ -43,6 +43,14 @@ type smtpConn struct {
 }
 
 func dialSMTP(ctx context.Context, address string) (*smtpConn, error) {
+	return dialMail(ctx, address, "EHLO")
+}
+
+func dialLMTP(ctx context.Context, address string) (*smtpConn, error) {
+	return dialMail(ctx, address, "LHLO")
+}
+
+func dialMail(ctx context.Context, address, hello string) (*smtpConn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
@@ -51,7 +59,7 @@ func dialSMTP(ctx context.Context, address string) (*smtpConn, error) {
 	if err := c.expect("220"); err != nil {
 		return nil, err
 	}
-	return c, c.command("EHLO load.sender.test", "250")
+	return c, c.command(hello+" load.sender.test", "250")
 }
 
 func (c *smtpConn) command(line, code string) error {
