@@ -73,6 +73,9 @@ func (e *everyone) give(ctx context.Context, a *directory.Account) {
 	e.given.Store(a.Name, a.Quota)
 }
 
+// forget has an account that is removed given its quota again, if it comes back.
+func (e *everyone) forget(account string) { e.given.Delete(account) }
+
 // lookups counts the questions to sources.
 type lookups struct {
 	mu  sync.Mutex

@@ -60,7 +60,7 @@ func (s *site) operations() control.Operations {
 // people is control.Directory over the directory and the mail of its accounts.
 type people struct {
 	d     *native.Directory
-	all   directory.Directory // with those of sources
+	all   *everyone // with those of sources
 	store *store.Store
 }
 
@@ -143,7 +143,9 @@ func (p people) RemoveAccount(ctx context.Context, name string, purge bool) erro
 	if !purge {
 		return nil
 	}
-	if err := p.store.RemoveAccount(ctx, a.Name); err != nil && !errors.Is(err, store.ErrNoAccount) {
+	err = p.store.RemoveAccount(ctx, a.Name)
+	p.all.forget(a.Name)
+	if err != nil && !errors.Is(err, store.ErrNoAccount) {
 		return fmt.Errorf("the account is removed, but not its mail: %w", err)
 	}
 	return nil
@@ -159,7 +161,9 @@ func (p people) purge(ctx context.Context, name string) error {
 	if bad != nil || !directory.Missing(err) {
 		return told(err)
 	}
-	return told(p.store.RemoveAccount(ctx, address.Key()))
+	err = p.store.RemoveAccount(ctx, address.Key())
+	p.all.forget(address.Key())
+	return told(err)
 }
 
 // Aliases lists the aliases.

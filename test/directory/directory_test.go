@@ -240,6 +240,13 @@ func TestEverywhere(t *testing.T) {
 	if _, errs, code := p.Command(t, "", "account", "remove", "bob@sqlite.test", "--purge"); code == 0 || !strings.Contains(errs, "remove it there first") {
 		t.Errorf("bob, who is there: %s", errs)
 	}
+	change("UPDATE virtual_users SET quota = 2097152 WHERE email = 'bob@sqlite.test'")
+	has := func() bool {
+		p.Run(t, "directory", "lookup", "--fresh", "bob@sqlite.test")
+		out, _, _ := p.Command(t, "", "account", "quota", "bob@sqlite.test", "--json")
+		return strings.Contains(out, `"limit":{"bytes":2097152`)
+	}
+	world.Wait(t, "the quota of bob", has)
 	change("DELETE FROM virtual_users WHERE email = 'bob@sqlite.test'")
 	world.Wait(t, "bob to be gone", func() bool {
 		_, _, code := p.Command(t, "", "account", "remove", "bob@sqlite.test", "--purge")
@@ -248,6 +255,11 @@ func TestEverywhere(t *testing.T) {
 	if _, errs, code := p.Command(t, "", "account", "remove", "bob@sqlite.test", "--purge"); code == 0 {
 		t.Errorf("bob, who has no mail any more: %s", errs)
 	}
+	change("INSERT INTO virtual_users VALUES (2, 1, 'bob@sqlite.test', '{PLAIN}secret of another bob', 2097152)")
+	world.Wait(t, "the quota of another bob", func() bool {
+		_, _, code := p.Command(t, "", "directory", "lookup", "--fresh", "bob@sqlite.test")
+		return code == 0 && has()
+	})
 	page := p.World.Dial(t, "", p.Address+":80", p.Host)
 	page.Send("GET /metrics HTTP/1.0\r\n\r\n")
 	if got := page.Rest(); !strings.Contains(got, `plic_directory_queries_total{outcome="found",question="account",source="pg"}`) || !strings.Contains(got, `plic_directory_lookups_total{outcome="missing"`) {
