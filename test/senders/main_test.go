@@ -178,12 +178,18 @@ func (w *world) examined(t *testing.T, ip, from, text string) *sender.Findings {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := &mail.Envelope{From: mail.MustAddress(from), Origin: mail.Origin{Service: "smtp", Helo: "mx.example.org", Remote: netip.AddrPortFrom(netip.MustParseAddr(ip), 1)}}
-	f, err := c.Check(t.Context(), env, msg, mail.Bytes([]byte(text)))
+	f, err := c.Check(t.Context(), envelope(ip, from), msg, mail.Bytes([]byte(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
+}
+
+func envelope(ip, from string) *mail.Envelope {
+	return &mail.Envelope{
+		From: mail.MustAddress(from), To: []mail.Recipient{{Address: mail.MustAddress("bob@example.com")}},
+		Origin: mail.Origin{Service: "smtp", Helo: "mx.example.org", Remote: netip.AddrPortFrom(netip.MustParseAddr(ip), 1)},
+	}
 }
 
 // run gives what a program prints, which must succeed.
