@@ -29,14 +29,16 @@ type Message struct {
 	Next   int64 // of the next From_ line, or the file's end
 	Size   int64 // as Text gives it
 	Sum    Sum   // what it is, whatever its mailbox knows of it
+	Fields Sum   // likewise, of From_ line and fields alone
 
 	Sender string // of the From_ line
 	Date   time.Time
 	Status
 
-	Torn  bool  // it was written by Write with Padded, and its end is missing
+	Torn  bool  // it was written by Write with Padded, and its end is missing at the file's end
 	lead  int64 // behind the fields of the mailbox, if others are the message's own
 	plain bool  // its lines are not quoted
+	short bool  // it was written by Write, and is not as long as it says
 }
 
 // Sum tells messages apart.

@@ -156,25 +156,42 @@ func (s *Scanner) Next() (*Message, error) {
 		}
 		return nil, io.EOF
 	}
+	if err := s.message(m, line); err != nil {
+		return nil, err
+	}
+	if at := s.glued(m); at > 0 {
+		whole := s.size
+		s.size = at
+		s.in.start(s.r, s.at, s.size)
+		m = &Message{Offset: s.at}
+		err := s.message(m, s.in.next())
+		s.size, m.Torn = whole, false
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.at = m.Next
+	return m, s.in.err
+}
+
+// message reads the message that begins with a line.
+func (s *Scanner) message(m *Message, line []byte) error {
 	var ok bool
 	if m.Sender, m.Date, ok = parseFrom(lineOf(line), s.o.Zone); !ok {
-		return nil, ErrNoMbox
+		return ErrNoMbox
 	}
 	s.sum.Reset()
 	s.sum.Write(lineOf(line))
 	m.Head = s.in.at
 	length, bare := s.header(m)
-	if s.in.err != nil {
-		return nil, s.in.err
+	if s.in.err == nil {
+		s.body(m, length, bare)
 	}
-	s.body(m, length, bare)
-	if s.in.err != nil {
-		return nil, s.in.err
-	}
+	m.Torn = m.Next == s.size && (m.Torn || m.lead > 0 && length > s.size-m.Body)
+	copy(m.Fields[:], s.sum.Sum(nil))
 	s.sum.Write(strconv.AppendInt(nil, m.End-m.Body, 10))
 	copy(m.Sum[:], s.sum.Sum(nil))
-	s.at = m.Next
-	return m, nil
+	return s.in.err
 }
 
 // Head reads From_ line and fields of the message at an offset: all but where it
@@ -193,8 +210,10 @@ func Head(r io.ReaderAt, at, size int64, o Options) (*Message, error) {
 	if m.Sender, m.Date, ok = parseFrom(lineOf(line), s.o.Zone); !ok {
 		return nil, ErrNoMbox
 	}
+	s.sum.Write(lineOf(line))
 	m.Head = s.in.at
 	s.header(m)
+	copy(m.Fields[:], s.sum.Sum(nil))
 	return m, s.in.err
 }
 
@@ -202,6 +221,7 @@ func Head(r io.ReaderAt, at, size int64, o Options) (*Message, error) {
 // bare says that there is no empty line of the message's own behind them.
 func (s *Scanner) header(m *Message) (length int64, bare bool) {
 	h := header{m: m, length: -1, leading: true}
+	last := m.Head
 	for {
 		text := s.in.peek()
 		if len(text) == 0 || s.in.at-m.Head > maxHeader {
@@ -224,7 +244,9 @@ func (s *Scanner) header(m *Message) (length int64, bare bool) {
 		if !h.line(line, at) {
 			s.sum.Write(line)
 		}
+		last = at
 	}
+	m.Torn = m.lead == 0 && (h.leading || h.partial && last == h.led)
 	h.end(s.in.at)
 	m.Body = s.in.at
 	return h.length, true
@@ -238,8 +260,9 @@ type header struct {
 	seen    map[string]bool
 	name    string // of the field of the mailbox that goes on
 	value   []byte
-	locked  bool // the fields of the mailbox came first
-	partial bool // the next line is a piece of this one
+	locked  bool  // the fields of the mailbox came first
+	partial bool  // the next line is a piece of this one
+	led     int64 // where the fields of the mailbox that came first end
 }
 
 // line takes a line and says that it is of the mailbox.
@@ -288,13 +311,10 @@ func (h *header) lead(at int64) {
 	if !h.leading {
 		return
 	}
-	h.leading = false
-	for _, name := range []string{fieldStatus, fieldXStatus, fieldKeywords, fieldUID, fieldLength} {
-		if !h.seen[name] {
-			return
-		}
+	h.leading, h.led = false, at
+	if h.all() {
+		h.m.lead, h.locked = at, true
 	}
-	h.m.lead, h.locked = at, true
 }
 
 func (h *header) flush() {
@@ -322,7 +342,7 @@ func (s *Scanner) body(m *Message, length int64, bare bool) {
 	if length >= 0 && !(bare && length == 0) && s.fits(m, length) {
 		return
 	}
-	m.Torn = m.lead > 0 && length > s.size-m.Body
+	m.short = m.lead > 0 && length > 0
 	if bare {
 		m.End, m.Next = m.Body, m.Body
 		if m.Body > m.Head && len(s.in.peek()) == 0 {
@@ -423,7 +443,7 @@ func (s *Scanner) fits(m *Message, length int64) bool {
 		text = text[len(line):]
 		skipped++
 	}
-	if len(text) > 0 && !s.starts(text) {
+	if len(text) > 0 && !s.starts(text) && !(m.lead > 0 && Fragment(text)) {
 		return false
 	}
 	m.End, m.Next = end, s.size

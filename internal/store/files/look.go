@@ -212,50 +212,91 @@ func (e *Engine) LookTree(ctx context.Context, id engine.AccountID) (*engine.Tre
 	if a == nil {
 		return nil, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	list, err := a.tree.List(ctx)
+	list, heads, err := a.heads(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("mail of %s: %w", a.name, err)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if list == a.listed {
 		return nil, nil
 	}
-	d, err := a.compare(ctx, list)
-	if d == nil && err == nil {
+	d, stale := a.compare(list, heads)
+	if d == nil && !stale {
 		a.listed = list
 	}
-	return d, err
+	return d, nil
 }
 
-// compare finds what differs; nil if nothing does. a is locked.
-func (a *account) compare(ctx context.Context, list *Listing) (*engine.TreeDifference, error) {
-	d := &engine.TreeDifference{}
-	real, subscribed, validity := map[string]bool{}, map[string]bool{}, map[string]uint32{}
+// head is what the files of a mailbox say; real, that the index has the mailbox.
+type head struct {
+	Header
+	real bool
+}
+
+// heads lists what there is, and reads the headers that are not known. A commit
+// may have one of the mailboxes and wait for a, so a is not locked meanwhile.
+func (a *account) heads(ctx context.Context) (*Listing, map[string]head, error) {
+	a.mu.Lock()
+	list, err := a.tree.List(ctx)
+	if err != nil || list == a.listed {
+		a.mu.Unlock()
+		return list, nil, err
+	}
+	heads, boxes := map[string]head{}, map[string]Box{}
+	real := a.real()
+	for _, name := range list.Mailboxes {
+		if real[name] && a.listed != nil {
+			continue
+		}
+		heads[name] = head{real: real[name]}
+		if boxes[name], err = a.tree.Box(name); err != nil {
+			break
+		}
+	}
+	a.mu.Unlock()
+	for name, files := range boxes {
+		if err != nil {
+			return nil, nil, err
+		}
+		h := heads[name]
+		if h.Header, err = files.Header(ctx); err != nil {
+			return nil, nil, fmt.Errorf("mailbox %s: %w", name, err)
+		}
+		heads[name] = h
+	}
+	return list, heads, err
+}
+
+// real are the mailboxes of the index that can be selected. a is locked.
+func (a *account) real() map[string]bool {
+	real := map[string]bool{}
 	for _, b := range a.boxes {
 		real[b.rec.Name] = real[b.rec.Name] || !b.rec.NoSelect
+	}
+	return real
+}
+
+// compare finds what differs; nil if nothing does. stale says that mailboxes came
+// or went while their headers were read. a is locked.
+func (a *account) compare(list *Listing, heads map[string]head) (d *engine.TreeDifference, stale bool) {
+	d = &engine.TreeDifference{}
+	real, subscribed, validity := a.real(), map[string]bool{}, map[string]uint32{}
+	for _, b := range a.boxes {
 		subscribed[b.rec.Name] = subscribed[b.rec.Name] || b.rec.Subscribed
 		validity[b.rec.Name] = b.rec.UIDValidity
 	}
 	there, wanted := map[string]bool{"INBOX": true}, map[string]bool{}
 	for _, name := range list.Mailboxes {
 		there[name] = true
-		if real[name] && a.listed != nil {
-			continue
-		}
-		files, err := a.tree.Box(name)
-		if err != nil {
-			return nil, err
-		}
-		h, err := files.Header(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("mailbox %s: %w", name, err)
-		}
+		h, read := heads[name]
 		found := engine.FoundMailbox{Name: name, UIDValidity: h.UIDValidity}
 		switch {
+		case read && h.real != real[name], !read && !real[name]:
+			stale = true
 		case !real[name]:
 			d.New = append(d.New, found)
-		case h.UIDValidity != 0 && h.UIDValidity != validity[name]:
+		case read && h.UIDValidity != 0 && h.UIDValidity != validity[name]:
 			d.Renew = append(d.Renew, found)
 		}
 	}
@@ -274,11 +315,11 @@ func (a *account) compare(ctx context.Context, list *Listing) (*engine.TreeDiffe
 		}
 	}
 	if len(d.New)+len(d.Renew)+len(d.Gone)+len(d.Subscribe)+len(d.Unsubscribe) == 0 {
-		return nil, nil
+		return nil, stale
 	}
 	slices.SortFunc(d.New, func(x, y engine.FoundMailbox) int { return strings.Compare(x.Name, y.Name) })
 	slices.Sort(d.Gone)
-	return d, nil
+	return d, stale
 }
 
 // Attend begins to tell of what other programs change.

@@ -33,6 +33,8 @@ type box struct {
 	seen    map[uint64]int // how often a message is there
 	words   []string       // keyword n is bit keywordShift+n of an entry's flags
 	base    *mbox.Base
+	tail    int64   // octets at the end that are the beginning of a message that never came whole
+	noted   int64   // how large the file was when the index was written
 	held    *locked // while Hold lasts
 }
 
@@ -41,6 +43,7 @@ type entry struct {
 	at, next int64 // its octets, from the From_ line on
 	key      uint64
 	first    uint64     // what the key would be if no other message were the same
+	fields   uint64     // what its fields are, but for those of the mailbox
 	uid      engine.UID // 0 if none is known
 	flags    engine.Flags
 	written  bool // the file has the UID
@@ -108,7 +111,7 @@ func (b *box) Hold(ctx context.Context) (func(), error) {
 
 // with runs something with the file locked, in which b.mu is held. A missing file
 // is an empty one to who reads.
-func (b *box) with(ctx context.Context, shared bool, do func(f vfs.File) error) error {
+func (b *box) with(ctx context.Context, shared bool, do func(l *locked) error) error {
 	b.mu.Lock()
 	l := b.held
 	if l != nil {
@@ -123,7 +126,7 @@ func (b *box) with(ctx context.Context, shared bool, do func(f vfs.File) error) 
 			defer b.mu.Unlock()
 			b.forget()
 			b.read = true
-			return do(nil)
+			return do(&locked{})
 		} else if err != nil {
 			return err
 		}
@@ -131,19 +134,19 @@ func (b *box) with(ctx context.Context, shared bool, do func(f vfs.File) error) 
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return do(l.file)
+	return do(l)
 }
 
 func (b *box) forget() {
-	b.read, b.stamp, b.entries, b.base = false, stamp{}, nil, nil
+	b.read, b.stamp, b.entries, b.base, b.tail, b.noted = false, stamp{}, nil, nil, 0, 0
 	b.byKey, b.seen, b.words = map[uint64]int{}, map[uint64]int{}, nil
 }
 
 // Header says what the file says. If it has messages that nobody has given a UID,
 // the next is beyond all that are known.
 func (b *box) Header(ctx context.Context) (h files.Header, err error) {
-	err = b.with(ctx, true, func(f vfs.File) error {
-		if _, err := b.refresh(f); err != nil {
+	err = b.with(ctx, true, func(l *locked) error {
+		if _, err := b.refresh(l.file); err != nil {
 			return err
 		}
 		h = b.header()
@@ -172,10 +175,12 @@ func (b *box) header() (h files.Header) {
 
 // Scan reads what may have changed.
 func (b *box) Scan(ctx context.Context, index files.Index, again bool) (s *files.Scan, err error) {
-	err = b.with(ctx, true, func(f vfs.File) error {
-		if changed, err := b.refresh(f); err != nil || !changed && !again {
+	torn := false
+	err = b.with(ctx, true, func(l *locked) error {
+		if changed, err := b.refresh(l.file); err != nil || !changed && !again {
 			return err
 		}
+		torn = b.tail > 0
 		b.settleKeys(index)
 		s = &files.Scan{Header: b.header(), Keywords: slices.Clone(b.words), Messages: make([]files.Seen, 0, len(b.entries))}
 		for i := range b.entries {
@@ -194,6 +199,13 @@ func (b *box) Scan(ctx context.Context, index files.Index, again bool) (s *files
 		}
 		return nil
 	})
+	if torn && err == nil { // soon, so that no other program writes behind it
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if err := b.with(ctx, false, b.fresh); err != nil {
+			b.t.f.o.Log.Warn("what a crash has left is still in the file", "mailbox", b.p.pathOf(b.at), "error", err)
+		}
+	}
 	return s, err
 }
 
@@ -215,6 +227,7 @@ func (b *box) refresh(f vfs.File) (changed bool, err error) {
 		b.load()
 	}
 	from := b.trusted(f, now, fresh)
+	older := fresh && !b.stamp.time.Equal(now.time)
 	if from == 0 {
 		b.forget()
 	}
@@ -223,9 +236,7 @@ func (b *box) refresh(f vfs.File) (changed bool, err error) {
 		return false, err
 	}
 	b.stamp, b.read = now, true
-	if fresh && now.size > saveBytes || now.size-from > saveBytes {
-		b.save()
-	}
+	b.noteIf(older && now.size > saveBytes)
 	return true, nil
 }
 
@@ -240,46 +251,75 @@ func (b *box) trusted(f vfs.File, now stamp, fresh bool) int64 {
 		return b.entries[n-1].next
 	}
 	last := b.entries[n-1]
-	m, err := mbox.NewScanner(f, last.at, last.next, b.options()).Next()
-	if err != nil || firstOf(m) != last.first {
+	m, err := mbox.NewScanner(f, last.at, now.size, b.options()).Next()
+	if err != nil || firstOf(m) != last.first || m.Next < last.next {
 		return 0
 	}
+	b.entries[n-1].next = m.Next // empty lines may have come behind it
 	if now.size == b.stamp.size || fresh {
 		for i := range b.entries { // in place only what the fields say can change
 			e := &b.entries[i]
 			m, err := mbox.Head(f, e.at, e.next, b.options())
-			if err != nil {
+			if err != nil || fieldsOf(m) != e.fields {
 				return 0
 			}
 			b.note(e, &m.Status)
 		}
 	}
-	return last.next
+	return m.Next
 }
 
 // scan reads messages from an offset on. b.mu is held.
 func (b *box) scan(f vfs.File, from, size int64) error {
+	b.tail = 0
 	in := mbox.NewScanner(f, from, size, b.options())
+	end := from
 	for {
 		m, err := in.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, mbox.ErrNoMbox) && from > 0:
-			return nil // empty lines, or what belongs to nothing
+			return b.rest(f, end, size)
+		case errors.Is(err, mbox.ErrNoMbox) && from == 0 && len(b.entries) == 0:
+			if b.rest(f, 0, size) == nil && b.tail > 0 {
+				return nil
+			}
+			return fmt.Errorf("%s: %w", b.p.pathOf(b.at), err)
 		case err != nil:
 			return fmt.Errorf("%s: %w", b.p.pathOf(b.at), err)
-		case m.Torn:
-			b.t.f.o.Log.Warn("the end of a message is missing: it is left out", "mailbox", b.p.pathOf(b.at), "at", m.Offset)
-			continue
+		case m.Torn && !b.counted(m):
+			b.tail = size - m.Offset
+			return nil
 		}
 		b.add(m)
+		end = m.Next
 	}
+}
+
+// rest finds the beginning of a From_ line at the end of the file.
+func (b *box) rest(f vfs.File, end, size int64) error {
+	text := make([]byte, min(size-end, 1024))
+	if _, err := f.ReadAt(text, end); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if size-end == int64(len(text)) && mbox.Fragment(text) {
+		b.tail = size - end
+	}
+	return nil
+}
+
+// counted says that a message was there before its end got lost: it is kept as
+// it is. The last UID is written behind messages that are whole.
+func (b *box) counted(m *mbox.Message) bool {
+	base := b.base
+	if len(b.entries) == 0 {
+		base = m.Base
+	}
+	return base != nil && m.UID != 0 && m.UID <= base.LastUID
 }
 
 // add makes a message known.
 func (b *box) add(m *mbox.Message) *entry {
-	e := entry{at: m.Offset, next: m.Next, first: firstOf(m), pseudo: m.Pseudo}
+	e := entry{at: m.Offset, next: m.Next, first: firstOf(m), fields: fieldsOf(m), pseudo: m.Pseudo}
 	for taken := true; taken; {
 		b.seen[e.first]++
 		e.key = keyOf(e.first, b.seen[e.first])
@@ -368,7 +408,8 @@ func (b *box) find(f vfs.File, key uint64) (*entry, *mbox.Message, error) {
 
 // Describe reads size and date.
 func (b *box) Describe(ctx context.Context, key uint64) (d files.Description, err error) {
-	err = b.with(ctx, true, func(f vfs.File) error {
+	err = b.with(ctx, true, func(l *locked) error {
+		f := l.file
 		if f == nil {
 			return engine.ErrNotFound
 		}
@@ -412,7 +453,7 @@ func (b *box) Open(ctx context.Context, key uint64) (mail.Body, error) {
 		if again > 0 {
 			return nil, engine.ErrNotFound
 		}
-		if err := b.with(ctx, true, func(f vfs.File) error { _, err := b.refresh(f); return err }); err != nil {
+		if err := b.with(ctx, true, func(l *locked) error { _, err := b.refresh(l.file); return err }); err != nil {
 			return nil, err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"plic/internal/mail"
 	"plic/internal/mbox"
@@ -21,19 +20,19 @@ const numberBytes = 16 << 20
 
 // Carry carries a change out, while the file is locked.
 func (b *box) Carry(ctx context.Context, c *files.Change) (carried files.Carried, err error) {
-	err = b.with(ctx, false, func(f vfs.File) error {
-		if _, err := b.refresh(f); err != nil {
+	err = b.with(ctx, false, func(l *locked) error {
+		if err := b.fresh(l); err != nil {
 			return err
 		}
-		s := &step{b: b, ctx: ctx, c: c, f: f}
+		s := &step{b: b, ctx: ctx, c: c, l: l}
 		if err := s.run(); err != nil {
 			s.undo()
 			return err
 		}
 		if len(c.Add) > 0 {
 			carried.Undo = func() {
-				_ = b.with(ctx, false, func(f vfs.File) error { // who was told of an error may try again
-					s.f = f
+				_ = b.with(ctx, false, func(l *locked) error { // who was told of an error may try again
+					s.l = l
 					s.undo()
 					return nil
 				})
@@ -49,7 +48,7 @@ type step struct {
 	b     *box
 	ctx   context.Context
 	c     *files.Change
-	f     vfs.File
+	l     *locked
 	size  int64 // before what was added
 	grown int64 // after it
 }
@@ -74,7 +73,7 @@ func (s *step) run() error {
 		}
 	}
 	if len(s.c.Flag) > len(next) {
-		if err := s.f.Sync(); err != nil {
+		if err := s.l.file.Sync(); err != nil {
 			return err
 		}
 	}
@@ -84,7 +83,7 @@ func (s *step) run() error {
 		}
 	}
 	if len(gone)+len(next) > 0 {
-		f, err := s.b.rewrite(s.ctx, s.f, func(e *entry, st *mbox.Status) bool {
+		err := s.b.rewrite(s.ctx, s.l, func(e *entry, st *mbox.Status) bool {
 			if flags, ok := next[e.key]; ok {
 				*st = status(flags, s.c.Record.Keywords)
 			}
@@ -93,10 +92,8 @@ func (s *step) run() error {
 		if err != nil {
 			return err
 		}
-		s.f = f
-		defer f.Close()
 	}
-	return s.b.restamp(s.f)
+	return s.b.restamp(s.l.file)
 }
 
 // base is what the first message is to say.
@@ -108,12 +105,13 @@ func (s *step) base() files.Header {
 func (b *box) restamp(f vfs.File) error {
 	now, err := b.stampOf(f)
 	b.stamp = now
+	b.noteIf(false)
 	return err
 }
 
 // patch changes flags in place, if there is room.
 func (s *step) patch(x files.Flagged) (bool, error) {
-	e, m, err := s.b.find(s.f, x.Key)
+	e, m, err := s.b.find(s.l.file, x.Key)
 	if errors.Is(err, engine.ErrNotFound) {
 		return true, nil // it went: the next look tells
 	}
@@ -121,11 +119,11 @@ func (s *step) patch(x files.Flagged) (bool, error) {
 		return false, err
 	}
 	st := status(x.After, s.c.Record.Keywords)
-	at, octets, ok := m.Patch(s.f, st)
+	at, octets, ok := m.Patch(s.l.file, st)
 	if !ok {
 		return false, nil
 	}
-	if _, err := s.f.WriteAt(octets, at); err != nil {
+	if _, err := s.l.file.WriteAt(octets, at); err != nil {
 		return false, err
 	}
 	e.flags = s.b.flags(&st)
@@ -134,14 +132,14 @@ func (s *step) patch(x files.Flagged) (bool, error) {
 
 // append writes new messages behind the others.
 func (s *step) append() (err error) {
-	info, err := s.f.Stat()
+	info, err := s.l.file.Stat()
 	if err != nil {
 		return err
 	}
 	s.size = info.Size()
 	s.grown = s.size
-	w := &at{f: s.f, off: s.size}
-	if err := s.b.part(w, s.f, s.size); err != nil {
+	w := &at{f: s.l.file, off: s.size}
+	if err := s.b.part(w, s.l.file, s.size); err != nil {
 		return err
 	}
 	begin := w.off
@@ -152,13 +150,10 @@ func (s *step) append() (err error) {
 		}
 	}
 	s.grown = w.off
-	if err := s.f.Sync(); err != nil {
+	if err := s.l.file.Sync(); err != nil {
 		return err
 	}
-	if err := s.b.count(s.f, s.base()); err != nil {
-		return err
-	}
-	in := mbox.NewScanner(s.f, begin, s.grown, s.b.options())
+	in := mbox.NewScanner(s.l.file, begin, s.grown, s.b.options())
 	for i := range s.c.Add {
 		m, err := in.Next()
 		if err != nil {
@@ -168,7 +163,7 @@ func (s *step) append() (err error) {
 		e.uid = s.c.Add[i].UID
 		s.c.Add[i].Key = e.key
 	}
-	return nil
+	return s.b.count(s.l.file, s.base())
 }
 
 // part ends the last message with an empty line, if it does not.
@@ -207,7 +202,7 @@ func (s *step) write(w io.Writer, a *files.Added) error {
 	}
 	o.UID = uint32(a.UID)
 	if len(s.b.entries) == 0 && s.size == 0 && a == &s.c.Add[0] {
-		o.Base = &mbox.Base{UIDValidity: s.c.Record.UIDValidity, LastUID: uint32(max(s.c.Record.UIDNext, 1) - 1)}
+		o.Base = &mbox.Base{UIDValidity: s.c.Record.UIDValidity, LastUID: uint32(a.UID - 1)}
 	}
 	return mbox.Write(w, &o)
 }
@@ -273,20 +268,11 @@ func (s *step) undo() {
 	if s.grown <= s.size {
 		return
 	}
-	info, err := s.f.Stat()
+	info, err := s.l.file.Stat()
 	if err != nil || info.Size() > s.grown {
 		return
 	}
-	err = vfs.Truncate(s.f, s.size)
-	if errors.Is(err, vfs.ErrNoTruncate) {
-		err = s.b.replace(s.f, func(w io.Writer) error {
-			_, err := io.Copy(w, io.NewSectionReader(s.f, 0, s.size))
-			return err
-		})
-	}
-	if err == nil {
-		err = s.f.Sync()
-	}
+	err = s.b.cut(s.l, s.size)
 	if err != nil && !vfs.NotExist(err) {
 		s.b.t.f.o.Log.Warn("what was added cannot be taken away again", "mailbox", s.b.p.pathOf(s.b.at), "error", err)
 	}
@@ -295,10 +281,11 @@ func (s *step) undo() {
 
 // Number writes UIDs to the messages of other programs.
 func (b *box) Number(ctx context.Context, h files.Header, uids []files.Numbered) error {
-	return b.with(ctx, false, func(f vfs.File) error {
-		if _, err := b.refresh(f); err != nil {
+	return b.with(ctx, false, func(l *locked) error {
+		if err := b.fresh(l); err != nil {
 			return err
 		}
+		f := l.file
 		for _, x := range uids {
 			if i, ok := b.byKey[x.Key]; ok {
 				b.entries[i].uid = x.UID
@@ -312,20 +299,19 @@ func (b *box) Number(ctx context.Context, h files.Header, uids []files.Numbered)
 			err := b.count(f, h)
 			return errors.Join(err, b.restamp(f)) // they are written when the file is
 		}
-		next, err := b.rewrite(ctx, f, func(*entry, *mbox.Status) bool { return true }, h)
-		if err != nil {
+		if err := b.rewrite(ctx, l, func(*entry, *mbox.Status) bool { return true }, h); err != nil {
 			return err
 		}
-		defer next.Close()
-		return b.restamp(next)
+		return b.restamp(l.file)
 	})
 }
 
-// rewrite writes the file anew, with what change makes of each message, and
-// gives it, opened; change says which stay. b.mu is held, the locks too.
-func (b *box) rewrite(ctx context.Context, f vfs.File, change func(*entry, *mbox.Status) bool, h files.Header) (vfs.File, error) {
+// rewrite writes the file anew, with what change makes of each message; change
+// says which stay. b.mu is held, the locks too.
+func (b *box) rewrite(ctx context.Context, l *locked, change func(*entry, *mbox.Status) bool, h files.Header) error {
 	var kept []entry
-	err := b.replace(f, func(w io.Writer) error {
+	f := l.file
+	err := b.replace(l, func(w io.Writer) error {
 		for i := range b.entries {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -356,15 +342,10 @@ func (b *box) rewrite(ctx context.Context, f vfs.File, change func(*entry, *mbox
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		b.follow(l.file, kept)
 	}
-	next, err := b.p.OpenReadWrite(b.at, vfs.Mail)
-	if err != nil {
-		return nil, err
-	}
-	b.follow(next, kept)
-	return next, nil
+	return err
 }
 
 // follow reads a file that was written anew; messages keep their keys.
@@ -388,38 +369,4 @@ func (b *box) follow(f vfs.File, kept []entry) {
 		b.byKey[e.key] = i
 	}
 	b.read = true
-	if info.Size() > saveBytes {
-		if b.restamp(f) == nil {
-			b.save()
-		}
-	}
-}
-
-// replace writes another file in the place of one, with its owner and mode.
-func (b *box) replace(f vfs.File, write func(io.Writer) error) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	temp := b.at + "." + mail.NewID(b.t.f.o.Now()).String() + lockSuffix // no mailbox
-	next, err := b.p.Create(temp, vfs.Mail)
-	if err != nil {
-		return err
-	}
-	err = vfs.Like(next, fs.FileInfo(info))
-	if err == nil {
-		err = write(next)
-	}
-	if err == nil {
-		err = next.Sync()
-	}
-	if err := errors.Join(err, next.Close()); err != nil {
-		_ = b.p.Remove(temp)
-		return err
-	}
-	if err := b.p.Rename(temp, b.at); err != nil {
-		_ = b.p.Remove(temp)
-		return err
-	}
-	return vfs.SyncDir(b.p, b.p.PathDir(b.at))
 }

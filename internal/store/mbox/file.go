@@ -23,15 +23,23 @@ func replaceFile(p place, name string, text []byte) error {
 	if err := p.Remove(next); err != nil && !vfs.NotExist(err) {
 		return err
 	}
-	f, err := p.Create(next, vfs.Mail)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(bytes.Clone(text))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := copyTo(p, next, bytes.NewReader(text)); err != nil {
 		return err
 	}
 	if err := p.Rename(next, name); err != nil {
+		return err
+	}
+	return vfs.SyncDir(p, p.PathDir(name))
+}
+
+// copyTo makes a file, durably.
+func copyTo(p place, name string, from io.Reader) error {
+	f, err := p.Create(name, vfs.Mail)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return vfs.SyncDir(p, p.PathDir(name))

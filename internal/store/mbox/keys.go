@@ -13,6 +13,9 @@ import (
 // firstOf is the key of the first of messages that are the same.
 func firstOf(m *mbox.Message) uint64 { return binary.BigEndian.Uint64(m.Sum[:]) }
 
+// fieldsOf is the same for messages with the same fields.
+func fieldsOf(m *mbox.Message) uint64 { return binary.BigEndian.Uint64(m.Fields[:]) }
+
 // keyOf is the key of the n-th of messages that are the same.
 func keyOf(first uint64, n int) uint64 {
 	if n == 1 {

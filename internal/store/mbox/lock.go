@@ -34,13 +34,26 @@ var errLocked = errors.New("another program has locked the mailbox")
 type locked struct {
 	use     sync.RWMutex // held for writing to end it
 	file    vfs.File     // nil if there is none
+	old     []vfs.File   // that it has replaced; their locks are still held
 	release func()
+}
+
+// follow goes on with the file that was put in the place of the locked one.
+func (l *locked) follow(next vfs.File) {
+	l.old = append(l.old, l.file)
+	l.file = next
+}
+
+func (l *locked) close() {
+	for _, f := range append(l.old, l.file) {
+		f.Close()
+	}
 }
 
 // lock takes the locks of a file in their order. It opens the file after the
 // first of them, so that it is not one that another program is replacing.
 func (b *box) lock(ctx context.Context, shared bool) (*locked, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.t.f.o.Wait)
+	ctx, cancel := context.WithTimeout(ctx, b.t.wait)
 	defer cancel()
 	free, err := b.t.f.alone(ctx, b.p.pathOf(b.at))
 	if err != nil {
@@ -65,7 +78,7 @@ func (b *box) lock(ctx context.Context, shared bool) (*locked, error) {
 			l.file, err = b.p.OpenReadWrite(b.at, vfs.Mail)
 		}
 		if err == nil {
-			undo = append(undo, func() { l.file.Close() })
+			undo = append(undo, l.close)
 		}
 		return err
 	}
@@ -183,7 +196,10 @@ func (b *box) abandoned() bool {
 	if err != nil {
 		return false
 	}
-	word, _, _ := strings.Cut(strings.TrimSpace(string(text)), ":")
+	word, host, _ := strings.Cut(strings.TrimSpace(string(text)), ":")
+	if own, err := os.Hostname(); host != "" && (err != nil || host != own) {
+		word = "" // we do not see the processes of other hosts
+	}
 	if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
 		return pid == os.Getpid() || b.p.disk && !vfs.Alive(pid)
 	}

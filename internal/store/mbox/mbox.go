@@ -20,6 +20,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -85,10 +86,10 @@ type place struct {
 }
 
 // Open opens a directory of mbox files. Options of a place are INBOX, the file of
-// that mailbox, and LOCKS: dotlock, fcntl and flock with "+" between, in the order
-// in which they are taken.
+// that mailbox, LOCKS: dotlock, fcntl and flock with "+" between, in the order in
+// which they are taken, and WAIT, for how many seconds others may hold them.
 func (f *Format) Open(_ context.Context, at files.Place) (files.Tree, error) {
-	t := &tree{f: f, locks: f.o.Locks, inbox: "inbox"}
+	t := &tree{f: f, locks: f.o.Locks, wait: f.o.Wait, inbox: "inbox"}
 	var inbox string
 	for name, value := range at.Options {
 		switch name {
@@ -96,9 +97,15 @@ func (f *Format) Open(_ context.Context, at files.Place) (files.Tree, error) {
 			inbox = path.Clean(value)
 		case "LOCKS":
 			t.locks = strings.Split(strings.ToLower(value), "+")
+		case "WAIT":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 || n > 600 {
+				return nil, fmt.Errorf("WAIT=%s: use a number of seconds from 1 to 600", value)
+			}
+			t.wait = time.Duration(n) * time.Second
 		case "INDEX":
 		default:
-			return nil, fmt.Errorf("option %s is unknown: use INBOX or LOCKS", name)
+			return nil, fmt.Errorf("option %s is unknown: use INBOX, LOCKS or WAIT", name)
 		}
 	}
 	for _, l := range t.locks {
@@ -160,6 +167,7 @@ type tree struct {
 	inboxAt place
 	inbox   string // name of its file there
 	locks   []string
+	wait    time.Duration
 
 	listing *files.Listing
 }

@@ -1,0 +1,207 @@
+package mbox_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	pebble "github.com/cockroachdb/pebble/v2/vfs"
+
+	"plic/internal/store/mbox"
+	"plic/internal/vfs"
+)
+
+// counting counts what is read of mailboxes, and of indexes.
+type counting struct {
+	vfs.FS
+	mail, index *atomic.Int64
+}
+
+type countingFile struct {
+	vfs.File
+	read *atomic.Int64
+}
+
+func (c counting) count(name string, f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(name, ".index") {
+		return countingFile{f, c.index}, nil
+	}
+	return countingFile{f, c.mail}, nil
+}
+
+func (c counting) Open(name string, o ...pebble.OpenOption) (vfs.File, error) {
+	f, err := c.FS.Open(name, o...)
+	return c.count(name, f, err)
+}
+
+func (c counting) OpenReadWrite(name string, w pebble.DiskWriteCategory, o ...pebble.OpenOption) (vfs.File, error) {
+	f, err := c.FS.OpenReadWrite(name, w, o...)
+	return c.count(name, f, err)
+}
+
+func (f countingFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.read.Add(int64(n))
+	return n, err
+}
+
+func (f countingFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
+	f.read.Add(int64(n))
+	return n, err
+}
+
+const (
+	indexed     = 400
+	indexedSize = 32 << 10 // of a message
+)
+
+// large makes a mailbox of 13 MiB as other programs write it.
+func large(t *testing.T) (*site, counting) {
+	c := counting{vfs.Disk(), new(atomic.Int64), new(atomic.Int64)}
+	s := newSite(t, c, mbox.Options{}, nil)
+	var b bytes.Buffer
+	for n := range indexed {
+		b.WriteString(foreign(n))
+	}
+	s.write(b.String())
+	s.touch(time.Hour)
+	return s, c
+}
+
+func foreign(n int) string {
+	return fmt.Sprintf("From ann@peer.test Thu Nov 26 18:25:12 2026\nSubject: %d\n\n%s\n", n, strings.Repeat("About nothing, at length.\n", indexedSize/26))
+}
+
+// touch gives the file a time that is past.
+func (s *site) touch(ago time.Duration) {
+	s.t.Helper()
+	then := time.Now().Add(-ago)
+	s.ok(os.Chtimes(s.file(), then, then))
+}
+
+// reopened counts what is read of the mailbox after a restart.
+func (s *site) reopened(c counting, want int) int64 {
+	s.t.Helper()
+	s.open()
+	c.mail.Store(0)
+	scan, err := s.box.Scan(s.t.Context(), index{}, true)
+	s.ok(err)
+	if len(scan.Messages) != want {
+		s.t.Errorf("there are %d messages, not %d", len(scan.Messages), want)
+	}
+	return c.mail.Load()
+}
+
+// TestIndexSavesReading: of a large file that is as it was, only the last message
+// is read after a restart at the most; of one with another time the fields; of one
+// that has grown also what is new.
+func TestIndexSavesReading(t *testing.T) {
+	t.Parallel()
+	s, c := large(t)
+	size := int64(len(s.read()))
+	// most is what all of the fields may cost, and the last message.
+	const most = indexed*(4<<10) + 300<<10
+	if read := s.reopened(c, indexed); read < size {
+		t.Fatalf("%d of %d octets were read at first", read, size)
+	}
+	if read := s.reopened(c, indexed); read > indexedSize {
+		t.Errorf("%d octets were read of a file that is as it was", read)
+	}
+	if read := c.index.Load(); read == 0 || read > 200*indexed {
+		t.Errorf("the index has %d octets", read)
+	}
+	s.touch(time.Minute)
+	if read := s.reopened(c, indexed); read > most {
+		t.Errorf("%d octets were read of a file with another time", read)
+	}
+	if read := s.reopened(c, indexed); read > indexedSize {
+		t.Errorf("%d octets were read once more", read)
+	}
+	s.write(s.read() + foreign(indexed) + foreign(indexed+1))
+	if read := s.reopened(c, indexed+2); read < 2*indexedSize || read > most+2*indexedSize {
+		t.Errorf("%d octets were read of a file that has grown", read)
+	}
+	// While it is open, the fields are not read again for what is appended.
+	s.write(s.read() + foreign(indexed+2))
+	c.mail.Store(0)
+	scan, err := s.box.Scan(t.Context(), index{}, true)
+	s.ok(err)
+	if read := c.mail.Load(); len(scan.Messages) != indexed+3 || read > 1<<20 {
+		t.Errorf("%d octets were read for one more message, of %d", read, len(scan.Messages))
+	}
+	if got := s.scan(); !strings.HasPrefix(got[indexed+2], fmt.Sprintf("0 Subject: %d\r\n", indexed+2)) {
+		t.Errorf("the last is %.40q", got[indexed+2])
+	}
+}
+
+// TestIndexIsNoted: deliveries of our own are noted too, when there are many.
+func TestIndexIsNoted(t *testing.T) {
+	t.Parallel()
+	c := counting{vfs.Disk(), new(atomic.Int64), new(atomic.Int64)}
+	s := newSite(t, c, mbox.Options{}, nil)
+	text := message("large") + strings.Repeat("About nothing, at length.\r\n", 40_000)
+	for range 12 {
+		s.ok(s.deliver(text))
+	}
+	if read := s.reopened(c, 12); read > int64(len(s.read()))/2 {
+		t.Errorf("%d of %d octets were read", read, len(s.read()))
+	}
+}
+
+// TestDamagedIndexIsThrownAway: an index that is damaged, cut, of another version or
+// of another mailbox, is as none: the file is read, and there is what is in it.
+func TestDamagedIndexIsThrownAway(t *testing.T) {
+	t.Parallel()
+	s, c := large(t)
+	size := int64(len(s.read()))
+	s.reopened(c, indexed)
+	names, err := filepath.Glob(filepath.Join(s.at.Path, ".plic", "*.index"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("%q, %v", names, err)
+	}
+	good, err := os.ReadFile(names[0])
+	s.ok(err)
+	other, oc := large(t)
+	other.reopened(oc, indexed)
+	strange, err := filepath.Glob(filepath.Join(other.at.Path, ".plic", "*.index"))
+	s.ok(err)
+	foreign, err := os.ReadFile(strange[0])
+	s.ok(err)
+	bad := map[string][]byte{"empty": {}, "short": good[:10], "cut": good[:len(good)/2], "foreign": foreign, "text": []byte(strings.Repeat("index\n", 100))}
+	for _, at := range []int{0, 31, 32, 40, len(good) / 2, len(good) - 1} {
+		flipped := bytes.Clone(good)
+		flipped[at] ^= 1
+		bad[fmt.Sprint("flipped at ", at)] = flipped
+	}
+	for name, octets := range bad {
+		s.ok(os.WriteFile(names[0], octets, 0o600))
+		if read := s.reopened(c, indexed); read < size {
+			t.Errorf("%s: %d octets were read", name, read)
+		}
+		if again, err := os.ReadFile(names[0]); err != nil || len(again) < len(good)/2 {
+			t.Errorf("%s: it was not written anew: %d octets, %v", name, len(again), err)
+		}
+		if read := s.reopened(c, indexed); read > indexedSize {
+			t.Errorf("%s: then %d octets were read", name, read)
+		}
+	}
+	// A file that was put in the place of the one that was noted is read.
+	text := s.read()
+	s.ok(os.Remove(s.file()))
+	s.write(strings.Replace(text, "Subject: 7\n", "Subject: x\n", 1))
+	if read := s.reopened(c, indexed); read < size {
+		t.Errorf("%d octets were read of another file", read)
+	}
+	if got := s.scan(); !strings.HasPrefix(got[7], "0 Subject: x\r\n") {
+		t.Errorf("the changed one is %.40q", got[7])
+	}
+}
