@@ -106,6 +106,7 @@ func (c *conn) refusalOf(err error) refusal {
 		{store.ErrBadIdentifier, "CANNOT", "not an identifier that rights can be given to"},
 		{store.ErrBadNote, "TOOBIG", "what is to be kept is too big"},
 		{store.ErrBadKeyword, "CANNOT", "not a keyword"},
+		{engine.ErrLocked, "INUSE", "another program has locked the mailbox, try again later"}, // RFC 5530 section 3
 	} {
 		if errors.Is(err, known.err) {
 			return refusal{"NO", known.code, known.text}

@@ -11,8 +11,8 @@ import (
 	"plic/test/world"
 )
 
-// mboxes is a site whose mail is in mbox files.
-func mboxes(t *testing.T, network string) (p *world.Plic, mail, spool string) {
+// mboxes is a site whose mail is in mbox files, at a place with more options.
+func mboxes(t *testing.T, network string, options ...string) (p *world.Plic, mail, spool string) {
 	t.Helper()
 	w := world.New(t, binary, network)
 	mail, spool = filepath.Join(w.Dir, "mail"), filepath.Join(w.Dir, "spool")
@@ -20,7 +20,7 @@ func mboxes(t *testing.T, network string) (p *world.Plic, mail, spool string) {
 		t.Fatal(err)
 	}
 	p = w.Plic(t, world.Site{Host: "mx.plic.test", Domain: "plic.test", Settings: map[string]string{
-		"mailboxes.place": fmt.Sprintf(`"mbox:%s/%%n:INBOX=%s/%%n"`, mail, spool),
+		"mailboxes.place": fmt.Sprintf(`"mbox:%s/%%n:INBOX=%s/%%n%s"`, mail, spool, strings.Join(options, "")),
 	}})
 	p.Account(t, "bob")
 	return p, mail, spool
@@ -123,4 +123,52 @@ func TestMboxFolders(t *testing.T) {
 	p.Stop(t)
 	p.Start(t)
 	same(t, "after a restart", view(p.IMAP(t, "bob@plic.test")), before)
+}
+
+// TestMboxLocked: while procmail's lockfile has the mailbox, mail that comes is
+// refused for now and stays with the sender, and a session is told so; when the
+// lock has gone, all of it comes in, once.
+func TestMboxLocked(t *testing.T) {
+	t.Parallel()
+	p, _, spool := mboxes(t, "127.97.23", ":WAIT=1")
+	box := filepath.Join(spool, "bob")
+	c := p.IMAP(t, "bob@plic.test")
+	c.IMAPOK("APPEND INBOX {%d+}\r\n%s", len(crlf(letter("one"))), crlf(letter("one")))
+	c.IMAPOK("SELECT INBOX")
+	before, err := os.ReadFile(box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program(t, "", "lockfile", "-r0", box+".lock")
+	refused := func(what string, reply []string) {
+		t.Helper()
+		if last := reply[len(reply)-1]; !strings.HasPrefix(last, "NO [INUSE] ") {
+			t.Errorf("%s: %q", what, reply)
+		}
+	}
+	refused("APPEND", c.IMAP("APPEND INBOX {%d+}\r\n%s", len(crlf(letter("two"))), crlf(letter("two"))))
+	refused("STORE", c.IMAP(`STORE 1 +FLAGS (\Deleted)`))
+	refused("COPY", c.IMAP("COPY 1 INBOX"))
+	if text := view(c); !strings.Contains(text, "About one") || strings.Contains(text, `\Deleted`) {
+		t.Errorf("a session reads:\n%s", text)
+	}
+	mail := world.Letter{From: "ann@peer.test", To: []string{"bob@plic.test"}, Text: crlf(letter("three"))}
+	if reply := p.SMTP(t).Post(mail); !strings.HasPrefix(reply, "451 ") {
+		t.Errorf("a delivery: %q", reply)
+	}
+	if now, err := os.ReadFile(box); err != nil || string(now) != string(before) {
+		t.Errorf("%v, the file has changed:\n%s", err, now)
+	}
+	if err := os.Remove(box + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	p.SMTP(t).Deliver(mail)
+	c = p.IMAP(t, "bob@plic.test")
+	c.IMAPOK("APPEND INBOX {%d+}\r\n%s", len(crlf(letter("two"))), crlf(letter("two")))
+	text := view(c)
+	for _, subject := range []string{"one", "two", "three"} {
+		if strings.Count(text, "About "+subject) != 1 {
+			t.Errorf("%s is not there once:\n%s", subject, text)
+		}
+	}
 }

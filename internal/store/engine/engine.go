@@ -39,6 +39,7 @@ var (
 	ErrNotFound = errors.New("no such record")
 	ErrDamaged  = errors.New("damaged record") // set aside, its bytes kept
 	ErrFull     = errors.New("no space left for mail")
+	ErrLocked   = errors.New("another program has locked the mailbox") // for too long
 	ErrFailed   = errors.New("the store has stopped after a write error")
 	ErrClosed   = errors.New("the store is closed")
 	ErrBadName  = errors.New("not a mailbox name")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"plic/internal/mail"
+	"plic/internal/store/engine"
 	"plic/internal/vfs"
 )
 
@@ -26,9 +27,6 @@ const (
 	lockTry   = 50 * time.Millisecond
 	lockStale = 5 * time.Minute // a dotlock of nobody whom we know
 )
-
-// errLocked says that another program has the lock for too long.
-var errLocked = errors.New("another program has locked the mailbox")
 
 // locked is a file that is locked.
 type locked struct {
@@ -106,7 +104,7 @@ func (b *box) lock(ctx context.Context, shared bool) (*locked, error) {
 	if err != nil {
 		l.release()
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = errLocked
+			err = engine.ErrLocked
 		}
 		return nil, fmt.Errorf("%s: %w", b.p.pathOf(b.at), err)
 	}

@@ -172,3 +172,27 @@ func TestLockOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestMboxPlanted: no link leads out of the directory, neither as a mailbox nor as a
+// lock or as the directory of what is noted.
+func TestMboxPlanted(t *testing.T) {
+	t.Parallel()
+	outside := filepath.Join(t.TempDir(), "outside")
+	const text = "From a@b.c Thu Nov 26 18:25:12 2026\nSubject: secret\n\nx\n"
+	for _, name := range []string{"inbox", "inbox.lock"} {
+		if err := os.WriteFile(outside, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := newSite(t, nil, mbox.Options{Wait: 100 * time.Millisecond}, nil)
+		s.ok(os.Symlink(outside, filepath.Join(s.at.Path, name)))
+		if err := s.deliver(message("one")); err == nil {
+			t.Errorf("%s: it was written through", name)
+		}
+		if scan, err := s.box.Scan(t.Context(), index{}, true); err == nil && len(scan.Messages) > 0 {
+			t.Errorf("%s: it was read", name)
+		}
+		if now, err := os.ReadFile(outside); err != nil || string(now) != text {
+			t.Errorf("%s: outside there is %q, %v", name, now, err)
+		}
+	}
+}
