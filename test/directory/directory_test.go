@@ -153,7 +153,7 @@ func login(t *testing.T, p *world.Plic, user, password string) *world.Conn {
 // send and get mail.
 func TestEverywhere(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, binary, "127.80.150")
+	w := world.New(t, binary, "127.76.150")
 	p, _, _ := everywhere(t, w, nil)
 	for _, domain := range []string{"pgsql.test", "mysql.test", "ldap.test", "sqlite.test", "passwd.test"} {
 		ann, bob := "ann@"+domain, "bob@"+domain

@@ -18,7 +18,7 @@ import (
 // and with us where the settings will have it so.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, binary, "127.80.152")
+	w := world.New(t, binary, "127.76.152")
 	owner := os.Geteuid() // of ann's home
 	if owner == 0 {
 		owner = 65533

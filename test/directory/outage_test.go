@@ -21,7 +21,7 @@ type cut struct {
 // all is well again by itself.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, binary, "127.80.151")
+	w := world.New(t, binary, "127.76.151")
 	p, pg, slapd := everywhere(t, w, map[string]string{
 		"route.transports": `""`, // which would concern everybody
 		"source.pg.cache":  `"0s"`, "source.pg.cache_missing": `"0s"`, "source.pg.timeout": `"2s"`,

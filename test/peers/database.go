@@ -99,11 +99,11 @@ func (m *MariaDB) Start(ctx context.Context) error {
 	if _, err := os.Stat(data); err != nil {
 		fresh = true
 		if _, err := m.daemon.run("", "mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db",
-			"--skip-name-resolve", "--innodb-log-file-size=8M", "--innodb-flush-method=nosync"); err != nil {
+			"--skip-name-resolve", "--innodb-log-file-size=8M", "--innodb-flush-method=nosync", "--tmpdir="+m.Dir); err != nil {
 			return err
 		}
 	}
-	if err := m.daemon.start(server, "--no-defaults", "--datadir="+data, "--socket="+m.socket(), "--bind-address="+m.Address, "--port=3306", "--pid-file="+filepath.Join(m.Dir, "pid"),
+	if err := m.daemon.start(server, "--no-defaults", "--datadir="+data, "--socket="+m.socket(), "--bind-address="+m.Address, "--port=3306", "--pid-file="+filepath.Join(m.Dir, "pid"), "--tmpdir="+m.Dir, // one that starts clears it
 		"--skip-name-resolve", "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=2", "--performance-schema=off"); err != nil {
 		return err
 	}
