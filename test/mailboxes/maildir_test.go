@@ -353,7 +353,7 @@ func TestOtherPrograms(t *testing.T) {
 	c.Must("250", "%s.", crlf(letter("lmtp")))
 	i.hear(`^\* 3 EXISTS`)
 
-	write(t, rc, "set folder="+box+" mbox_type=Maildir spoolfile="+box+" header_cache='' sort=date-received resolve=no quit=yes delete=yes confirmappend=no wait_key=no mark_old=no beep=no\n")
+	write(t, rc, "set folder="+box+" mbox_type=Maildir spoolfile="+box+" header_cache='' sort=reverse-subject resolve=no quit=yes delete=yes confirmappend=no wait_key=no mark_old=no beep=no\n")
 	typing := "<first-entry><flag-message><next-entry><set-flag>r<last-entry><delete-message><quit>"
 	as(t, "", "script", "-qec", "mutt -n -F "+rc+" -f "+box+" -e 'push \""+typing+"\"'", "/dev/null")
 	if names, err := filepath.Glob(box + "/*/*:2,*F*"); err != nil || len(names) != 1 {
