@@ -2,13 +2,7 @@ package storetest_test
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"sync/atomic"
-	"syscall"
 	"testing"
-
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"plic/internal/store/engine"
 	"plic/internal/store/files"
@@ -75,60 +69,8 @@ func openOnDisk(t testing.TB, dir string) engine.Engine {
 	})
 }
 
-type losingMaildir struct{ losing }
+func plusPlus(t testing.TB, fs vfs.FS) engine.Engine { return openMaildir(t, fs, "Maildir++") }
 
-func (l *losingMaildir) Open() engine.Engine { return openMaildir(l.t, l.fs, "Maildir++") }
+func TestMaildirCrashes(t *testing.T) { crashes(t, plusPlus, 4, 8) }
 
-func TestMaildirCrashes(t *testing.T) {
-	seeds, cycles := 4, 8
-	if testing.Short() {
-		seeds = 1
-	}
-	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			storetest.RunCrash(t, uint64(seed), cycles, &losingMaildir{losing{t: t, fs: vfs.NewMemory()}})
-		})
-	}
-}
-
-type failingMaildir struct {
-	losingMaildir
-	left atomic.Int64
-	err  error
-}
-
-func (f *failingMaildir) Open() engine.Engine {
-	return openMaildir(f.t, errorfs.Wrap(f.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && f.left.Add(-1) == 0 {
-			return &os.PathError{Op: "write", Path: op.Path, Err: f.err}
-		}
-		return nil
-	})), "Maildir++")
-}
-
-func (f *failingMaildir) FailAt(n int, err error) {
-	f.err = err
-	f.left.Store(int64(n))
-}
-
-func (f *failingMaildir) Failed() bool { return f.left.Load() <= 0 }
-
-func TestMaildirFaults(t *testing.T) {
-	step := 25
-	if testing.Short() {
-		step = 100
-	}
-	for _, err := range []error{syscall.EIO, syscall.ENOSPC} {
-		t.Run(err.Error(), func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n < 1000; n += step {
-				place := &failingMaildir{losingMaildir: losingMaildir{losing{t: t, fs: vfs.NewMemory()}}}
-				if !storetest.RunFault(t, uint64(n), n, err, place) {
-					t.Logf("%d writes failed in turn", n)
-					return
-				}
-			}
-		})
-	}
-}
+func TestMaildirFaults(t *testing.T) { faults(t, plusPlus, 25, 100) }

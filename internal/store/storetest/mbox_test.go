@@ -2,13 +2,7 @@ package storetest_test
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"sync/atomic"
-	"syscall"
 	"testing"
-
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"plic/internal/store/engine"
 	"plic/internal/store/files"
@@ -57,60 +51,6 @@ func TestMboxOnDisk(t *testing.T) {
 	})
 }
 
-type losingMbox struct{ losing }
+func TestMboxCrashes(t *testing.T) { crashes(t, openMbox, 3, 6) }
 
-func (l *losingMbox) Open() engine.Engine { return openMbox(l.t, l.fs) }
-
-func TestMboxCrashes(t *testing.T) {
-	seeds, cycles := 3, 6
-	if testing.Short() {
-		seeds = 1
-	}
-	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			storetest.RunCrash(t, uint64(seed), cycles, &losingMbox{losing{t: t, fs: vfs.NewMemory()}})
-		})
-	}
-}
-
-type failingMbox struct {
-	losingMbox
-	left atomic.Int64
-	err  error
-}
-
-func (f *failingMbox) Open() engine.Engine {
-	return openMbox(f.t, errorfs.Wrap(f.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && f.left.Add(-1) == 0 {
-			return &os.PathError{Op: "write", Path: op.Path, Err: f.err}
-		}
-		return nil
-	})))
-}
-
-func (f *failingMbox) FailAt(n int, err error) {
-	f.err = err
-	f.left.Store(int64(n))
-}
-
-func (f *failingMbox) Failed() bool { return f.left.Load() <= 0 }
-
-func TestMboxFaults(t *testing.T) {
-	step := 17
-	if testing.Short() {
-		step = 100
-	}
-	for _, err := range []error{syscall.EIO, syscall.ENOSPC} {
-		t.Run(err.Error(), func(t *testing.T) {
-			t.Parallel()
-			for n := 1; n < 1000; n += step {
-				place := &failingMbox{losingMbox: losingMbox{losing{t: t, fs: vfs.NewMemory()}}}
-				if !storetest.RunFault(t, uint64(n), n, err, place) {
-					t.Logf("%d writes failed in turn", n)
-					return
-				}
-			}
-		})
-	}
-}
+func TestMboxFaults(t *testing.T) { faults(t, openMbox, 17, 100) }
