@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"plic/internal/deliver/local"
 	"plic/internal/message"
 	"plic/internal/sieve"
 )
@@ -50,10 +51,21 @@ func (a *app) sieveCheck() *cobra.Command {
 		Example: "  plic sieve check my.sieve",
 		Args:    arguments(1, 1, "a script"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, err := compileFile(args[0]); err != nil {
+			script, err := compileFile(args[0])
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(a.out, args[0]+" is good")
+			var offers []string // that not every site has
+			for _, c := range sieve.Capabilities() {
+				if script.Requires(c) && !(local.Site{}).Offers(c) {
+					offers = append(offers, c)
+				}
+			}
+			word := " is good"
+			if len(offers) > 0 {
+				word += ", where the settings offer " + strings.Join(offers, ", ")
+			}
+			_, err = fmt.Fprintln(a.out, args[0]+word)
 			return err
 		},
 	}

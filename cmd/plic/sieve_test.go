@@ -28,7 +28,7 @@ func TestSieveCommands(t *testing.T) {
 	}{
 		{[]string{"check", "my.sieve"}, exitOK, "my.sieve is good\n", ""},
 		{[]string{"check", "bad.sieve"}, exitFailed, "", "plic: bad.sieve: line 1, column 1: fileinto needs require \"fileinto\"\n"},
-		{[]string{"check", "lists.sieve"}, exitOK, "lists.sieve is good\n", ""},
+		{[]string{"check", "lists.sieve"}, exitOK, "lists.sieve is good, where the settings offer extlists\n", ""},
 		{[]string{"run", "my.sieve", "--message", "m.eml"}, exitOK, "line 2: the test is true\nline 3: file into \"Greetings\"\n" +
 			"line 1: redirect to carl@example.net\n=> the message is in Greetings\n=> the message goes on to carl@example.net\n", ""},
 		{[]string{"run", "fails.sieve", "--message", "m.eml"}, exitOK, "=> the script failed, the message is kept: sieve: line 2, column 1: no way\n", ""},

@@ -109,9 +109,13 @@ type HopKind string
 const (
 	HopRemote HopKind = "smtp" // to the MX of Host, or to Host itself if Exact
 	HopLMTP   HopKind = "lmtp" // to Host itself, or to the socket if Host is "unix:/path"
-	HopPipe   HopKind = "pipe" // to the command named Host, "sieve:" before one for scripts, or written there behind "|", or to the file there
+	HopPipe   HopKind = "pipe" // to the command named Host, ForScripts before one of theirs, or written there behind "|", or to the file there
 	HopPost   HopKind = "post" // back into the sorting room, see package post
 )
+
+// ForScripts stands before the name of a program that filter scripts may run, in
+// the Host of a HopPipe.
+const ForScripts = "sieve:"
 
 // Hop is the next place of a recipient that is not on this host.
 type Hop struct {

@@ -130,13 +130,10 @@ func (pl *plan) pipe(d *delivery) {
 		to.Notify = mail.NotifyNever
 	}
 	for _, x := range d.todo.Pipes {
-		hop := mail.Hop{Kind: mail.HopPipe, Host: ForScripts + x.Program, Args: strings.Join(x.Args, "\n"), Exact: true}
+		hop := mail.Hop{Kind: mail.HopPipe, Host: mail.ForScripts + x.Program, Args: strings.Join(x.Args, "\n"), Exact: true}
 		pl.depart(way{hop: hop, from: d.from, via: d.to, changed: changed(d.todo)}, mail.ItemRcpt{Recipient: to})
 	}
 }
-
-// ForScripts stands in a hop before the name of a program for filters.
-const ForScripts = "sieve:"
 
 // changed is the plan if it has changed the message.
 func changed(todo *local.Plan) *local.Plan {

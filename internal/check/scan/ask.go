@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -158,10 +157,7 @@ func (p *Part) rspamd(ctx context.Context, m *score.Message) (score.Answer, erro
 	set("User", e.Origin.Account)
 	set("Queue-Id", e.ID.String())
 	set("MTA-Name", p.o.Host)
-	t := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		return p.o.Dial(ctx, network, address)
-	}, DisableKeepAlives: true}
-	a, err := (&http.Client{Transport: t}).Do(q)
+	a, err := p.web.Do(q)
 	if err != nil {
 		return score.Answer{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"path"
 	"strings"
@@ -49,8 +50,9 @@ const (
 
 // Part is a scanner as a part of a judgement.
 type Part struct {
-	s Scanner
-	o Options
+	s   Scanner
+	o   Options
+	web *http.Client // of Rspamd
 }
 
 // New makes a Part.
@@ -64,7 +66,7 @@ func New(s Scanner, o Options) *Part {
 	if s.Size == 0 {
 		s.Size = map[string]int64{"clamav": 100 << 20, "spamassassin": 1 << 20, "rspamd": 20 << 20}[s.Kind]
 	}
-	return &Part{s, o}
+	return &Part{s, o, &http.Client{Transport: &http.Transport{DialContext: o.Dial, MaxIdleConnsPerHost: 20, IdleConnTimeout: time.Minute}}}
 }
 
 // Name names the scanner.

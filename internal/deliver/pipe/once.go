@@ -19,7 +19,7 @@ const maxAnswer = 32 << 20
 // Run runs a program that filter scripts may use, over what they give it, for
 // its answer; ok says that it ended well. The message is that of from and to.
 func (t *Transport) Run(ctx context.Context, name string, args []string, from, to mail.Address, input []byte) (answer []byte, ok bool, err error) {
-	c, err := t.command(ctx, ForScripts+name)
+	c, err := t.command(ctx, mail.ForScripts+name)
 	if err != nil {
 		return nil, false, err
 	}

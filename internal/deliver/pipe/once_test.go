@@ -55,7 +55,7 @@ func TestRun(t *testing.T) {
 	if o := p.Deliver(t.Context(), item, mail.Bytes([]byte("x\r\n"))); o[0].Status.Class() == mail.Success {
 		t.Errorf("a transport reached it: %v", o[0].Status)
 	}
-	item.Hop.Host, item.Hop.Args = ForScripts+"good", "b c\nd"
+	item.Hop.Host, item.Hop.Args = mail.ForScripts+"good", "b c\nd"
 	if o := p.Deliver(t.Context(), item, mail.Bytes([]byte("x\r\n"))); o[0].Status.Class() != mail.Success {
 		t.Errorf("a script does not reach it: %v, %v", o[0].Status, o[0].Err)
 	}

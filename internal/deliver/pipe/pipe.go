@@ -24,9 +24,6 @@ import (
 	"plic/internal/vfs"
 )
 
-// ForScripts stands in a hop before the name of a program for filter scripts.
-const ForScripts = "sieve:"
-
 // Options are what a Transport works with.
 type Options struct {
 	// Command finds a command of the administrator by its name.
@@ -139,7 +136,7 @@ func (t *Transport) command(ctx context.Context, name string) (*command, error) 
 		return c, nil
 	}
 	find := t.o.Command
-	if program, ok := strings.CutPrefix(name, ForScripts); ok {
+	if program, ok := strings.CutPrefix(name, mail.ForScripts); ok {
 		name, find = program, t.o.Program
 	}
 	if find == nil {
