@@ -135,47 +135,62 @@ func (l *Learner) Learn(ctx context.Context, s Sample) error {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	before, again := l.before(s.Account, s.ID)
-	if again && before.class == s.Class {
+	if before.knows(s.Account) && before.class == s.Class {
 		return ErrKnown
 	}
 	features, err := l.features(s.Body)
 	if err != nil {
 		return err
 	}
-	var own *bayes.Model
 	if s.Account != "" {
-		if own, err = l.models.open(ctx, l, s.Account, true); err != nil {
+		own, err := l.models.open(ctx, l, s.Account, true)
+		if err != nil {
 			return err
 		}
-		if again {
+		if before.own {
 			own.Unlearn(features, before.class)
 		}
 		own.Learn(features, s.Class)
 	}
-	site := s.Account == "" || again && before.site || l.mayTrain(s)
-	if again && before.site {
+	site := s.Account == "" || before.site || l.mayTrain(s)
+	if before.site {
 		l.site.Unlearn(features, before.class)
 	}
 	if site {
 		l.site.Learn(features, s.Class)
-		if s.Account != "" {
-			l.known.Change("site "+s.ID, func(r recall.Record) recall.Record { r.Good++; return r })
-		}
 	}
-	l.remember(s.Account, s.ID, past{s.Class, site})
-	l.name(s, again)
+	if site && !before.site && s.Account != "" {
+		l.known.Change("site "+s.ID, func(r recall.Record) recall.Record { r.Good++; return r })
+	}
+	l.remember(s.Account, s.ID, past{class: s.Class, site: site})
+	if !again || before.class != s.Class {
+		l.name(s, again)
+	}
 	return nil
 }
 
-// past is what a message was learnt as, and whether the site has learnt it too.
+// past is what a message was learnt as, and which models still have it.
 type past struct {
-	class bayes.Class
-	site  bool
+	class     bayes.Class
+	own, site bool
+}
+
+// knows says that the model that an account teaches first has the message: its own, or
+// that of the site for "".
+func (p past) knows(account string) bool {
+	if account == "" {
+		return p.site
+	}
+	return p.own
 }
 
 func (l *Learner) before(account, id string) (past, bool) {
 	r, ok := l.known.Get(account + " " + id)
-	return past{bayes.Class(min(r.Bad, 1)), r.Good > 1}, ok
+	still := func(model string) bool {
+		f, forgot := l.known.Get("forgot " + model)
+		return ok && (!forgot || r.Last.After(f.Last))
+	}
+	return past{bayes.Class(min(r.Bad, 1)), account != "" && still(account), r.Good > 1 && still("")}, ok
 }
 
 func (l *Learner) remember(account, id string, p past) {
@@ -249,19 +264,20 @@ func (l *Learner) Status(ctx context.Context, account string) (Status, error) {
 	return st, nil
 }
 
-// Forget throws away what an account has taught its own model, or the site's.
+// Forget throws away what an account has taught its own model, or the site's. What was
+// learnt before may be learnt again.
 func (l *Learner) Forget(ctx context.Context, account string) error {
 	l.lock.Lock()
 	defer l.lock.Unlock()
-	if account == "" {
-		l.site.Reset()
-		return l.Flush(ctx)
-	}
-	m, err := l.models.open(ctx, l, account, false)
-	if err != nil || m == nil {
-		return err
+	m := l.site
+	if account != "" {
+		var err error
+		if m, err = l.models.open(ctx, l, account, false); err != nil || m == nil {
+			return err
+		}
 	}
 	m.Reset()
+	l.known.Change("forgot "+account, func(r recall.Record) recall.Record { r.Good = 1; return r })
 	return l.Flush(ctx)
 }
 

@@ -217,6 +217,42 @@ func TestKept(t *testing.T) {
 	w.want("forgotten", ann, 0, 0)
 }
 
+// TestTaughtAgain teaches once more what was forgotten, and each model once.
+func TestTaughtAgain(t *testing.T) {
+	w := newWorld(t)
+	teach := func(account string, class bayes.Class, want error) {
+		t.Helper()
+		w.now = w.now.Add(time.Second)
+		if err := w.learner.Learn(t.Context(), Sample{Account: account, Class: class, Body: mail.Bytes([]byte(letter(1)))}); !errors.Is(err, want) {
+			t.Fatalf("%q: %v", account, err)
+		}
+	}
+	forget := func(account string) {
+		t.Helper()
+		w.now = w.now.Add(time.Second)
+		if err := w.learner.Forget(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.box(ann, store.Inbox)
+	teach(ann, bayes.Spam, nil)
+	forget(ann)
+	teach(ann, bayes.Spam, nil)
+	teach(ann, bayes.Spam, ErrKnown)
+	w.want("again", ann, 0, 1)
+	w.want("again, the site", "", 0, 1)
+	forget("")
+	teach(ann, bayes.Ham, nil)
+	w.want("the site had forgotten", ann, 1, 0)
+	w.want("the site had forgotten", "", 1, 0)
+	teach("", bayes.Spam, nil)
+	forget("")
+	w.want("all forgotten", "", 0, 0)
+	teach("", bayes.Spam, nil)
+	teach("", bayes.Spam, ErrKnown)
+	w.want("taught anew", "", 0, 1)
+}
+
 // look is what the parts say of a message.
 func (w *world) look(account, text string, f *sender.Findings) string {
 	w.t.Helper()

@@ -48,7 +48,7 @@ func (l *Learner) Touched(mb *store.Mailbox, c *engine.MailboxChange) {
 }
 
 func (l *Learner) teach(x lesson) {
-	if p, ok := l.before(x.account, x.body.String()); ok && p.class == x.class {
+	if p, _ := l.before(x.account, x.body.String()); p.own && p.class == x.class {
 		return
 	}
 	select {
