@@ -69,6 +69,7 @@ type Office struct {
 	o    Options
 	full chan struct{}
 
+	writing sync.Mutex // of one at a time who changes notes
 	mu      sync.Mutex
 	tallies map[tallyKey]*tally
 }
@@ -109,6 +110,9 @@ func (f *Office) Count(v *dmarc.Verdict, r dmarcrpt.Record) {
 	defer f.mu.Unlock()
 	t := f.tallies[at]
 	if t == nil {
+		if len(f.tallies) >= 2*mostTallies {
+			return // they cannot be written, and memory has an end
+		}
 		t = &tally{Policy: published(v)}
 		f.tallies[at] = t
 	}
@@ -149,6 +153,15 @@ func (t *tally) add(r dmarcrpt.Record) {
 	}
 }
 
+// merge adds a newer tally of the same domain and day.
+func (t *tally) merge(newer *tally) {
+	t.Policy = newer.Policy
+	for _, r := range newer.Records {
+		t.add(r)
+	}
+	t.Lost += newer.Lost
+}
+
 // Run writes down what was counted and sends reports when they are due, until ctx
 // ends.
 func (f *Office) Run(ctx context.Context) error {
@@ -160,11 +173,11 @@ func (f *Office) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			return f.flush(within)
+			return f.Flush(within)
 		case <-flush.C:
-			f.try(ctx, "write down what was counted of DMARC", f.flush)
+			f.try(ctx, "write down what was counted of DMARC", f.Flush)
 		case <-f.full:
-			f.try(ctx, "write down what was counted of DMARC", f.flush)
+			f.try(ctx, "write down what was counted of DMARC", f.Flush)
 		case <-report.C:
 			f.try(ctx, "send DMARC reports", f.send)
 		}
@@ -177,23 +190,38 @@ func (f *Office) try(ctx context.Context, what string, do func(context.Context) 
 	}
 }
 
-// flush writes what was counted. What cannot be written is counted again.
-func (f *Office) flush(ctx context.Context) error {
+// Flush writes down what was counted. What cannot be written is kept for the next
+// time.
+func (f *Office) Flush(ctx context.Context) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	f.mu.Lock()
 	taken := f.tallies
 	f.tallies = map[tallyKey]*tally{}
 	f.mu.Unlock()
+	err := f.write(ctx, taken)
+	if err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for k, t := range taken {
+			if newer := f.tallies[k]; newer != nil {
+				t.merge(newer)
+			}
+			f.tallies[k] = t
+		}
+	}
+	return err
+}
+
+// write adds tallies to those that are written down.
+func (f *Office) write(ctx context.Context, taken map[tallyKey]*tally) error {
 	var notes []Note
 	for k, t := range taken {
 		kept, err := f.tally(ctx, k)
 		if err != nil {
 			return err
 		}
-		kept.Policy = t.Policy // the newest
-		for _, r := range t.Records {
-			kept.add(r)
-		}
-		kept.Lost += t.Lost
+		kept.merge(t)
 		text, err := json.Marshal(kept)
 		if err != nil {
 			return err

@@ -18,7 +18,7 @@ import (
 	"plic/internal/mail"
 )
 
-// notes are in memory.
+// notes are in memory, and full if somebody says so under "full".
 type notes map[string][]byte
 
 func (n notes) Note(_ context.Context, key string) ([]byte, error) { return n[key], nil }
@@ -34,6 +34,9 @@ func (n notes) Notes(_ context.Context, prefix string) iter.Seq2[Note, error] {
 }
 
 func (n notes) PutNotes(_ context.Context, all ...Note) error {
+	if n["full"] != nil {
+		return errors.New("the disk is full")
+	}
 	for _, x := range all {
 		if n[x.Key] = x.Value; x.Value == nil {
 			delete(n, x.Key)
@@ -85,7 +88,7 @@ func (p *place) came(author, host string) {
 func (p *place) pass(d time.Duration) {
 	p.t.Helper()
 	p.now = p.now.Add(d)
-	if err := errors.Join(p.flush(p.t.Context()), p.send(p.t.Context())); err != nil {
+	if err := errors.Join(p.Flush(p.t.Context()), p.send(p.t.Context())); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -144,6 +147,26 @@ func TestManySources(t *testing.T) {
 	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
 	if err != nil || len(r.Records) != mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], "5 messages") {
 		t.Errorf("%v, %+v", err, r.Metadata)
+	}
+}
+
+// What could not be written down is counted with what comes later.
+func TestNotWritten(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, `_dmarc.far.test 60 IN TXT "v=DMARC1; p=none; rua=mailto:a@far.test"`)
+	p.came("far.test", "192.0.2.9")
+	p.notes["full"] = []byte("yes")
+	for range 2 {
+		if err := p.Flush(t.Context()); err == nil {
+			t.Fatal("a full disk is no fault")
+		}
+		p.came("far.test", "192.0.2.9")
+	}
+	delete(p.notes, "full")
+	p.pass(36 * time.Hour)
+	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
+	if err != nil || len(r.Records) != 1 || r.Records[0].Row.Count != 3 {
+		t.Errorf("%v, %+v", err, r)
 	}
 }
 
