@@ -27,7 +27,7 @@ func (s *session) retr(ctx context.Context, args string) error {
 		return err
 	}
 	s.drop.retrieved++
-	if e.Flags&store.Seen == 0 {
+	if e.Flags&store.Seen == 0 && !s.readOnly {
 		s.drop.seen[i] = true
 	}
 	s.openAhead(ctx, i)

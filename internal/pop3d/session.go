@@ -25,7 +25,7 @@ type session struct {
 	*conn
 	user     string // of USER
 	drop     *maildrop
-	readOnly bool // the login may delete nothing
+	readOnly bool // the login may change nothing
 	bad      int  // commands that were no good, without a good one between
 	failed   int  // logins
 	leaving  bool

@@ -367,7 +367,14 @@ func readOnly(t *testing.T, at map[string]string, me, password string) {
 	if got := w.ask("DELE 1"); !strings.HasPrefix(got, "-ERR [SYS/PERM]") {
 		t.Errorf("DELE: %s", got)
 	}
+	fmt.Fprint(w.conn, "RETR 1\r\n")
+	w.skip(".")
 	if got := w.ask("QUIT"); !strings.HasPrefix(got, "+OK") {
 		t.Errorf("QUIT: %s", got)
+	}
+	w = dialWire(t, "imaps", at["imaps"], nil)
+	w.login("PLAIN", login+password)
+	if got := w.ask("f STATUS INBOX (UNSEEN)"); !strings.Contains(got, "UNSEEN 1") {
+		t.Errorf("reading by POP3 left a trace: %s", got)
 	}
 }
