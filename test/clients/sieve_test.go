@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -17,44 +16,20 @@ func TestSieve(t *testing.T) {
 	t.Parallel()
 	trial.Need(t, "sieve-connect", "swaks", "curl")
 	s := trial.Start(t, program, ann, bob)
-	dir := t.TempDir()
-	files := map[string]string{
-		"my.sieve": "require [\"fileinto\", \"mailbox\", \"imap4flags\"];\n" +
-			"if header :contains \"subject\" \"greeting\" { fileinto :create :flags \"\\\\Flagged\" \"Greetings\"; }\n",
-		"password": ann.Password + "\n",
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	script := write(t, filepath.Join(t.TempDir(), "my.sieve"), "require [\"fileinto\", \"mailbox\", \"imap4flags\"];\n"+
+		"if header :contains \"subject\" \"greeting\" { fileinto :create :flags \"\\\\Flagged\" \"Greetings\"; }\n")
 	for _, args := range [][]string{
-		{"--localsieve", "my.sieve", "--remotesieve", "my", "--upload"}, {"--remotesieve", "my", "--activate"},
+		{"--localsieve", script, "--remotesieve", "my", "--upload"}, {"--remotesieve", "my", "--activate"},
 	} {
-		in, err := os.Open(filepath.Join(dir, "password"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer in.Close()
-		c := exec.CommandContext(t.Context(), "sieve-connect", append([]string{"--server", "127.0.0.1", "--port", strconv.Itoa(s.Port(trial.Sieve)),
-			"--tlscafile", s.CA(), "--tlshostname", trial.Host, "--user", ann.Name, "--passwordfd", "0", "--authmech", "PLAIN"}, args...)...)
-		c.Dir, c.Stdin = dir, in
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v\n%s", args, err, out)
-		}
+		c := exec.Command("sieve-connect", append([]string{"--server", trial.Host, "--port", strconv.Itoa(s.Port(trial.Sieve)),
+			"--tlscafile", s.CA(), "--user", ann.Name, "--passwordfd", "0", "--authmech", "PLAIN"}, args...)...)
+		c.Stdin = strings.NewReader(ann.Password + "\n")
+		execute(t, c).ok(t)
 	}
 	for _, subject := range []string{"a greeting", "a bill"} {
-		out, err := exec.CommandContext(t.Context(), "swaks", "--server", "127.0.0.1:"+strconv.Itoa(s.Port(trial.SMTP)),
-			"--from", "stranger@example.org", "--to", ann.Name, "--header", "Subject: "+subject).CombinedOutput()
-		if err != nil {
-			t.Fatalf("swaks: %v\n%s", err, out)
-		}
+		run(t, "swaks", "--server", s.At(trial.SMTP), "--from", "stranger@example.org", "--to", ann.Name, "--header", "Subject: "+subject).ok(t)
 	}
 	for mailbox, subject := range map[string]string{"Greetings": "a greeting", "INBOX": "a bill"} {
-		out, err := exec.CommandContext(t.Context(), "curl", "-sS", "--cacert", s.CA(), "--resolve", trial.Host+":"+strconv.Itoa(s.Port(trial.IMAPS))+":127.0.0.1",
-			"--user", ann.Name+":"+ann.Password, "imaps://"+trial.Host+":"+strconv.Itoa(s.Port(trial.IMAPS))+"/"+mailbox+";MAILINDEX=*").CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "Subject: "+subject) {
-			t.Errorf("%s: %v\n%s", mailbox, err, out)
-		}
+		curl(t, s, ann, "imaps", "/"+mailbox+";MAILINDEX=*").ends(t, 0, "Subject: "+subject)
 	}
 }

@@ -100,7 +100,12 @@ func startThunderbird(t *testing.T) *bird {
 		}
 	})
 	var port string
-	for began := time.Now(); port == ""; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); port == ""; {
+		select {
+		case <-ended:
+			t.Fatal("it has ended")
+		case <-time.After(20 * time.Millisecond):
+		}
 		text, _ := os.ReadFile(filepath.Join(profile, "MarionetteActivePort"))
 		port = strings.TrimSpace(string(text))
 		if time.Since(began) > time.Minute {
