@@ -47,55 +47,68 @@ func (s *cyrus) Close() error { return s.root.Close() }
 // Folders lists the directory and those below it.
 func (s *cyrus) Folders(context.Context) ([]Folder, error) {
 	var all []Folder
+	messages := map[string]int{}
 	err := fs.WalkDir(s.root.FS(), ".", func(at string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() != "cyrus.header" {
+		if err != nil || d.IsDir() {
 			return err
 		}
 		dir := path.Dir(at)
+		if cyrusUID(d.Name()) != 0 {
+			messages[dir]++
+		}
+		if d.Name() != "cyrus.header" {
+			return nil
+		}
 		f := Folder{Name: "INBOX", place: dir, Subscribed: true}
 		if dir != "." {
 			// A dot in a name is kept as "^".
 			f.Name = decodeName(strings.ReplaceAll(dir, "^", "."))
 			f.SpecialUse = useOf(f.Name)
 		}
-		if x, err := s.index(dir); err == nil {
-			f.UIDValidity, f.UIDNext = x.validity, x.last+1
+		if h, err := s.head(dir); err == nil { // else Letters says why
+			f.UIDValidity, f.UIDNext = h.validity, h.last+1
 		}
-		f.Messages = len(s.uids(dir))
 		all = append(all, f)
 		return nil
 	})
+	for i := range all {
+		all[i].Messages = messages[all[i].place]
+	}
 	slices.SortFunc(all, func(a, b Folder) int { return cmp.Compare(a.Name, b.Name) })
 	return all, err
 }
 
+// cyrusUID is the UID of a message's file, 0 for other files.
+func cyrusUID(file string) uint32 {
+	text, ok := strings.CutSuffix(file, ".")
+	if !ok {
+		return 0
+	}
+	return number(text)
+}
+
 // uids lists the messages of a directory.
-func (s *cyrus) uids(dir string) (uids []uint32) {
-	f, err := s.root.Open(dir)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	if err != nil {
-		return nil
-	}
+func (s *cyrus) uids(dir string) (uids []uint32, err error) {
+	names, err := namesIn(s.root, dir)
 	for _, n := range names {
-		if text, ok := strings.CutSuffix(n, "."); ok {
-			if uid := number(text); uid != 0 {
-				uids = append(uids, uid)
-			}
+		if uid := cyrusUID(n); uid != 0 {
+			uids = append(uids, uid)
 		}
 	}
 	slices.Sort(uids)
-	return uids
+	return uids, err
+}
+
+// cyrusHead is the beginning of cyrus.index.
+type cyrusHead struct {
+	start, size, count uint32 // of the records
+	validity, last     uint32
 }
 
 // cyrusIndex is what cyrus.index says.
 type cyrusIndex struct {
-	validity, last uint32
-	records        map[uint32]cyrusRecord
-	words          []string // user flags by number
+	records map[uint32]cyrusRecord
+	words   []string // user flags by number
 }
 
 type cyrusRecord struct {
@@ -123,7 +136,35 @@ const (
 	cyrusExpunged = 1 << 31
 )
 
-// index reads cyrus.index, whose numbers are big-endian.
+const cyrusHeadSize = 48
+
+// readCyrusHead reads the beginning of an index; all its numbers are big-endian.
+func readCyrusHead(in io.Reader) (h cyrusHead, err error) {
+	text := make([]byte, cyrusHeadSize)
+	if _, err := io.ReadFull(in, text); err != nil {
+		return h, fmt.Errorf("cyrus.index: %w", err)
+	}
+	version := word(text, 8)
+	h = cyrusHead{start: word(text, 12), size: word(text, 16), count: word(text, 20), last: word(text, 28), validity: word(text, 44)}
+	if version < cyrusLeast || version > cyrusMost || h.start < cyrusHeadSize || h.start > 4096 || h.size < 52 || h.size > 4096 {
+		return h, errCyrusIndex
+	}
+	return h, nil
+}
+
+func word(b []byte, at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }
+
+// head reads the beginning of cyrus.index.
+func (s *cyrus) head(dir string) (cyrusHead, error) {
+	f, err := s.root.Open(path.Join(dir, "cyrus.index"))
+	if err != nil {
+		return cyrusHead{}, err
+	}
+	defer f.Close()
+	return readCyrusHead(f)
+}
+
+// index reads cyrus.index.
 func (s *cyrus) index(dir string) (*cyrusIndex, error) {
 	f, err := s.root.Open(path.Join(dir, "cyrus.index"))
 	if err != nil {
@@ -131,21 +172,16 @@ func (s *cyrus) index(dir string) (*cyrusIndex, error) {
 	}
 	defer f.Close()
 	in := bufio.NewReader(f)
-	head := make([]byte, 48)
-	if _, err := io.ReadFull(in, head); err != nil {
+	h, err := readCyrusHead(in)
+	if err != nil {
+		return nil, err
+	}
+	x := &cyrusIndex{records: map[uint32]cyrusRecord{}}
+	if _, err := in.Discard(int(h.start) - cyrusHeadSize); err != nil {
 		return nil, fmt.Errorf("cyrus.index: %w", err)
 	}
-	word := func(b []byte, at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }
-	version, start, size, count := word(head, 8), word(head, 12), word(head, 16), word(head, 20)
-	if version < cyrusLeast || version > cyrusMost || start < 48 || start > 4096 || size < 52 || size > 4096 {
-		return nil, errCyrusIndex
-	}
-	x := &cyrusIndex{last: word(head, 28), validity: word(head, 44), records: map[uint32]cyrusRecord{}}
-	if _, err := in.Discard(int(start) - len(head)); err != nil {
-		return nil, fmt.Errorf("cyrus.index: %w", err)
-	}
-	record := make([]byte, size)
-	for range count {
+	record := make([]byte, h.size)
+	for range h.count {
 		if _, err := io.ReadFull(in, record); err != nil {
 			return nil, fmt.Errorf("cyrus.index: %w", err)
 		}
@@ -185,7 +221,11 @@ func (s *cyrus) Letters(ctx context.Context, f *Folder, known func(uint64) bool)
 				return
 			}
 		}
-		for _, uid := range s.uids(f.place) {
+		uids, err := s.uids(f.place)
+		if err != nil && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
+			return
+		}
+		for _, uid := range uids {
 			if ctx.Err() != nil {
 				yield(Letter{}, ctx.Err())
 				return
@@ -195,8 +235,10 @@ func (s *cyrus) Letters(ctx context.Context, f *Folder, known func(uint64) bool)
 			if indexed && rec.system&(cyrusExpunged|cyrusUnlinked) != 0 || known(key) {
 				continue
 			}
-			l, err := s.read(f, uid)
-			l.Key = key
+			at := path.Join(f.place, strconv.Itoa(int(uid))+".")
+			l := Letter{Key: key, Name: path.Join(s.dir, at), UID: uid}
+			l.Text, l.Internal, err = readFile(s.root, at)
+			l.Size = int64(len(l.Text))
 			if indexed {
 				l.Internal, l.Flags = time.Unix(rec.internal, 0).UTC(), x.flags(&rec)
 			}
@@ -208,24 +250,6 @@ func (s *cyrus) Letters(ctx context.Context, f *Folder, known func(uint64) bool)
 			}
 		}
 	}
-}
-
-func (s *cyrus) read(f *Folder, uid uint32) (Letter, error) {
-	at := path.Join(f.place, strconv.Itoa(int(uid))+".")
-	l := Letter{Name: path.Join(s.dir, at), UID: uid}
-	file, err := s.root.Open(at)
-	if err != nil {
-		return l, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return l, err
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxLetter))
-	l.Text, l.Internal = crlf(text), info.ModTime()
-	l.Size = int64(len(l.Text))
-	return l, err
 }
 
 func (x *cyrusIndex) flags(r *cyrusRecord) (flags []string) {

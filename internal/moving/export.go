@@ -155,6 +155,7 @@ func (w *eml) Close([]Folder) error { return nil }
 type mboxOut struct {
 	files
 	f     *Folder
+	at    string // the directory of its file
 	file  vfs.File
 	first bool
 	used  map[string]bool
@@ -171,10 +172,10 @@ func MboxFiles(on vfs.FS, dir string) (Writer, error) {
 func (w *mboxOut) Begin(f *Folder) (err error) {
 	path := strings.ReplaceAll(pathOf(f.Name), "/", ".sbd/")
 	path = w.fs.PathJoin(w.dir, path)
-	if err := w.make(w.fs.PathDir(path)); err != nil {
+	w.f, w.first, w.at = f, true, w.fs.PathDir(path)
+	if err := w.make(w.at); err != nil {
 		return err
 	}
-	w.f, w.first = f, true
 	w.file, err = w.create(path)
 	return err
 }
@@ -191,7 +192,7 @@ func (w *mboxOut) Write(l *Letter) error {
 }
 
 func (w *mboxOut) End() error {
-	return errors.Join(w.file.Sync(), w.file.Close(), vfs.SyncDir(w.fs, w.fs.PathDir(w.fs.PathJoin(w.dir, "x"))))
+	return errors.Join(w.file.Sync(), w.file.Close(), vfs.SyncDir(w.fs, w.at))
 }
 
 func (w *mboxOut) Close([]Folder) error { return nil }
@@ -306,11 +307,8 @@ func (w *maildirOut) word(f string) int {
 }
 
 func (w *maildirOut) End() error {
-	var guid [16]byte
-	for i, name := 0, []byte(w.dir+w.f.Name); i < 16; i++ {
-		guid[i] = sha256.Sum256(name)[i]
-	}
-	head := fmt.Sprintf("3 V%d N%d G%x\n", w.f.UIDValidity, max(w.f.UIDNext, w.next), guid)
+	guid := sha256.Sum256([]byte(w.dir + w.f.Name))
+	head := fmt.Sprintf("3 V%d N%d G%x\n", w.f.UIDValidity, max(w.f.UIDNext, w.next), guid[:16])
 	if err := w.put(w.fs.PathJoin(w.at, "dovecot-uidlist"), append([]byte(head), w.list.Bytes()...)); err != nil {
 		return err
 	}

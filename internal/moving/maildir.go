@@ -2,12 +2,10 @@ package moving
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -131,11 +129,9 @@ func (m *maildir) Folders(context.Context) ([]Folder, error) {
 	var all []Folder
 	for name, dir := range places {
 		f := Folder{Name: name, place: dir, Subscribed: subscribed[name] || name == "INBOX"}
-		l, err := m.uidlist(dir)
-		if err == nil {
-			f.UIDValidity, f.UIDNext = l.validity, l.next
-		}
-		f.Messages = len(m.files(dir, "cur")) + len(m.files(dir, "new"))
+		f.UIDValidity, f.UIDNext = m.numbers(dir)
+		files, _ := m.files(dir) // Letters says why not
+		f.Messages = len(files)
 		f.SpecialUse = useOf(name)
 		all = append(all, f)
 	}
@@ -214,6 +210,32 @@ type uidlist struct {
 
 var errUIDList = errors.New("dovecot-uidlist is not understood")
 
+// head reads the first line of a list, and gives its version.
+func (l *uidlist) head(words []string) (version string) {
+	version = words[0]
+	for i, w := range words[1:] {
+		switch {
+		case version == "1" && i == 0, version == "3" && w[0] == 'V':
+			l.validity = number(strings.TrimPrefix(w, "V"))
+		case version == "1" && i == 1, version == "3" && w[0] == 'N':
+			l.next = number(strings.TrimPrefix(w, "N"))
+		}
+	}
+	return version
+}
+
+// numbers reads UIDVALIDITY and UIDNEXT of a list; 0 if it does not say them.
+func (m *maildir) numbers(dir string) (validity, next uint32) {
+	var l uidlist
+	_ = m.lines(path.Join(dir, "dovecot-uidlist"), func(line string) bool {
+		if words := strings.Fields(line); len(words) >= 3 {
+			l.head(words)
+		}
+		return false
+	}) // Letters says why not
+	return l.validity, l.next
+}
+
 // uidlist reads a list of version 1 or 3.
 func (m *maildir) uidlist(dir string) (uidlist, error) {
 	l := uidlist{uids: map[string]uint32{}}
@@ -222,15 +244,7 @@ func (m *maildir) uidlist(dir string) (uidlist, error) {
 		words := strings.Fields(line)
 		switch {
 		case version == "" && len(words) >= 3:
-			version = words[0]
-			for i, w := range words[1:] {
-				switch {
-				case version == "1" && i == 0, version == "3" && w[0] == 'V':
-					l.validity = number(strings.TrimPrefix(w, "V"))
-				case version == "1" && i == 1, version == "3" && w[0] == 'N':
-					l.next = number(strings.TrimPrefix(w, "N"))
-				}
-			}
+			version = l.head(words)
 		case version == "1" && len(words) == 2:
 			l.uids[base(words[1])] = number(words[0])
 		default:
@@ -276,17 +290,20 @@ func (m *maildir) keywords(dir string) map[byte]string {
 	return all
 }
 
-func (m *maildir) files(dir, sub string) (names []string) {
-	f, err := m.root.Open(path.Join(dir, sub))
-	if err != nil {
-		return nil
+// files lists the messages of a folder, by their paths; with an error, those
+// that could be listed.
+func (m *maildir) files(dir string) (all []string, err error) {
+	for _, sub := range []string{"cur", "new"} {
+		at := path.Join(dir, sub)
+		names, failed := namesIn(m.root, at)
+		err = errors.Join(err, failed)
+		for _, n := range names {
+			if n[0] != '.' {
+				all = append(all, path.Join(at, n))
+			}
+		}
 	}
-	defer f.Close()
-	all, err := f.Readdirnames(-1)
-	if err != nil {
-		return nil
-	}
-	return slices.DeleteFunc(all, func(n string) bool { return n[0] == '.' })
+	return all, err
 }
 
 // found is a file with a message.
@@ -305,13 +322,16 @@ func (m *maildir) Letters(ctx context.Context, f *Folder, known func(uint64) boo
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
 			return
 		}
-		var all []found
-		for _, sub := range []string{"cur", "new"} {
-			for _, name := range m.files(f.place, sub) {
-				at, _, _ := strings.Cut(name, ".")
-				seconds, _ := strconv.ParseInt(at, 10, 64)
-				all = append(all, found{path.Join(f.place, sub, name), base(name), l.uids[base(name)], seconds})
-			}
+		files, err := m.files(f.place)
+		if err != nil && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
+			return
+		}
+		all := make([]found, len(files))
+		for i, file := range files {
+			name := base(path.Base(file))
+			at, _, _ := strings.Cut(name, ".")
+			seconds, _ := strconv.ParseInt(at, 10, 64)
+			all[i] = found{file, name, l.uids[name], seconds}
 		}
 		slices.SortFunc(all, func(a, b found) int {
 			return cmp.Or(cmp.Compare(a.uid-1, b.uid-1), cmp.Compare(a.at, b.at), cmp.Compare(a.base, b.base))
@@ -340,42 +360,27 @@ func (m *maildir) Letters(ctx context.Context, f *Folder, known func(uint64) boo
 
 func (m *maildir) read(one *found, words map[byte]string) (Letter, error) {
 	l := Letter{Name: one.file, UID: one.uid}
-	f, err := m.root.Open(one.file)
-	if errors.Is(err, fs.ErrNotExist) { // its flags have changed, or it was moved from new to cur
-		f, err = m.again(one)
+	text, changed, err := readFile(m.root, one.file)
+	if errors.Is(err, fs.ErrNotExist) && m.again(one) { // its flags have changed, or it was moved from new to cur
+		text, changed, err = readFile(m.root, one.file)
 	}
 	if err != nil {
 		return l, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return l, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxLetter {
-		return l, fmt.Errorf("no plain file of at most %d octets", int64(maxLetter))
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxLetter))
-	if err != nil {
-		return l, err
-	}
-	l.Text = crlf(bytes.Clone(text))
+	l.Text, l.Internal = text, changed
 	l.Size = int64(len(l.Text))
-	l.Internal = info.ModTime()
 	l.Flags = maildirFlags(one.file, words)
 	return l, nil
 }
 
 // again finds a file that another program has renamed.
-func (m *maildir) again(one *found) (*os.File, error) {
-	dir := path.Dir(path.Dir(one.file))
-	for _, name := range m.files(dir, "cur") {
-		if base(name) == one.base {
-			one.file = path.Join(dir, "cur", name)
-			return m.root.Open(one.file)
-		}
+func (m *maildir) again(one *found) bool {
+	files, _ := m.files(path.Dir(path.Dir(one.file))) // what is not found is named
+	i := slices.IndexFunc(files, func(file string) bool { return base(path.Base(file)) == one.base })
+	if i >= 0 {
+		one.file = files[i]
 	}
-	return nil, fs.ErrNotExist
+	return i >= 0
 }
 
 // maildirFlags reads the flags in a name.

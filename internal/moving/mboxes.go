@@ -85,7 +85,7 @@ func (s *mboxes) Folders(context.Context) ([]Folder, error) {
 func (s *mboxes) isMbox(at string) bool {
 	f, err := s.root.Open(at)
 	if err != nil {
-		return false
+		return true // Letters will say why it cannot be read
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -14,8 +14,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"iter"
+	"os"
 	"time"
 )
 
@@ -118,6 +122,37 @@ func keyOf(parts ...string) uint64 {
 		fmt.Fprintf(all, "%d:%s", len(p), p)
 	}
 	return binary.BigEndian.Uint64(all.Sum(nil))
+}
+
+// readFile reads a message from a file of its own, and says when that was changed.
+func readFile(root *os.Root, name string) (text []byte, changed time.Time, err error) {
+	info, err := root.Stat(name) // opening a pipe would wait
+	if err != nil {
+		return nil, changed, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxLetter {
+		return nil, changed, fmt.Errorf("no plain file of at most %d octets", int64(maxLetter))
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, changed, err
+	}
+	defer f.Close()
+	text, err = io.ReadAll(io.LimitReader(f, maxLetter))
+	return crlf(text), info.ModTime(), err
+}
+
+// namesIn lists a directory; one that is not there has nothing in it.
+func namesIn(root *os.Root, dir string) ([]string, error) {
+	f, err := root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
 }
 
 // crlf gives a text CRLF line ends.

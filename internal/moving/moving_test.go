@@ -299,6 +299,8 @@ func TestMaildir(t *testing.T) {
 	put(".Gr&APw-n/new/5.e", "S: 5\n\nfive\n")
 	put(".Sent/cur/6.f:2,S", "S: 6\n\nsix\n")
 	put(".Sent/dovecot-uidlist", "garbage\n")
+	put(".Torn/cur/8.h:2,", "S: 8\n\neight\n")
+	put(".Torn/new", "no directory")
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "cur/7.g:2,")); err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +311,7 @@ func TestMaildir(t *testing.T) {
 	defer source.Close()
 	var site controltest.Moved
 	r, bad := bring(t, source, &site)
-	if r.Messages != 6 || len(bad) != 2 || !strings.Contains(strings.Join(bad, " "), "7.g") {
+	if r.Messages != 7 || len(bad) != 3 || !strings.Contains(strings.Join(bad, " "), "7.g") || !slices.Contains(bad, "Torn") {
 		t.Errorf("%+v %v", r, bad)
 	}
 	all := kept(t, &site)
@@ -326,7 +328,7 @@ func TestMaildir(t *testing.T) {
 	for _, f := range folders {
 		names = append(names, fmt.Sprint(f.Name, f.Subscribed, f.SpecialUse))
 	}
-	if got := fmt.Sprint(names); got != `[A/Btrue Gr`+"\u00fc"+`nfalse INBOXtrue Sentfalse\Sent]` {
+	if got := fmt.Sprint(names); got != `[A/Btrue Gr`+"\u00fc"+`nfalse INBOXtrue Sentfalse\Sent Tornfalse]` {
 		t.Error(got)
 	}
 	// The same as nested directories.

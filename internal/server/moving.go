@@ -44,7 +44,7 @@ func (m moved) Open(ctx context.Context, o moving.Order) (state moving.State, er
 		return state, err
 	}
 	f := &o.Folder
-	if _, err := a.Mailbox(f.Name); errors.Is(err, store.ErrNoMailbox) && !f.NoSelect || errors.Is(err, store.ErrNoSelect) && !f.NoSelect {
+	if _, err := a.Mailbox(f.Name); !f.NoSelect && (errors.Is(err, store.ErrNoMailbox) || errors.Is(err, store.ErrNoSelect)) {
 		if err := yieldUse(ctx, a, f.SpecialUse); err != nil {
 			return state, err
 		}

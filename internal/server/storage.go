@@ -62,7 +62,7 @@ func (s storing) with(ctx context.Context, do func(*embedded.Engine) error) erro
 	return errors.Join(do(e), e.Close())
 }
 
-// told is how often the progress of a backup is told.
+// tellEvery is how often the progress of a backup is told.
 const tellEvery = 200 * time.Millisecond
 
 // Backup copies the data directory.
