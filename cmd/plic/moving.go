@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,14 +131,18 @@ func (b *bringing) jobs(words []string, args int) ([][]string, error) {
 
 // name says where a folder goes, false if it stays.
 func (b *bringing) name(folder string) (string, bool) {
-	chosen := len(b.folders) == 0
-	for _, f := range b.folders {
-		chosen = chosen || folder == f || strings.HasPrefix(folder, f+"/")
-	}
+	is := chosen(b.folders, folder)
 	if b.into != "" {
 		folder = b.into + "/" + folder
 	}
-	return folder, chosen
+	return folder, is
+}
+
+// chosen says that a folder is one of those, or below one; without any, all are.
+func chosen(those []string, folder string) bool {
+	return len(those) == 0 || slices.ContainsFunc(those, func(f string) bool {
+		return folder == f || strings.HasPrefix(folder, f+"/")
+	})
 }
 
 func (b *bringing) one(ctx context.Context, site moving.Site, words []string, open func(context.Context, *bringing, []string) (moving.Source, error)) (bad int, err error) {
@@ -171,14 +176,11 @@ func (b *bringing) keep(account string, x *moving.Bad) error {
 	if err := vfs.MakeDir(fs, b.aside); err != nil {
 		return err
 	}
-	f, err := fs.Create(filepath.Join(b.aside, fmt.Sprintf("%s-%016x.eml", filepath.Base(account), x.Letter.Key)), vfs.Mail)
+	f, err := vfs.CreatePrivate(fs, filepath.Join(b.aside, fmt.Sprintf("%s-%016x.eml", filepath.Base(account), x.Letter.Key)))
 	if err != nil {
 		return err
 	}
-	err = vfs.Private(f)
-	if err == nil {
-		_, err = f.Write(x.Letter.Text)
-	}
+	_, err = f.Write(x.Letter.Text)
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
@@ -354,7 +356,7 @@ func (a *app) exportCommand() *cobra.Command {
 				return a.with(c.Context(), func(o control.Operations) error { return a.export(c.Context(), o.Moving, args, folders, open) })
 			},
 		}
-		c.Flags().StringSliceVar(&folders, "folder", nil, "only this `folder`; may be repeated")
+		c.Flags().StringSliceVar(&folders, "folder", nil, "only this `folder`, and those below it; may be repeated")
 		return a.jsonFlag(c)
 	}
 	return group(&cobra.Command{
@@ -386,17 +388,7 @@ func (a *app) export(ctx context.Context, site moving.Site, args, folders []stri
 	if err != nil {
 		return err
 	}
-	only := func(name string) bool { return len(folders) == 0 }
-	if len(folders) > 0 {
-		only = func(name string) bool {
-			for _, f := range folders {
-				if name == f || strings.HasPrefix(name, f+"/") {
-					return true
-				}
-			}
-			return false
-		}
-	}
+	only := func(name string) bool { return chosen(folders, name) }
 	bar := a.newBar("exported", count)
 	r, err := moving.Export(ctx, site, args[0], w, only, func(b *moving.Bad) { bar.line("%s", b) },
 		func(p moving.Progress) { bar.show(int64(p.Messages), int64(p.Total)) })

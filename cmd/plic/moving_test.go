@@ -42,6 +42,9 @@ func TestMovingCommands(t *testing.T) {
 		{"import mbox " + box + " ann@example.org --quoting x", "", "--quoting is", 2},
 		{"export mbox ann@example.org " + out, "exported 2 messages", "", 0},
 		{"export eml ann@example.org " + out, "", "not empty", 1},
+		{"import mbox " + box + " fay@example.org --folder Sent", "imported 0 messages, 0 B, in 0 folders", "", 0},
+		{"export eml dan@example.org " + out + "2 --folder Old", "exported 2 messages", "", 0},
+		{"export eml dan@example.org " + out + "3 --folder Ol", "exported 0 messages", "", 0},
 		{"export eml ann@example.org", "", "the account or the directory is missing", 2},
 	} {
 		code, out, errs := do(c.args)

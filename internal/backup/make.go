@@ -91,7 +91,7 @@ func (m *maker) begin() error {
 	if err := m.makeDir(m.dir); err != nil {
 		return err
 	}
-	f, err := create(fs, fs.PathJoin(m.dir, manifestName))
+	f, err := vfs.CreatePrivate(fs, fs.PathJoin(m.dir, manifestName))
 	if err != nil {
 		return err
 	}
@@ -218,18 +218,6 @@ func (m *maker) link(ctx context.Context, e *entry, to string) (bool, error) {
 	return true, nil
 }
 
-func create(on vfs.FS, path string) (vfs.File, error) {
-	f, err := on.Create(path, vfs.Mail)
-	if err != nil {
-		return nil, err
-	}
-	if err := vfs.Private(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 // copyFile copies a file durably and gives its size and sum.
 func copyFile(ctx context.Context, on vfs.FS, from, to string, readable bool, progress func(int)) (int64, string, error) {
 	in, err := on.Open(from)
@@ -237,7 +225,7 @@ func copyFile(ctx context.Context, on vfs.FS, from, to string, readable bool, pr
 		return 0, "", err
 	}
 	defer in.Close()
-	out, err := create(on, to)
+	out, err := vfs.CreatePrivate(on, to)
 	if err != nil {
 		return 0, "", err
 	}

@@ -84,24 +84,12 @@ type files struct {
 
 func (w *files) make(dir string) error { return vfs.MakeDir(w.fs, dir) }
 
-func (w *files) create(path string) (vfs.File, error) {
-	f, err := w.fs.Create(path, vfs.Mail)
-	if err != nil {
-		return nil, err
-	}
-	if err := vfs.Private(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 func (w *files) put(path string, text []byte) error {
-	f, err := w.create(path)
+	f, err := vfs.CreatePrivate(w.fs, path)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(bytes.Clone(text))
+	_, err = f.Write(bytes.Clone(text)) // Write may change what it is given
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
@@ -176,7 +164,7 @@ func (w *mboxOut) Begin(f *Folder) (err error) {
 	if err := w.make(w.at); err != nil {
 		return err
 	}
-	w.file, err = w.create(path)
+	w.file, err = vfs.CreatePrivate(w.fs, path)
 	return err
 }
 
@@ -246,7 +234,7 @@ func (w *maildirOut) Write(l *Letter) error {
 	stored := bytes.ReplaceAll(l.Text, []byte("\r\n"), []byte("\n"))
 	name := fmt.Sprintf("%d.M%dP%dU%d.%s,S=%d,W=%d", l.Internal.Unix(), l.Internal.Nanosecond()/1000, 1, l.UID, w.host, len(stored), l.Size)
 	path := w.fs.PathJoin(w.at, "cur", name+":2,"+w.letters(l.Flags))
-	f, err := w.create(path)
+	f, err := vfs.CreatePrivate(w.fs, path)
 	if err != nil {
 		return err
 	}

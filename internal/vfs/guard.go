@@ -86,6 +86,19 @@ func MakeDir(on FS, dir string) error {
 	return SyncDir(on, above)
 }
 
+// CreatePrivate makes a file that only its owner reads and writes.
+func CreatePrivate(on FS, path string) (File, error) {
+	f, err := on.Create(path, Mail)
+	if err != nil {
+		return nil, err
+	}
+	if err := Private(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // NotExist says that an error means a missing file.
 func NotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 

@@ -319,14 +319,11 @@ func (r *repairer) keep(name string, from io.Reader) (string, error) {
 	}
 	r.files++
 	path := fs.PathJoin(r.aside, fmt.Sprintf("%04d-%s", r.files, name))
-	f, err := fs.Create(path, vfs.Mail)
+	f, err := vfs.CreatePrivate(fs, path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if err := vfs.Private(f); err != nil {
-		return "", err
-	}
 	if _, err := io.Copy(f, from); err != nil {
 		return "", fmt.Errorf("set aside %s: %w", path, err)
 	}
