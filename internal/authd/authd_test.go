@@ -226,7 +226,7 @@ func TestManyRequests(t *testing.T) {
 func TestDoveadm(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("doveadm"); err != nil {
-		t.Fatal("dovecot is not installed: make test sees to it")
+		peers.Missing(t, "dovecot is not installed")
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "dovecot.conf")
@@ -258,17 +258,13 @@ smtpd_sasl_auth_enable = yes
 smtpd_sasl_security_options = noanonymous
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 `}
-	if err := errors.Join(os.Chmod(dir, 0o755), p.Start(t.Context())); errors.Is(err, peers.ErrMissing) {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		p.Stop()
 		if t.Failed() {
 			t.Log(p.Log())
 		}
 	})
+	peers.Started(t, errors.Join(os.Chmod(dir, 0o755), p.Start(t.Context())))
 	for _, mechanism := range []string{sasl.Plain, sasl.Login, sasl.SCRAM} {
 		for password, want := range map[string]string{"secret": "235 ", "guess": "535 "} {
 			if got := submit(t, p.Address+":25", mechanism, password); !strings.HasPrefix(got, want) {

@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -69,12 +68,13 @@ func TestJudge(t *testing.T) {
 	}
 	address := fmt.Sprintf("127.74.%d.%d", os.Getpid()>>8&0xff, 1+os.Getpid()%250) // beside those of other runs
 	d := &peers.Dovecot{Dir: dir, Address: address, Password: "secret", Format: "sdbox", Settings: judgeSettings}
-	if err := d.Start(t.Context()); errors.Is(err, peers.ErrMissing) {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err, d.Log())
-	}
-	t.Cleanup(func() { d.Stop() })
+	t.Cleanup(func() {
+		d.Stop()
+		if t.Failed() {
+			t.Log(d.Log())
+		}
+	})
+	peers.Started(t, d.Start(t.Context()))
 	files, err := filepath.Glob("testdata/*.imap")
 	if err != nil {
 		t.Fatal(err)

@@ -30,11 +30,7 @@ func TestDovecotUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &peers.Dovecot{Dir: dir, Address: peers.Loopback(), Format: "maildir", Users: filepath.Join(dir, "users"), Settings: "auth_failure_delay = 0\n"}
-	if err := d.Start(t.Context()); errors.Is(err, peers.ErrMissing) {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	peers.Started(t, d.Start(t.Context()))
 	t.Cleanup(func() { d.Stop() })
 	c := testConfig(t)
 	c.Listen = config.Listen{SMTP: []string{"127.0.0.1:0"}, IMAPS: []string{"127.0.0.1:0"}, Auth: []string{"127.0.0.1:0", "unix:" + filepath.Join(c.DataDir, "judge")}}

@@ -25,12 +25,7 @@ func TestMain(m *testing.M) { os.Exit(world.Main(m, &binary)) }
 
 func must(t *testing.T, err error) {
 	t.Helper()
-	if errors.Is(err, peers.ErrMissing) {
-		world.Missing(t, err.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	peers.Started(t, err)
 }
 
 // tables are those of the how-tos, with two people and an alias of a domain.

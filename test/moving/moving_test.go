@@ -155,11 +155,7 @@ func neighbour(t *testing.T, address, format string) *peers.Dovecot {
 		t.Fatal(err)
 	}
 	d := &peers.Dovecot{Dir: dir, Address: address, Password: secret, Format: format}
-	if err := d.Start(t.Context()); errors.Is(err, peers.ErrMissing) {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	peers.Started(t, d.Start(t.Context()))
 	t.Cleanup(func() { d.Stop() })
 	return d
 }

@@ -17,12 +17,35 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 	"text/template"
 	"time"
 )
 
 // ErrMissing says that a peer cannot run here: not installed, or not root.
 var ErrMissing = errors.New("the peer cannot run here")
+
+// Missing skips a test for want of something that the machine of a developer
+// may lack, as the short run may; root, who could install it with test/setup.sh,
+// and a continuous integration must have it.
+func Missing(tb testing.TB, why string) {
+	tb.Helper()
+	if !testing.Short() && (os.Getenv("CI") != "" || os.Geteuid() == 0) {
+		tb.Fatal(why + "; test/setup.sh sees to what can be installed")
+	}
+	tb.Skip(why)
+}
+
+// Started goes on with a test if its peer has started, given what Start said.
+func Started(tb testing.TB, err error) {
+	tb.Helper()
+	if errors.Is(err, ErrMissing) {
+		Missing(tb, err.Error())
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
 
 // Loopback is an address of this host for one peer: of some millions, so that
 // runs at the same time do not meet.

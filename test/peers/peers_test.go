@@ -2,7 +2,6 @@ package peers
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -22,14 +21,14 @@ func TestPostfixIntoDovecot(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &Dovecot{Dir: dir + "/d", Address: "127.77.0.1", Password: "secret", Format: "sdbox"}
-	start(t, d.Start(t.Context()))
+	Started(t, d.Start(t.Context()))
 	t.Cleanup(func() { d.Stop() })
 	p := &Postfix{Dir: dir + "/p", Address: "127.77.0.2", Hostname: "mx.peer.test", Settings: `virtual_mailbox_domains = peer.test
 virtual_mailbox_maps = static:all
 virtual_transport = lmtp:inet:127.77.0.1:24`}
 	err = p.Start(t.Context())
 	t.Log(p.Log())
-	start(t, err)
+	Started(t, err)
 	t.Cleanup(func() { p.Stop() })
 
 	conn, err := net.Dial("tcp", "127.77.0.2:25")
@@ -45,15 +44,5 @@ virtual_transport = lmtp:inet:127.77.0.1:24`}
 		if reply, _ := r.ReadString('\n'); !strings.HasPrefix(reply, "2") && !strings.HasPrefix(reply, "354") {
 			t.Fatalf("%q was answered %q\n%s", line, reply, p.Log())
 		}
-	}
-}
-
-func start(t *testing.T, err error) {
-	t.Helper()
-	if errors.Is(err, ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -35,6 +35,7 @@ import (
 	"plic/internal/dns/dnstest"
 	"plic/internal/pki"
 	"plic/internal/vfs"
+	"plic/test/peers"
 )
 
 // Patience is how long anything in the world may take.
@@ -102,14 +103,10 @@ func New(tb testing.TB, binary, network string) *World {
 	return w
 }
 
-// Missing skips a test for want of something that the machine of a developer
-// may lack; root and a continuous integration must have it.
+// Missing is peers.Missing.
 func Missing(tb testing.TB, why string) {
 	tb.Helper()
-	if os.Getenv("CI") != "" || os.Geteuid() == 0 {
-		tb.Fatal(why + "; test/setup.sh sees to what can be installed")
-	}
-	tb.Skip(why)
+	peers.Missing(tb, why)
 }
 
 func fatal(tb testing.TB, err error) {

@@ -286,23 +286,13 @@ func short(t *testing.T) string {
 	return dir
 }
 
-func started(t *testing.T, err error) {
-	t.Helper()
-	if errors.Is(err, peers.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func password() (string, error) { return peers.DatabasePassword, nil }
 
 // A6 is among what the suite asks for, and the server's own log shows what it got.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	p := &peers.PostgreSQL{Dir: short(t) + "/p", Address: peers.Loopback()}
-	started(t, p.Start(t.Context()))
+	peers.Started(t, p.Start(t.Context()))
 	t.Cleanup(func() { p.Kill() })
 	s := &server{
 		kind: PostgreSQL, exec: p.Exec, break_: p.Kill, mend: func() error { return p.Start(t.Context()) },
@@ -340,7 +330,7 @@ func (s *server) bound(t *testing.T, log func() string) {
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	m := &peers.MariaDB{Dir: short(t) + "/m", Address: peers.Loopback()}
-	started(t, m.Start(t.Context()))
+	peers.Started(t, m.Start(t.Context()))
 	t.Cleanup(func() { m.Kill() })
 	(&server{
 		kind: MySQL, exec: m.Exec, break_: m.Kill, mend: func() error { return m.Start(t.Context()) },

@@ -64,17 +64,13 @@ service auth {
     mode = 0666
   }
 }`}
-	if err := d.Start(t.Context()); errors.Is(err, peers.ErrMissing) {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatalf("%v\n%s", err, d.Log())
-	}
 	t.Cleanup(func() {
 		d.Stop()
 		if t.Failed() {
 			t.Log(d.Log())
 		}
 	})
+	peers.Started(t, d.Start(t.Context()))
 	return d
 }
 

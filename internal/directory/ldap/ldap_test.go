@@ -136,13 +136,7 @@ type house struct {
 func start(t *testing.T, s *peers.Slapd, entries string) *house {
 	t.Helper()
 	s.Suffix, s.Entries = suffix, entries
-	err := s.Start(t.Context())
-	if errors.Is(err, peers.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	peers.Started(t, s.Start(t.Context()))
 	t.Cleanup(func() { s.Kill() })
 	return &house{Slapd: s}
 }
