@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ type Options struct {
 
 	MaxConnections int           // 1000
 	MaxRequests    int           // of one connection, at a time: 500
-	Patience       time.Duration // of an exchange: 2 min
+	Patience       time.Duration // until the next response of an exchange: 2 min
 	WriteTimeout   time.Duration // 30 s
 }
 
@@ -122,8 +123,8 @@ type conn struct {
 // request is an exchange that is under way.
 type request struct {
 	exchange *auth.Exchange
-	busy     bool // we are at work; else the client is to answer
-	timer    *time.Timer
+	busy     bool        // we are at work; else the client is to answer
+	timer    *time.Timer // of the client's answer
 }
 
 // errClient is a client that does not keep to the protocol.
@@ -258,23 +259,13 @@ func (c *conn) peer(p map[string]string) auth.Peer {
 	local, err := netip.ParseAddr(p["lip"])
 	_, secured := p["secured"]
 	service := p["service"]
-	if !known(service) {
+	if !slices.Contains(directory.MailProtocols(), directory.Protocol(service)) {
 		service = "smtp"
 	}
 	return auth.Peer{
 		Service: service, Remote: remote, Conn: mail.NewID(c.s.o.Now()),
 		Loopback: secured || remote.IsLoopback() || err == nil && local == remote,
 	}
-}
-
-// known are the services that a server may ask for.
-func known(service string) bool {
-	for _, p := range directory.MailProtocols() {
-		if directory.Protocol(service) == p {
-			return true
-		}
-	}
-	return false
 }
 
 // carryOn takes the next response of an exchange.
@@ -320,6 +311,7 @@ func (c *conn) step(ctx context.Context, id string, r *request, response []byte)
 	default:
 		c.mu.Lock()
 		r.busy = false
+		r.timer.Reset(c.s.o.Patience)
 		c.mu.Unlock()
 		c.write(dovecot.Join("CONT", id, base64.StdEncoding.EncodeToString(challenge)))
 	}
@@ -348,9 +340,11 @@ func (c *conn) forget(id string) {
 func (c *conn) expire(id string, r *request) {
 	c.mu.Lock()
 	waiting := c.requests[id] == r && !r.busy
+	if waiting {
+		delete(c.requests, id)
+	}
 	c.mu.Unlock()
 	if waiting {
-		c.end(id, r)
 		c.fail(id, auth.ErrTemporary)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"plic/internal/auth"
@@ -38,6 +39,8 @@ func (b book) Account(_ context.Context, login string) (directory.Account, error
 	switch login {
 	case "trouble@plic.test":
 		return directory.Account{}, errors.New("the database is down")
+	case "slow@plic.test":
+		time.Sleep(2 * time.Minute) // in a bubble
 	case "panic@plic.test":
 		panic("a bug")
 	case b.ann.Name:
@@ -193,11 +196,10 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Exchanges of one connection go on beside each other, are bounded, cancelled,
-// and end when nobody answers.
+// Exchanges of one connection go on beside each other, are bounded and cancelled.
 func TestManyRequests(t *testing.T) {
 	t.Parallel()
-	h := open(t, listen(t, "tcp", "127.0.0.1:0"), Options{MaxRequests: 3, Patience: 200 * time.Millisecond})
+	h := open(t, listen(t, "tcp", "127.0.0.1:0"), Options{MaxRequests: 3})
 	c := h.dial(t)
 	c.greeting()
 	c.send("VERSION\t1\t2", "CPID\t42")
@@ -217,9 +219,42 @@ func TestManyRequests(t *testing.T) {
 	expect("CONT\t2\t" + b64("Password:"))
 	c.send("CONT\t2\t" + b64("secret"))
 	expect("OK\t2\tuser=ann@plic.test")
-	expect("FAIL\t1\ttemp\tcode=temp_fail") // nobody has answered
-	c.send("AUTH\t1\tPLAIN\tsecured\tresp=" + b64("\x00ann@plic.test\x00secret"))
-	expect("OK\t1\tuser=ann@plic.test")
+	c.send("CONT\t1\t" + b64("ann@plic.test"))
+	expect("CONT\t1\t" + b64("Password:"))
+}
+
+// An exchange ends when nobody answers; the time for that begins with the
+// challenge, however long that took us.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Patience: time.Minute, Auth: auth.New(auth.Options{Directory: book{}})})
+		near, far := net.Pipe()
+		session := s.admit(near)
+		var ended sync.WaitGroup
+		ended.Go(func() { session(t.Context(), t.Context()) })
+		defer ended.Wait()
+		defer far.Close()
+		c := &client{t, far, bufio.NewReader(far)}
+		c.greeting()
+		c.send("VERSION\t1\t2")
+		for _, tc := range []struct {
+			request string
+			took    time.Duration
+		}{
+			{"AUTH\t1\tLOGIN\tsecured", 0},
+			{"AUTH\t1\tSCRAM-SHA-256\tresp=" + b64("n,,n=slow@plic.test,r=nonce"), 2 * time.Minute},
+		} {
+			started := time.Now()
+			c.send(tc.request)
+			if got := c.line(); !strings.HasPrefix(got, "CONT\t1\t") || time.Since(started) != tc.took {
+				t.Errorf("%s: %q after %v", tc.request, got, time.Since(started))
+			}
+			if got := c.line(); got != "FAIL\t1\ttemp\tcode=temp_fail" || time.Since(started) != tc.took+time.Minute {
+				t.Errorf("%s: %q after %v", tc.request, got, time.Since(started))
+			}
+		}
+	})
 }
 
 // TestDoveadm has Dovecot's own client log in.
