@@ -129,11 +129,7 @@ func (a *app) accountList() *cobra.Command {
 			return a.with(c.Context(), func(o control.Operations) error {
 				return list(a, o.Directory.Accounts(c.Context()), "There are no accounts yet: plic account add USER@DOMAIN", []string{"ACCOUNT", "LOGIN"},
 					func(x control.Account) []string {
-						state := "yes"
-						if x.Disabled {
-							state = "no"
-						}
-						return []string{x.Name, state}
+						return []string{x.Name, yesNo(!x.Disabled)}
 					})
 			})
 		},

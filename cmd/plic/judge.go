@@ -66,7 +66,7 @@ func (a *app) judging(c *cobra.Command, sender bool) *cobra.Command {
 
 func (a *app) tellVerdict(v control.SpamVerdict) error {
 	if a.json {
-		return jsonLines(a.out, func(yield func(control.SpamVerdict, error) bool) { yield(v, nil) })
+		return jsonLines(a.out, only(v))
 	}
 	why := ""
 	if v.Reason != "" {

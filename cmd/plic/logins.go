@@ -72,7 +72,7 @@ func (f loginFlags) apply(l *control.Login) (changed bool, err error) {
 		}
 		changed, *to = true, nil
 		if text != all {
-			*to = strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ',' || r == ' ' })
+			*to = names(text)
 		}
 	}
 	list(f.protocols, "all", &l.Protocols)
@@ -97,9 +97,14 @@ func (f loginFlags) apply(l *control.Login) (changed bool, err error) {
 	return changed, nil
 }
 
+// names are those of a list with commas or spaces, in lower case.
+func names(list string) []string {
+	return strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
 func (a *app) showLogin(l control.Login) error {
 	if a.json {
-		return jsonLines(a.out, func(yield func(control.Login, error) bool) { yield(l, nil) })
+		return jsonLines(a.out, only(l))
 	}
 	or := func(list []string, all string) string {
 		if len(list) == 0 {
@@ -152,10 +157,7 @@ func (a *app) appPasswordAdd() *cobra.Command {
 		Args:              arguments(2, 2, "the account and a name for the password"),
 		ValidArgsFunction: a.complete(accountNames),
 		RunE: func(c *cobra.Command, args []string) error {
-			p := control.App{Name: args[1], ReadOnly: readOnly}
-			if protocols != "" {
-				p.Protocols = strings.FieldsFunc(strings.ToLower(protocols), func(r rune) bool { return r == ',' || r == ' ' })
-			}
+			p := control.App{Name: args[1], ReadOnly: readOnly, Protocols: names(protocols)}
 			if expires != "" {
 				d, err := config.ParseDuration(expires)
 				if err != nil {
@@ -169,7 +171,7 @@ func (a *app) appPasswordAdd() *cobra.Command {
 					return err
 				}
 				if a.json {
-					return jsonLines(a.out, func(yield func(control.App, error) bool) { yield(made, nil) })
+					return jsonLines(a.out, only(made))
 				}
 				fmt.Fprintln(a.err, clean("made the password "+made.ID+" of "+args[0]+" for "+made.Name+"; it is not shown again"))
 				fmt.Fprintln(a.out, made.Password)
@@ -195,14 +197,7 @@ func (a *app) appPasswordList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				each := func(yield func(control.App, error) bool) {
-					for _, p := range l.Apps {
-						if !yield(p, nil) {
-							return
-						}
-					}
-				}
-				return list(a, each, "There are no app passwords.", []string{"ID", "NAME", "FOR", "MADE", "ENDS"}, appRow)
+				return list(a, values(l.Apps), "There are no app passwords.", []string{"ID", "NAME", "FOR", "MADE", "ENDS"}, appRow)
 			})
 		},
 	})
@@ -294,7 +289,7 @@ func (a *app) totpEnrol(c *cobra.Command, o control.Operations, args []string) e
 		return err
 	}
 	if a.json {
-		return jsonLines(a.out, func(yield func(control.Enrolment, error) bool) { yield(e, nil) })
+		return jsonLines(a.out, only(e))
 	}
 	fmt.Fprintln(a.out, "Secret:    "+e.Secret)
 	fmt.Fprintln(a.out, "For a QR:  "+e.URI)

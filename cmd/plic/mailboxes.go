@@ -44,7 +44,7 @@ func (a *app) accountMailboxes() *cobra.Command {
 
 func (a *app) showPlacing(p control.Placing) error {
 	if a.json {
-		return jsonLines(a.out, func(yield func(control.Placing, error) bool) { yield(p, nil) })
+		return jsonLines(a.out, only(p))
 	}
 	t := table{head: []string{"OF THE MAIL", "IS"}}
 	t.add("account", p.Account)
@@ -89,7 +89,7 @@ the command can be run again. Files of the old place stay and are named.`,
 
 func (a *app) showConverted(c control.Converted) error {
 	if a.json {
-		return jsonLines(a.out, func(yield func(control.Converted, error) bool) { yield(c, nil) })
+		return jsonLines(a.out, only(c))
 	}
 	if c.There {
 		fmt.Fprintf(a.out, "%s: the mail is at %s already\n", c.Account, c.Place)

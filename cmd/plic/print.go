@@ -86,6 +86,22 @@ func list[T any](a *app, values iter.Seq2[T, error], none string, head []string,
 	return nil
 }
 
+// values are those of a list, for list and jsonLines.
+func values[T any](list []T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, v := range list {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
+
+// only is one value for them.
+func only[T any](v T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) { yield(v, nil) }
+}
+
 func jsonLines[T any](w io.Writer, values iter.Seq2[T, error]) error {
 	var line bytes.Buffer
 	out := json.NewEncoder(&line)

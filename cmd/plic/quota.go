@@ -81,7 +81,7 @@ func (f quotaFlags) apply(u *control.Usage) (changed bool, err error) {
 
 func (a *app) showQuota(q control.Quota) error {
 	if a.json {
-		return jsonLines(a.out, func(yield func(control.Quota, error) bool) { yield(q, nil) })
+		return jsonLines(a.out, only(q))
 	}
 	t := table{head: []string{"RESOURCE", "USED", "LIMIT"}}
 	row := func(name string, used, limit int64, show func(int64) string) {

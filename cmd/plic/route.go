@@ -47,11 +47,6 @@ With --all, tables that were asked and have no answer are shown, too.`,
 	return c
 }
 
-// only gives one value as a list.
-func only[T any](v T) func(func(T, error) bool) {
-	return func(yield func(T, error) bool) { yield(v, nil) }
-}
-
 func (a *app) showWay(way control.Way, all bool) {
 	steps := table{}
 	about := ""

@@ -155,7 +155,7 @@ func (a *app) showLimits(ctx context.Context, o control.Operations, name string)
 		return err
 	}
 	if a.json {
-		return jsonLines(a.out, func(yield func(control.SpamLimits, error) bool) { yield(l, nil) })
+		return jsonLines(a.out, only(l))
 	}
 	t := table{head: []string{"ACTION", "FROM"}}
 	for _, x := range []struct {

@@ -65,7 +65,7 @@ The configuration and mailboxes in other formats are outside of the data directo
 				}
 				bar.end()
 				if a.json {
-					return jsonLines(a.out, func(yield func(control.BackupProgress, error) bool) { yield(last, nil) })
+					return jsonLines(a.out, only(last))
 				}
 				fmt.Fprintf(a.out, "%s: %d files, %s, of which %s are new\n", last.Path, last.Files, octets(last.Bytes), octets(last.Copied))
 				return nil
@@ -87,13 +87,7 @@ func (a *app) backupListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return list(a, func(yield func(backup.Backup, error) bool) {
-				for _, b := range all {
-					if !yield(b, nil) {
-						return
-					}
-				}
-			}, "There are no backups.", []string{"BACKUP", "MADE", "FILES", "SIZE", "OF"}, func(b backup.Backup) []string {
+			return list(a, values(all), "There are no backups.", []string{"BACKUP", "MADE", "FILES", "SIZE", "OF"}, func(b backup.Backup) []string {
 				return []string{filepath.Base(b.Path), when(b.Made, a.now()), strconv.Itoa(b.Files), octets(b.Bytes), b.From}
 			})
 		},
@@ -193,7 +187,7 @@ func (a *app) verifyStore(ctx context.Context, s control.Storage) error {
 		}
 		found++
 		if a.json {
-			if err := jsonLines(a.out, func(yield func(control.Fault, error) bool) { yield(f, nil) }); err != nil {
+			if err := jsonLines(a.out, only(f)); err != nil {
 				return err
 			}
 			continue

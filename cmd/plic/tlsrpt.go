@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 
 	"plic/internal/control"
@@ -81,16 +80,6 @@ func (a *app) readReports(files []string) (reports []*tlsrpt.Report, problem err
 		return err
 	})
 	return reports, problem
-}
-
-func values[T any](list []T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for _, v := range list {
-			if !yield(v, nil) {
-				return
-			}
-		}
-	}
 }
 
 // showReports prints a row for each policy of each report, and then what failed.

@@ -91,13 +91,7 @@ func (a *app) tellZone(domain string, found []zone.Finding) error {
 		}
 	}
 	if a.json {
-		if err := jsonLines(a.out, func(yield func(zone.Finding, error) bool) {
-			for _, f := range found {
-				if !yield(f, nil) {
-					return
-				}
-			}
-		}); err != nil {
+		if err := jsonLines(a.out, values(found)); err != nil {
 			return err
 		}
 	} else {
