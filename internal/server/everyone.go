@@ -47,11 +47,6 @@ func (e *everyone) Resolve(ctx context.Context, a mail.Address) (directory.Targe
 	return t, err
 }
 
-// Owns says whether the account may send as the address.
-func (e *everyone) Owns(ctx context.Context, account string, a mail.Address) (bool, error) {
-	return directory.Owns(ctx, e.Directory, account, a)
-}
-
 // give sets the quota that a source has for an account, and takes it away when
 // the source has none any more: then what was set here counts again.
 func (e *everyone) give(ctx context.Context, a *directory.Account) {

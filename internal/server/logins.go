@@ -114,13 +114,10 @@ func tokens(c *config.Config) (*oauth.Verifier, error) {
 	if o.Roots, err = pool(c.OAuth.CA); err != nil {
 		return nil, fmt.Errorf("oauth.ca: %w", err)
 	}
-	if c.OAuth.SecretFile != "" {
-		text, err := os.ReadFile(c.OAuth.SecretFile)
-		if err != nil {
+	if secret := firstLine(c.OAuth.SecretFile); secret != nil {
+		if o.Secret, err = secret(); err != nil {
 			return nil, fmt.Errorf("oauth.client_secret_file: %w", err)
 		}
-		line, _, _ := strings.Cut(string(text), "\n")
-		o.Secret = strings.TrimSuffix(line, "\r")
 	}
 	return oauth.New(o), nil
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"plic/internal/config"
@@ -278,18 +278,11 @@ func (s *site) domains() []directory.Domain {
 		if x == nil {
 			continue
 		}
-		for _, d := range append(x.Domains, x.DefaultDomain) {
+		for _, d := range append(slices.Clone(x.Domains), x.DefaultDomain) {
 			if found := (directory.Domain{Name: d}); !d.IsZero() && !seen[found] {
 				seen[found], all = true, append(all, found)
 			}
 		}
 	}
 	return all
-}
-
-var _ directory.Checker = (*everyone)(nil)
-
-// Check has a source check a password.
-func (e *everyone) Check(ctx context.Context, login, password string) (directory.Account, error) {
-	return e.Directory.Check(ctx, login, password)
 }
