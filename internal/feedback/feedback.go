@@ -139,18 +139,21 @@ func published(v *dmarc.Verdict) dmarcrpt.Policy {
 
 // add merges a record into the tally.
 func (t *tally) add(r dmarcrpt.Record) {
-	same := func(x dmarcrpt.Record) bool {
-		n, m := x, r
-		n.Row.Count, m.Row.Count = 0, 0
-		return fmt.Sprint(n) == fmt.Sprint(m)
-	}
-	if x := slices.IndexFunc(t.Records, func(x dmarcrpt.Record) bool { return x.Row.Source == r.Row.Source && same(x) }); x >= 0 {
+	if x := slices.IndexFunc(t.Records, func(x dmarcrpt.Record) bool { return alike(&x, &r) }); x >= 0 {
 		t.Records[x].Row.Count += r.Row.Count
 	} else if len(t.Records) < mostRecords {
 		t.Records = append(t.Records, r)
 	} else {
 		t.Lost += r.Row.Count
 	}
+}
+
+// alike says that records differ in their numbers at most.
+func alike(x, y *dmarcrpt.Record) bool {
+	a, b := &x.Row.Evaluated, &y.Row.Evaluated
+	return x.Row.Source == y.Row.Source && x.Identifiers == y.Identifiers &&
+		a.Disposition == b.Disposition && a.DKIM == b.DKIM && a.SPF == b.SPF && slices.Equal(a.Reasons, b.Reasons) &&
+		slices.Equal(x.Results.DKIM, y.Results.DKIM) && slices.Equal(x.Results.SPF, y.Results.SPF)
 }
 
 // merge adds a newer tally of the same domain and day.

@@ -81,7 +81,8 @@ func (p *place) came(author, host string) {
 	v := (&dmarc.Checker{Resolver: p.names}).Check(p.t.Context(), author, nil)
 	r := dmarcrpt.Record{Identifiers: dmarcrpt.Identifiers{HeaderFrom: author}}
 	r.Row.Source = host
-	r.Row.Evaluated = dmarcrpt.Evaluated{Disposition: "reject", DKIM: "fail", SPF: "fail"}
+	r.Row.Evaluated = dmarcrpt.Evaluated{Disposition: "reject", DKIM: "fail", SPF: "fail", Reasons: []dmarcrpt.Reason{{Type: "local_policy"}}}
+	r.Results = dmarcrpt.Results{DKIM: []dmarcrpt.DKIM{{Domain: author, Selector: "s", Result: "fail"}}, SPF: []dmarcrpt.SPF{{Domain: author, Result: "fail"}}}
 	p.Count(&v, r)
 }
 
