@@ -3,6 +3,7 @@ package mail
 import (
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -38,6 +39,36 @@ func (n Notify) Wants(kind Notify) bool {
 		return kind&(NotifyFailure|NotifyDelay) != 0
 	}
 	return n&kind != 0
+}
+
+type notifyWord struct {
+	word string
+	kind Notify
+}
+
+func notifyWords() []notifyWord {
+	return []notifyWord{{"NEVER", NotifyNever}, {"SUCCESS", NotifySuccess}, {"FAILURE", NotifyFailure}, {"DELAY", NotifyDelay}}
+}
+
+// NotifyWord is what a word of NOTIFY stands for, in any case; zero for no such word.
+func NotifyWord(word string) Notify {
+	for _, w := range notifyWords() {
+		if strings.EqualFold(w.word, word) {
+			return w.kind
+		}
+	}
+	return 0
+}
+
+// Words are those of NOTIFY, with commas between; "" for none.
+func (n Notify) Words() string {
+	var words []string
+	for _, w := range notifyWords() {
+		if n&w.kind != 0 {
+			words = append(words, w.word)
+		}
+	}
+	return strings.Join(words, ",")
 }
 
 // Recipient is one forward-path with its DSN parameters.

@@ -197,9 +197,9 @@ func ParseRcpt(args string, utf8 bool) (mail.Recipient, error) {
 func rcptParam(r *mail.Recipient, key, value string) error {
 	switch key {
 	case "NOTIFY":
-		for word := range strings.SplitSeq(strings.ToUpper(value), ",") {
-			kind, ok := notifyKinds[word]
-			if !ok || r.Notify&kind != 0 {
+		for word := range strings.SplitSeq(value, ",") {
+			kind := mail.NotifyWord(word)
+			if kind == 0 || r.Notify&kind != 0 {
 				return errNotify
 			}
 			r.Notify |= kind
@@ -217,11 +217,6 @@ func rcptParam(r *mail.Recipient, key, value string) error {
 		return errUnknown
 	}
 	return nil
-}
-
-var notifyKinds = map[string]mail.Notify{
-	"NEVER": mail.NotifyNever, "SUCCESS": mail.NotifySuccess,
-	"FAILURE": mail.NotifyFailure, "DELAY": mail.NotifyDelay,
 }
 
 // decodeOriginal reads "type;address", in the encoding that the type has: xtext,
@@ -252,7 +247,7 @@ func AppendRcpt(dst []byte, r mail.Recipient) []byte {
 	dst = append(dst, r.Address.Path()...)
 	if r.Notify != 0 {
 		dst = append(dst, " NOTIFY="...)
-		dst = append(dst, FormatNotify(r.Notify)...)
+		dst = append(dst, r.Notify.Words()...)
 	}
 	if kind, text, ok := strings.Cut(r.Original, ";"); ok {
 		encode := EncodeXtext
@@ -264,23 +259,6 @@ func AppendRcpt(dst []byte, r mail.Recipient) []byte {
 		dst = append(append(dst, ';'), encode(text)...)
 	}
 	return dst
-}
-
-// FormatNotify is the value of NOTIFY; "" for none.
-func FormatNotify(n mail.Notify) string {
-	if n&mail.NotifyNever != 0 {
-		return "NEVER"
-	}
-	var words []string
-	for _, kind := range []struct {
-		bit  mail.Notify
-		name string
-	}{{mail.NotifySuccess, "SUCCESS"}, {mail.NotifyFailure, "FAILURE"}, {mail.NotifyDelay, "DELAY"}} {
-		if n&kind.bit != 0 {
-			words = append(words, kind.name)
-		}
-	}
-	return strings.Join(words, ",")
 }
 
 // cutPath takes "FROM:" or "TO:" and the path in angle brackets off; the path

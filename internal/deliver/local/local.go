@@ -256,7 +256,7 @@ func (l *Letter) parts() map[string]string {
 	}
 	if l.Rcpt != nil {
 		if l.Rcpt.Notify != 0 {
-			env["notify"] = notifyText(l.Rcpt.Notify)
+			env["notify"] = l.Rcpt.Notify.Words()
 		}
 		if l.Rcpt.Original != "" {
 			env["orcpt"] = l.Rcpt.Original

@@ -148,38 +148,14 @@ func (w *work) redirect(a *sieve.Redirect) error {
 		return w.keep(nil)
 	}
 	var notify mail.Notify
-	for word := range strings.SplitSeq(strings.ToUpper(a.Notify), ",") {
-		for _, n := range notifyWords() {
-			if n.word == strings.TrimSpace(word) {
-				notify |= n.notify
-			}
-		}
+	for word := range strings.SplitSeq(a.Notify, ",") {
+		notify |= mail.NotifyWord(strings.TrimSpace(word))
 	}
 	by := mail.DeliverBy{At: a.By, Return: a.ByMode == "return", Trace: a.ByTrace}
 	for _, t := range to {
 		w.plan.Redirects = append(w.plan.Redirects, Redirect{t, notify, a.Ret, by})
 	}
 	return nil
-}
-
-type notifyWord struct {
-	word   string
-	notify mail.Notify
-}
-
-// notifyWords are the words of NOTIFY, RFC 3461 section 4.1.
-func notifyWords() []notifyWord {
-	return []notifyWord{{"NEVER", mail.NotifyNever}, {"SUCCESS", mail.NotifySuccess}, {"FAILURE", mail.NotifyFailure}, {"DELAY", mail.NotifyDelay}}
-}
-
-func notifyText(n mail.Notify) string {
-	var words []string
-	for _, w := range notifyWords() {
-		if n&w.notify != 0 {
-			words = append(words, w.word)
-		}
-	}
-	return strings.Join(words, ",")
 }
 
 // failed keeps a letter whose script could not be run, and tells the owner once
