@@ -87,15 +87,15 @@ func (c *Config) checkListen(file string, at positions) Problems {
 	return problems
 }
 
-// paths are the settings that name files, and whether the file must be there.
-func (c *Config) paths() []struct {
+// namedFile is a setting that names a file.
+type namedFile struct {
 	setting string
 	path    *string
-} {
-	all := []struct {
-		setting string
-		path    *string
-	}{
+}
+
+// paths are the settings that name files, which must be there.
+func (c *Config) paths() []namedFile {
+	all := []namedFile{
 		{"tls.cert", &c.TLS.Cert},
 		{"tls.key", &c.TLS.Key},
 		{"tls.client_ca", &c.TLS.ClientCA},
@@ -107,12 +107,9 @@ func (c *Config) paths() []struct {
 		{"rewrite.srs_secrets", &c.Rewrite.SRSSecrets},
 	}
 	for _, x := range c.Sources {
-		for name, path := range map[string]*string{"password_file": &x.Password, "file": &x.File, "tls_ca": &x.CA, "helper": &x.Helper} {
-			all = append(all, struct {
-				setting string
-				path    *string
-			}{"source." + x.Name + "." + name, path})
-		}
+		name := "source." + x.Name + "."
+		all = append(all, namedFile{name + "password_file", &x.Password}, namedFile{name + "file", &x.File},
+			namedFile{name + "tls_ca", &x.CA}, namedFile{name + "helper", &x.Helper})
 	}
 	return all
 }
@@ -126,7 +123,6 @@ func (c *Config) resolve(dir string) {
 	}
 	join(&c.DataDir)
 	join(&c.Submission.Maildrop)
-	c.sourceFiles(dir)
 	c.eachTable(func(_ string, spec *string) { resolveTable(spec, dir) })
 	for _, p := range c.paths() {
 		join(p.path)

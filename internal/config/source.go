@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -189,17 +188,6 @@ func (t pairs) read(v any) error {
 func (c *Config) oneSource() *Config {
 	c.Sources = []*Source{newSource("name")}
 	return c
-}
-
-// sourceFiles let the paths of sources start at a directory; sockets do, too.
-func (c *Config) sourceFiles(dir string) {
-	for _, s := range c.Sources {
-		for _, p := range []*string{&s.Password, &s.File, &s.CA, &s.Helper} {
-			if *p != "" && !filepath.IsAbs(*p) {
-				*p = filepath.Join(dir, *p)
-			}
-		}
-	}
 }
 
 // isSource says whether a section is that of a source.
