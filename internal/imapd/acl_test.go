@@ -287,6 +287,9 @@ func TestGroups(t *testing.T) {
 		if _, answer := team.do("STORE 1 +FLAGS (x)"); strings.HasPrefix(answer, "OK") {
 			t.Errorf("%s may write", who)
 		}
+		if _, answer := team.do(`GENURLAUTH "imap://team@mail.example/user/alice/Box/;UID=1;URLAUTH=anonymous" INTERNAL`); !strings.HasPrefix(answer, "NO [NOPERM]") {
+			t.Errorf("%s passes on its right: %s", who, answer)
+		}
 		team.ok("UNSELECT") // else the session would end with the right to it
 		alice.ok("SETACL Box -" + who + " l")
 		if lists(team) {

@@ -81,6 +81,9 @@ func (c *conn) urlKeyOf(ctx context.Context, name string) (key []byte, err error
 	if err != nil {
 		return nil, err
 	}
+	if !mb.RightsOf(c.account.Name()).Has(store.MayLookup | store.MayRead) { // when the URL is used, groups are not asked for
+		return nil, no("NOPERM", "the right to read it is that of a group, which cannot be passed on")
+	}
 	note := c.urlKey(mb)
 	if key, err = mb.Notes().Get(ctx, note); !errors.Is(err, engine.ErrNotFound) {
 		return key, err
