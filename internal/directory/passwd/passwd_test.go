@@ -186,6 +186,27 @@ func TestSystem(t *testing.T) {
 	}
 }
 
+// A hash of Debian's default kind counts without a helper; a locked one does not.
+func TestShadow(t *testing.T) {
+	t.Parallel()
+	o := System{Root: etc(t, directorytest.Site{Accounts: []directorytest.Account{{Name: "ann@plic.test"}, {Name: "bob@plic.test"}}})}
+	o.FS, o.Form.Domain = vfs.Disk(), plic
+	const yescrypt = "$y$j9T$salt1234$pUhEqzbmpNS2ajBn4Rs6YKqe5yOSUUbfowdnKWDhtr7"
+	write(t, o.Root+"/etc/shadow", "ann:"+yescrypt+":19000:0:99999:7:::\nbob:!"+yescrypt+":19000:0:99999:7:::\n")
+	d, err := OpenSystem(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := directorytest.Verify(t.Context(), d, "ann", "secret"); !ok || err != nil {
+		t.Errorf("yescrypt: %v, %v", ok, err)
+	}
+	for login, password := range map[string]string{"ann": "guess", "bob": "secret"} {
+		if ok, _ := directorytest.Verify(t.Context(), d, login, password); ok {
+			t.Errorf("%s gets in with %s", login, password)
+		}
+	}
+}
+
 func TestSystemUsers(t *testing.T) {
 	t.Parallel()
 	site := directorytest.Site{Accounts: []directorytest.Account{{Name: "ann@plic.test", Password: "x", Home: "/home/ann", Groups: []string{"staff"}}}}
