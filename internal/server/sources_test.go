@@ -9,7 +9,7 @@ import (
 	"plic/internal/config"
 )
 
-// examples are the indented blocks of a document that are settings.
+// examples are the blocks of a document, indented or fenced, that are settings.
 func examples(t *testing.T, path string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -17,9 +17,14 @@ func examples(t *testing.T, path string) []string {
 		t.Fatal(err)
 	}
 	var all []string
-	block := ""
+	block, fenced := "", false
 	for line := range strings.Lines(string(text) + "\n.") {
-		switch rest, indented := strings.CutPrefix(line, "    "); {
+		rest, indented := strings.CutPrefix(line, "    ")
+		fence := strings.HasPrefix(line, "```")
+		fenced = fenced != fence
+		switch {
+		case fenced && !fence:
+			block += line
 		case indented:
 			block += rest
 		case strings.TrimSpace(line) == "":
@@ -39,11 +44,11 @@ func examples(t *testing.T, path string) []string {
 // Every example of the documentation is settings that make sources.
 func TestDocumentedSources(t *testing.T) {
 	t.Parallel()
-	all := examples(t, "../../docs/directory.md")
+	all := append(examples(t, "../../docs/directory.md"), examples(t, "../../docs/logins.md")...)
 	count := 0
 	for _, text := range all {
 		text, _, _ = strings.Cut(text, "# user:password") // a file, not settings
-		c, err := config.Parse("directory.md", []byte("hostname = \"mail.example.org\"\n"+text))
+		c, err := config.Parse("example", []byte("hostname = \"mail.example.org\"\n"+text))
 		if err != nil {
 			t.Errorf("%v in\n%s", err, text)
 			continue
@@ -60,7 +65,7 @@ func TestDocumentedSources(t *testing.T) {
 			count++
 		}
 	}
-	if len(all) < 8 || count < 8 {
+	if len(all) < 11 || count < 9 {
 		t.Errorf("%d examples with %d sources are found", len(all), count)
 	}
 }
