@@ -58,6 +58,8 @@ func (c *conn) post(mb *store.Mailbox, values []imap.Value) {
 		switch {
 		case w == c.notice:
 			continue // who did it knows
+		case !w.concerns(&n):
+			continue
 		case len(w.news) >= maxNotices:
 			w.lost = true
 		default:
@@ -65,6 +67,15 @@ func (c *conn) post(mb *store.Mailbox, values []imap.Value) {
 		}
 		w.wake()
 	}
+}
+
+// concerns says that a client may want to be told: nobody else is woken, and
+// nobody else's list is filled.
+func (w *notice) concerns(n *annotations) bool {
+	if n.mb == nil {
+		return w.any&imap.ServerMetadataChange != 0
+	}
+	return w.any&imap.MailboxMetadataChange != 0 && (w.abroad || n.mb.Account().Name() == w.who)
 }
 
 // tellAnnotations tells which annotations have changed: METADATA without values,

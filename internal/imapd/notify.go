@@ -12,9 +12,11 @@ import (
 // was told of other mailboxes than the selected one.
 type notice struct {
 	groups   []imap.NotifyGroup
-	selected imap.NotifyGroup // of the selected mailbox; no events if none were asked for
-	abroad   bool             // some group may have mailboxes of others
-	changes  chan struct{}    // something is new; nil if only the selected mailbox matters
+	selected imap.NotifyGroup  // of the selected mailbox; no events if none were asked for
+	abroad   bool              // some group may have mailboxes of others
+	who      string            // the account of the session
+	any      imap.NotifyEvents // those of all groups
+	changes  chan struct{}     // something is new; nil if only the selected mailbox matters
 	stops    map[string]func()
 	boxes    map[string]known
 
@@ -47,13 +49,14 @@ func (c *conn) notify(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, errEvents
 	}
 	c.stopNotice()
-	w := &notice{}
+	w := &notice{who: c.account.Name()}
 	for i := range n.Groups {
 		g := n.Groups[i]
 		if g.Mailboxes.Kind == imap.SourceSelected {
 			w.selected = g
 		} else if g.Events != 0 {
 			w.groups = append(w.groups, g)
+			w.any |= g.Events
 			patterns := patternsOf(&g.Mailboxes)
 			w.abroad = w.abroad || mayMatchBelow(patterns, otherUsers) || mayMatchBelow(patterns, sharedTree)
 		}

@@ -88,6 +88,31 @@ func TestNotifyOfOthers(t *testing.T) {
 	}
 }
 
+// Annotations that others change fill no list of who does not want to know.
+func TestNotifyUnconcerned(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t)
+	alice := s.open("alice")
+	alice.ok("CREATE Own")
+	b := &s.server.board
+	all := map[*notice]int{
+		{who: "bob", abroad: true, any: imap.MailboxName | imap.ServerMetadataChange}: 0,
+		{who: "carl", any: imap.MailboxMetadataChange}:                                0,
+		{who: "carl", abroad: true, any: imap.MailboxMetadataChange}:                  1,
+		{who: "alice", any: imap.MailboxMetadataChange}:                               1,
+	}
+	for w := range all {
+		w.changes = make(chan struct{}, 1)
+		defer b.listen(w)()
+	}
+	alice.ok(`SETMETADATA Own (/shared/comment "x")`)
+	for w, want := range all {
+		if news, _ := b.take(w); len(news) != want || len(w.changes) != want {
+			t.Errorf("%s is told %d times, and woken %d times", w.who, len(news), len(w.changes))
+		}
+	}
+}
+
 // What happens while a client is in the midst of other things is told afterwards,
 // each mailbox once.
 func TestNotifyTogether(t *testing.T) {
