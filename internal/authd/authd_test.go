@@ -18,24 +18,17 @@ import (
 
 	"plic/internal/auth"
 	"plic/internal/directory"
+	"plic/internal/directory/directorytest"
 	"plic/internal/journal"
-	"plic/internal/mail"
 	"plic/internal/sasl"
 	"plic/internal/vfs"
 	"plic/test/peers"
 )
 
-// book is a directory of one.
-type book struct{ ann directory.Account }
+// book is a directory of one, and of logins that go wrong.
+type book struct{ directorytest.One }
 
-func (b book) Domain(context.Context, mail.Domain) (directory.Domain, error) {
-	return directory.Domain{}, directory.ErrNotFound
-}
-func (b book) Resolve(context.Context, mail.Address) (directory.Target, error) {
-	return directory.Target{}, directory.ErrNotFound
-}
-func (b book) Owns(context.Context, string, mail.Address) (bool, error) { return true, nil }
-func (b book) Account(_ context.Context, login string) (directory.Account, error) {
+func (b book) Account(ctx context.Context, login string) (directory.Account, error) {
 	switch login {
 	case "trouble@plic.test":
 		return directory.Account{}, errors.New("the database is down")
@@ -43,10 +36,8 @@ func (b book) Account(_ context.Context, login string) (directory.Account, error
 		time.Sleep(2 * time.Minute) // in a bubble
 	case "panic@plic.test":
 		panic("a bug")
-	case b.ann.Name:
-		return b.ann, nil
 	}
-	return directory.Account{}, directory.ErrNotFound
+	return b.One.Account(ctx, login)
 }
 
 type house struct {
@@ -66,7 +57,7 @@ func open(t *testing.T, l net.Listener, o Options) *house {
 	if h.journal, err = journal.Open(journal.Options{FS: vfs.NewMemory(), Dir: "journal", Now: time.Now}); err != nil {
 		t.Fatal(err)
 	}
-	o.Auth = auth.New(auth.Options{Cost: cost, Directory: book{directory.Account{Name: "ann@plic.test", Secret: secret}}, Journal: h.journal,
+	o.Auth = auth.New(auth.Options{Cost: cost, Directory: book{directorytest.One{Who: directory.Account{Name: "ann@plic.test", Secret: secret}}}, Journal: h.journal,
 		Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }})
 	ctx, stop := context.WithCancel(context.Background())
 	var ended sync.WaitGroup

@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"slices"
@@ -10,26 +9,9 @@ import (
 
 	"plic/internal/auth"
 	"plic/internal/directory"
-	"plic/internal/mail"
+	"plic/internal/directory/directorytest"
 	"plic/internal/sasl"
 )
-
-// book is a directory of one.
-type book struct{ alice directory.Account }
-
-func (b book) Domain(context.Context, mail.Domain) (directory.Domain, error) {
-	return directory.Domain{}, directory.ErrNotFound
-}
-func (b book) Resolve(context.Context, mail.Address) (directory.Target, error) {
-	return directory.Target{}, directory.ErrNotFound
-}
-func (b book) Owns(context.Context, string, mail.Address) (bool, error) { return true, nil }
-func (b book) Account(_ context.Context, login string) (directory.Account, error) {
-	if login != b.alice.Name {
-		return directory.Account{}, directory.ErrNotFound
-	}
-	return b.alice, nil
-}
 
 // TestRealAuth logs in by every mechanism with the machines of both sides,
 // over TLS: the last message of SCRAM goes out as a challenge, RFC 4954
@@ -41,7 +23,7 @@ func TestRealAuth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := auth.New(auth.Options{Cost: cost, Directory: book{directory.Account{Name: "alice@us.example", Secret: secret}},
+	a := auth.New(auth.Options{Cost: cost, Directory: directorytest.One{Who: directory.Account{Name: "alice@us.example", Secret: secret}},
 		Wait: (&waits{}).wait})
 	h := openTCP(t, Submission, func(o *Options) { withTLS(o); o.Auth = FromAuth(a) })
 	defer h.close()
@@ -115,7 +97,7 @@ func login(t *testing.T, c *client, mechanism, password string) string {
 // TestMechanisms offers PLAIN where nobody can listen.
 func TestMechanisms(t *testing.T) {
 	t.Parallel()
-	a := auth.New(auth.Options{Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1, Iterations: 4096}, Directory: book{}})
+	a := auth.New(auth.Options{Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1, Iterations: 4096}, Directory: directorytest.One{}})
 	for from, want := range map[string]bool{outside: false, "127.0.0.1:4000": true} {
 		h := open(t, Submission, func(o *Options) { o.Auth = FromAuth(a) })
 		c := h.dial(from)
