@@ -191,24 +191,29 @@ func (m *Memory) Len() (n int) {
 	return n
 }
 
-// Flush writes what has changed.
+// Flush writes what has changed, in one commit.
 func (m *Memory) Flush(ctx context.Context) error {
+	var changed []int
+	var notes []store.Note
 	m.mu.Lock()
-	changed := map[int][]byte{}
 	for i := range m.of {
 		if s := &m.of[i]; s.dirty {
-			changed[i], s.dirty = s.append(nil), false
+			s.dirty = false
+			changed = append(changed, i)
+			notes = append(notes, store.Note{Key: fmt.Sprintf("%s%02x", m.o.Prefix, i), Value: s.append(nil)})
 		}
 	}
 	m.mu.Unlock()
-	for i, value := range changed {
-		err := m.o.Notes.Update(ctx, fmt.Sprintf("%s%02x", m.o.Prefix, i), func([]byte) ([]byte, error) { return value, nil })
-		if err != nil {
-			m.mu.Lock()
+	if len(notes) == 0 {
+		return nil
+	}
+	if err := m.o.Notes.PutAll(ctx, notes...); err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, i := range changed {
 			m.of[i].dirty = true
-			m.mu.Unlock()
-			return fmt.Errorf("keep what is remembered: %w", err)
 		}
+		return fmt.Errorf("keep what is remembered: %w", err)
 	}
 	return nil
 }

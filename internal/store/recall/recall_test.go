@@ -1,11 +1,13 @@
 package recall
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"plic/internal/store"
+	"plic/internal/store/engine"
 	"plic/internal/store/memory"
 )
 
@@ -41,6 +43,44 @@ func TestRemembers(t *testing.T) {
 	m.Change("ann", func(r Record) Record { return r })
 	if r, _ := m.Get("ann"); r.Good != 0 {
 		t.Error("what is too old comes back")
+	}
+}
+
+// full is an engine that has no room for what is written, while it is.
+type full struct {
+	engine.Engine
+	is bool
+}
+
+func (f *full) Apply(b *engine.Batch) (engine.Ticket, error) {
+	if f.is {
+		return nil, engine.ErrFull
+	}
+	return f.Engine.Apply(b)
+}
+
+// TestFlushAgain: what could not be written is written when there is room again.
+func TestFlushAgain(t *testing.T) {
+	e := &full{Engine: memory.New(time.Now)}
+	s := store.New(store.Options{Engine: e})
+	t.Cleanup(func() { s.Close() })
+	m, err := Open(t.Context(), Options{Notes: s.Notes(), Prefix: "test/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		m.Change(fmt.Sprint(i), func(r Record) Record { r.Good = 1; return r })
+	}
+	e.is = true
+	if err := m.Flush(t.Context()); !errors.Is(err, engine.ErrFull) {
+		t.Fatal(err)
+	}
+	e.is = false
+	if err := m.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = Open(t.Context(), Options{Notes: s.Notes(), Prefix: "test/"}); err != nil || m.Len() != 200 {
+		t.Errorf("%d of 200 are remembered, %v", m.Len(), err)
 	}
 }
 
