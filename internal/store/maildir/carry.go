@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -294,7 +295,7 @@ func (s *step) write(a *files.Added) (m *message, temp string, err error) {
 	}
 	defer body.Close()
 	source := func() io.Reader {
-		return io.MultiReader(bytesReader(a.Prefix), io.NewSectionReader(body, 0, body.Size()))
+		return io.MultiReader(bytes.NewReader(a.Prefix), io.NewSectionReader(body, 0, body.Size()))
 	}
 	c := counter{}
 	lines := &lineCounter{}

@@ -3,10 +3,7 @@ package maildir
 import (
 	"bufio"
 	"bytes"
-	"io"
 )
-
-func bytesReader(b []byte) io.Reader { return bytes.NewReader(b) }
 
 // lineCounter counts LF.
 type lineCounter struct{ n int64 }

@@ -86,7 +86,7 @@ func (t *tree) Create(_ context.Context, name string) error {
 		return err
 	}
 	for _, sub := range []string{"tmp", "new", "cur"} { // what has cur is whole
-		if err := t.makeDir(p, p.PathJoin(dir, sub)); err != nil {
+		if err := vfs.MakeDir(p, p.PathJoin(dir, sub)); err != nil {
 			return err
 		}
 	}
@@ -101,21 +101,6 @@ func (t *tree) Create(_ context.Context, name string) error {
 	}
 	t.listing = nil
 	return nil
-}
-
-func (t *tree) makeDir(p place, dir string) error {
-	if i, err := p.Stat(dir); err == nil && i.IsDir() {
-		return nil
-	}
-	if above := p.PathDir(dir); above != "." {
-		if err := t.makeDir(p, above); err != nil {
-			return err
-		}
-	}
-	if err := p.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return vfs.SyncDir(p, p.PathDir(dir))
 }
 
 // Rename renames a folder. In nested directories those below go along.
@@ -139,10 +124,8 @@ func (t *tree) Rename(_ context.Context, from, to string) error {
 			return err
 		}
 	} else {
-		if above := p.PathDir(next); above != "." {
-			if err := t.makeDir(p, above); err != nil {
-				return err
-			}
+		if err := vfs.MakeDir(p, p.PathDir(next)); err != nil {
+			return err
 		}
 		if err := p.Rename(old, next); err != nil {
 			return err
@@ -183,7 +166,7 @@ func (t *tree) Remove(_ context.Context, name string) error {
 	}
 	if t.layout == layoutPlus && name != inboxName {
 		gone := p.PathJoin("tmp", "removed."+mail.NewID(t.f.o.Now()).String())
-		if err := t.makeDir(p, "tmp"); err != nil {
+		if err := vfs.MakeDir(p, "tmp"); err != nil {
 			return err
 		}
 		if err := p.Rename(dir, gone); err != nil {
@@ -295,7 +278,7 @@ func (t *tree) Subscribe(_ context.Context, names []string) error {
 		b.WriteString(strings.Join(levels, sep) + "\n")
 	}
 	t.listing = nil
-	if err := t.makeDir(t.root, "tmp"); err != nil {
+	if err := vfs.MakeDir(t.root, "tmp"); err != nil {
 		return err
 	}
 	return t.replace(t.root, ".", subscriptionsName, b.String(), true)

@@ -61,7 +61,7 @@ func (b *box) save() {
 	var text bytes.Buffer
 	err := gob.NewEncoder(&text).Encode(&s)
 	if err == nil {
-		err = b.t.makeDir(b.t.root, ownDir)
+		err = vfs.MakeDir(b.t.root, ownDir)
 	}
 	if err == nil {
 		sum := sha256.Sum256(text.Bytes())

@@ -282,7 +282,7 @@ func (t *tree) Create(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.makeDir(p, p.PathDir(at)); err != nil {
+	if err := vfs.MakeDir(p, p.PathDir(at)); err != nil {
 		return err
 	}
 	if _, err := p.Stat(at); err == nil {
@@ -296,22 +296,6 @@ func (t *tree) Create(_ context.Context, name string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close(), vfs.SyncDir(p, p.PathDir(at)))
-}
-
-func (t *tree) makeDir(p place, dir string) error {
-	if dir == "." {
-		return nil
-	}
-	if i, err := p.Stat(dir); err == nil && i.IsDir() {
-		return nil
-	}
-	if err := t.makeDir(p, p.PathDir(dir)); err != nil {
-		return err
-	}
-	if err := p.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return vfs.SyncDir(p, p.PathDir(dir))
 }
 
 // Rename renames a file; what is below stays, and is asked for by itself.
@@ -332,7 +316,7 @@ func (t *tree) Rename(_ context.Context, from, to string) error {
 	if p.path != q.path {
 		return fmt.Errorf("INBOX is in another directory: %w", engine.ErrBadName)
 	}
-	if err := t.makeDir(q, q.PathDir(next)); err != nil {
+	if err := vfs.MakeDir(q, q.PathDir(next)); err != nil {
 		return err
 	}
 	if err := p.Rename(old, next); err != nil {

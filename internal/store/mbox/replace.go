@@ -70,7 +70,7 @@ func (b *box) fresh(l *locked) error {
 	}
 	at := b.stamp.size - b.tail
 	name := path.Join(ownDir, "torn-"+mail.NewID(b.t.f.o.Now()).String())
-	err := b.t.makeDir(b.t.root, ownDir)
+	err := vfs.MakeDir(b.t.root, ownDir)
 	if err == nil {
 		err = copyTo(b.t.root, name, io.NewSectionReader(l.file, at, b.tail))
 	}
