@@ -65,7 +65,8 @@ type Backup struct {
 // ErrNone says that there is no backup where one was looked for.
 var ErrNone = errors.New("no backup")
 
-// Make makes a backup.
+// Make makes a backup. Earlier ones that are damaged are in nobody's way, and
+// named by the error when it is made.
 func Make(ctx context.Context, o Options) (Backup, error) {
 	if o.FS == nil {
 		o.FS = vfs.Disk()
@@ -76,7 +77,7 @@ func Make(ctx context.Context, o Options) (Backup, error) {
 	if err := vfs.MakeDir(o.FS, o.To); err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
-	done, err := List(o.FS, o.To)
+	done, damaged, err := list(o.FS, o.To)
 	if err != nil {
 		return Backup{}, err
 	}
@@ -93,7 +94,10 @@ func Make(ctx context.Context, o Options) (Backup, error) {
 	if err != nil {
 		return Backup{}, fmt.Errorf("backup: %w", err)
 	}
-	return out, thin(o, append(done, out))
+	if damaged != nil {
+		damaged = fmt.Errorf("%s is made, but an earlier one is damaged: %w", out.Path, damaged)
+	}
+	return out, errors.Join(damaged, thin(o, append(done, out)))
 }
 
 // thin removes the oldest backups beyond those that stay.
@@ -116,26 +120,35 @@ func thin(o Options, all []Backup) error {
 
 // List gives the complete backups in a directory, the oldest first.
 func List(on vfs.FS, dir string) ([]Backup, error) {
+	all, damaged, err := list(on, dir)
+	if err == nil {
+		err = damaged
+	}
+	return all, err
+}
+
+// list is List that tells apart what is wrong with a backup.
+func list(on vfs.FS, dir string) (all []Backup, damaged, err error) {
 	names, err := on.List(dir)
 	if vfs.NotExist(err) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("backups: %w", err)
+		return nil, nil, fmt.Errorf("backups: %w", err)
 	}
 	slices.Sort(names)
-	var all []Backup
 	for _, name := range names {
 		if _, err := time.Parse(nameLayout, name); err != nil {
 			continue
 		}
 		m, err := readManifest(on, on.PathJoin(dir, name))
 		if err != nil {
-			return nil, err
+			damaged = errors.Join(damaged, err)
+			continue
 		}
 		all = append(all, m.backup())
 	}
-	return all, nil
+	return all, damaged, nil
 }
 
 // Find gives the backup at a path, or the newest one in a directory of backups.

@@ -237,6 +237,14 @@ func TestVerify(t *testing.T) {
 			t.Errorf("a manifest that is %s was taken", name)
 		}
 	}
+	// One that is damaged keeps nobody from making others, and is named each time.
+	fresh, err := backup.Make(t.Context(), p.o)
+	if err == nil || !strings.Contains(err.Error(), b.Path) || fresh.Files != 3 {
+		t.Errorf("beside a damaged one: %+v, %v", fresh, err)
+	}
+	if wrong := p.verify(fresh); len(wrong) > 0 {
+		t.Errorf("made beside a damaged one: %v", wrong)
+	}
 	if _, err := backup.Find(p.fs, "/nowhere"); !errors.Is(err, backup.ErrNone) {
 		t.Errorf("nowhere: %v", err)
 	}
