@@ -106,6 +106,13 @@ func (c *Config) paths() []namedFile {
 		{"remote.smart_host_password_file", &c.Remote.SmartHostPasswordFile},
 		{"rewrite.srs_secrets", &c.Rewrite.SRSSecrets},
 	}
+	for i := range c.Sieve.Before {
+		all = append(all, namedFile{"sieve.before", &c.Sieve.Before[i]})
+	}
+	for i := range c.Sieve.After {
+		all = append(all, namedFile{"sieve.after", &c.Sieve.After[i]})
+	}
+	all = append(all, namedFile{"sieve.include", &c.Sieve.Include})
 	for _, x := range c.Sources {
 		name := "source." + x.Name + "."
 		all = append(all, namedFile{name + "password_file", &x.Password}, namedFile{name + "file", &x.File},

@@ -308,6 +308,22 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// Files of filters start where the file of settings is, and must be there.
+func TestFiltersAreFiles(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("x", []byte("hostname = \"mail.example.org\"\n[sieve]\nbefore = [\"a.sieve\", \"/b.sieve\"]\nafter = [\"c.sieve\"]\ninclude = \"more\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.resolve("/etc/plic-is-not-here")
+	if s := c.Sieve; s.Before[0] != "/etc/plic-is-not-here/a.sieve" || s.Before[1] != "/b.sieve" || s.After[0] != "/etc/plic-is-not-here/c.sieve" || s.Include != "/etc/plic-is-not-here/more" {
+		t.Errorf("%+v", s)
+	}
+	if problems := c.checkFiles("x", positions{}); len(problems) != 4 || !strings.Contains(problems.Error(), "sieve.include") {
+		t.Errorf("%v", problems)
+	}
+}
+
 func TestSources(t *testing.T) {
 	t.Parallel()
 	const text = `hostname = "mail.example.org"

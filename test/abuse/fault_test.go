@@ -65,9 +65,17 @@ func TestLostAnswer(t *testing.T) {
 			c.Close()
 		}
 		x.works(t)
-		inbox := strings.Join(x.Inbox(t, x.ann), "")
+		inbox := x.Inbox(t, x.ann)
 		for i := range n {
-			count := strings.Count(inbox, fmt.Sprintf("Subject: lost-%d.\r\n", i))
+			count := 0
+			for _, m := range inbox {
+				if strings.Contains(m, fmt.Sprintf("Subject: lost-%d.\r\n", i)) {
+					count++
+					if !strings.HasSuffix(m, "\r\n\r\nHello.\r\n") {
+						t.Errorf("message %d is not whole: %q", i, m)
+					}
+				}
+			}
 			if count > round+1 || count < round {
 				t.Errorf("after round %d message %d is there %d times", round, i, count)
 			}
