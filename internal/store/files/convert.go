@@ -29,7 +29,7 @@ const (
 )
 
 // ErrOccupied says that there is mail already where an account is to go.
-var ErrOccupied = errors.New("there is mail at that place already")
+var ErrOccupied = errors.New("there is mail at that place already, which is no copy of this account's: move it away first")
 
 // Conversion is an account on its way to another place. Its records stay as they
 // are, with UIDs, MODSEQs, flags and notes: only where the octets of each message
@@ -150,7 +150,7 @@ func (e *Engine) Convert(ctx context.Context, name string, to Location) (*Conver
 	if _, old, _ := strings.Cut(c.Old, ":"); old != "" && !native && (within(old, c.place.Path) || within(c.place.Path, old)) {
 		return nil, fmt.Errorf("%s and %s are one in the other: %w", old, c.place.Path, ErrOccupied)
 	}
-	c.to = &toFiles{e: e, of: rec.ID, place: c.place}
+	c.to = &toFiles{e: e, of: rec, place: c.place}
 	if native {
 		c.to = &toNative{e: e, of: rec}
 	}
@@ -336,16 +336,6 @@ func (c *Conversion) step(ctx context.Context, b *copied, s *copyStep) error {
 
 // compare reads a message and its copy.
 func (c *Conversion) compare(ctx context.Context, b *copied, m *engine.Message, from mail.ID) error {
-	sum := func(prefix []byte, body mail.Body, err error) ([]byte, int64, error) {
-		if err != nil {
-			return nil, 0, err
-		}
-		defer body.Close()
-		h := sha256.New()
-		h.Write(prefix)
-		n, err := io.Copy(h, io.NewSectionReader(body, 0, body.Size()))
-		return h.Sum(nil), n + int64(len(prefix)), err
-	}
 	body, err := c.e.OpenBody(ctx, from)
 	want, _, err := sum(m.Prefix, body, err)
 	if err != nil {
@@ -356,10 +346,49 @@ func (c *Conversion) compare(ctx context.Context, b *copied, m *engine.Message, 
 	if err != nil {
 		return err
 	}
-	if size != m.Size || !bytes.Equal(got, want) {
+	if size != m.Size || got != want {
 		return errors.New("the copy is not the same: the format cannot keep this message as it is")
 	}
 	return nil
+}
+
+// sum is the SHA-256 of a message, and its size.
+func sum(prefix []byte, body mail.Body, err error) (digest [sha256.Size]byte, size int64, _ error) {
+	if err != nil {
+		return digest, 0, err
+	}
+	defer body.Close()
+	h := sha256.New()
+	h.Write(prefix)
+	n, err := io.Copy(h, io.NewSectionReader(body, 0, body.Size()))
+	return [sha256.Size]byte(h.Sum(nil)), n + int64(len(prefix)), err
+}
+
+// sums are those of all messages of an account.
+func (e *Engine) sums(ctx context.Context, of engine.Account) (map[[sha256.Size]byte]bool, error) {
+	_, boxes, err := e.Engine.Account(ctx, of.Name)
+	all := map[[sha256.Size]byte]bool{}
+	for i := range boxes {
+		bodies, uids := map[engine.UID]mail.ID{}, []engine.UID(nil)
+		for entry, err := range e.Engine.Entries(ctx, of.ID, boxes[i].ID, 0) {
+			if err != nil {
+				return nil, err
+			}
+			bodies[entry.UID], uids = entry.Body, append(uids, entry.UID)
+		}
+		for d, err := range e.Engine.Details(ctx, of.ID, boxes[i].ID, uids) {
+			if err != nil {
+				return nil, err
+			}
+			body, err := e.OpenBody(ctx, bodies[d.UID])
+			digest, _, err := sum(d.Prefix, body, err)
+			if err != nil {
+				return nil, fmt.Errorf("mailbox %s, UID %d: %w", boxes[i].Name, d.UID, err)
+			}
+			all[digest] = true
+		}
+	}
+	return all, err
 }
 
 // Switch makes the copy what the account has, durably and at once. Nobody may

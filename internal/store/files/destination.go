@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 // toFiles copies an account into files.
 type toFiles struct {
 	e     *Engine
-	of    engine.AccountID
+	of    engine.Account
 	place Place
 	tree  Tree
 }
@@ -37,11 +38,14 @@ func (t *toFiles) open(ctx context.Context, left bool) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range list.Mailboxes {
-		if left {
-			break
+	var known map[[sha256.Size]byte]bool
+	if left {
+		if known, err = t.e.sums(ctx, t.of); err != nil {
+			return err
 		}
-		if err := t.empty(ctx, name); err != nil {
+	}
+	for _, name := range list.Mailboxes {
+		if err := t.ours(ctx, name, known); err != nil {
 			return err
 		}
 	}
@@ -53,8 +57,9 @@ func (t *toFiles) open(ctx context.Context, left bool) (err error) {
 	return nil
 }
 
-// empty sees that there is no mail in a mailbox.
-func (t *toFiles) empty(ctx context.Context, name string) error {
+// ours sees that there is no mail in a mailbox but copies of known messages, so
+// that nothing goes that somebody else has put there.
+func (t *toFiles) ours(ctx context.Context, name string, known map[[sha256.Size]byte]bool) error {
 	b, err := t.tree.Box(name)
 	if err != nil {
 		return err
@@ -65,8 +70,21 @@ func (t *toFiles) empty(ctx context.Context, name string) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("mailbox %s: %w", name, err)
-	case scan != nil && len(scan.Messages) > 0:
-		return fmt.Errorf("%s, mailbox %s: %w", t.place.Path, name, ErrOccupied)
+	case scan == nil:
+		return nil
+	}
+	for _, m := range scan.Messages {
+		body, err := b.Open(ctx, m.Key)
+		digest, _, err := sum(nil, body, err)
+		if errors.Is(err, engine.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("mailbox %s: %w", name, err)
+		}
+		if !known[digest] {
+			return fmt.Errorf("%s, mailbox %s: %w", t.place.Path, name, ErrOccupied)
+		}
 	}
 	return nil
 }
@@ -108,7 +126,7 @@ func (t *toFiles) header(ctx context.Context, b *copied) error {
 }
 
 func (t *toFiles) carry(ctx context.Context, b *copied, s *copyStep) error {
-	place := placeOf(t.of, b.rec.ID)
+	place := placeOf(t.of.ID, b.rec.ID)
 	change := Change{Record: &b.rec, Flag: s.flag, Expunge: s.gone}
 	for i := range s.add {
 		m := &s.add[i]

@@ -1,0 +1,78 @@
+package storetest_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	"plic/internal/store"
+	"plic/internal/store/files"
+	"plic/internal/store/maildir"
+	"plic/internal/vfs"
+)
+
+// TestConversionLeavesOthers cuts a conversion short, has another program deliver
+// to the new place, and begins again: nothing goes but our own copies.
+func TestConversionLeavesOthers(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMemory()
+	e := files.New(files.Options{
+		Engine:  openEmbedded(t, fs),
+		Formats: map[string]files.Format{"maildir": onFS{maildir.New(maildir.Options{Host: "test"}), fs}},
+		Locate:  func(context.Context, string) (files.Location, error) { return files.Location{Text: files.Native}, nil },
+	})
+	s := store.New(store.Options{Engine: e})
+	t.Cleanup(func() { s.Close(); e.Close() })
+	a, err := s.Account(t.Context(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox, err := a.Mailbox("INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		d, err := s.NewDraft(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(d, "Subject: ours\r\n\r\nbody\r\n")
+		if _, err := inbox.Append(t.Context(), store.Incoming{Draft: d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func() (*files.Conversion, error) {
+		c, err := e.Convert(t.Context(), "ann", files.Location{Text: "maildir:/m/%u"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, c.Copy(t.Context())
+	}
+	if _, err := begin(); err != nil { // and then it ends
+		t.Fatal(err)
+	}
+	const theirs = "/m/ann/new/1.2.other"
+	f, err := fs.Create(theirs, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(f, "Subject: theirs\n\nbody\n")
+	f.Close()
+	if _, err := begin(); !errors.Is(err, files.ErrOccupied) {
+		t.Fatalf("with mail of others: %v", err)
+	}
+	if _, err := fs.Stat(theirs); err != nil {
+		t.Fatalf("the mail of others: %v", err)
+	}
+	if err := fs.Remove(theirs); err != nil {
+		t.Fatal(err)
+	}
+	c, err := begin()
+	if err == nil {
+		err = c.Switch(t.Context())
+	}
+	if err != nil || c.Messages != 3 {
+		t.Fatalf("%d messages, %v", c.Messages, err)
+	}
+}
