@@ -71,18 +71,19 @@ func rules() map[string]rule {
 		"directory/source": {ground, "directory mail"},
 
 		"directory/database": {ground, "directory directory/source mail table"},
-		"directory/dovecot":  {ground, "directory directory/source dovecot mail"},
-		"directory/ldap":     {ground, "directory directory/source mail table"},
+		"directory/dovecot":  {ground, "directory directory/source dovecot mail pool"},
+		"directory/ldap":     {ground, "directory directory/source mail pool table"},
 		"directory/passwd":   {ground, "directory directory/source mail table vfs"},
 
 		"auth":         {ground, "directory journal mail oauth sasl"},
 		"oauth":        {ground, ""},
 		"pki":          {ground, "vfs"},
-		"table":        {ground, "vfs"},
+		"table":        {ground, "pool vfs"},
 		"maildrop":     {ground, "mail message vfs"},
 		"acme":         {ground, "dns pki vfs"},
 		"tlspolicy":    {ground, "dane dns mail mtasts tlsrpt"},
 		"passwords":    {ground, "sasl"},
+		"pool":         {ground, ""},
 		"serve":        {ground, ""},
 		"proxy":        {ground, ""},
 		"spf":          {ground, "dns"},
@@ -126,7 +127,7 @@ func rules() map[string]rule {
 		"signer":         {custody, "arc dkim dmarc mail message store/engine"},
 		"post":           {custody, "arc authres check/milter check/score check/sender deliver/local directory journal mail message queue route sieve store store/engine table"},
 
-		"check": {in, "dns mail table"},
+		"check": {in, "dns mail pool table"},
 		"authd": {in, "auth directory dovecot mail sasl serve"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 

@@ -164,7 +164,7 @@ func (d *Door) Recipient(ctx context.Context, env *mail.Envelope, to mail.Recipi
 	}
 	answer, err := d.o.Policy.Ask(ctx, "RCPT", env, &to)
 	if err != nil {
-		if d.o.Policy.Open {
+		if d.o.Policy.o.Open {
 			return nil
 		}
 		return &mail.Failure{Op: "ask the policy server", Err: err, Status: mail.Reply(451, "4.3.5", "a check cannot be made now, try again later")}

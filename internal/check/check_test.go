@@ -218,7 +218,7 @@ func TestPolicy(t *testing.T) {
 		}
 		return "DUNNO"
 	})
-	d := New(Options{Policy: &Policy{Network: "tcp", Address: address}})
+	d := New(Options{Policy: NewPolicy(PolicyOptions{Network: "tcp", Address: address})})
 	ask := func(to string) string {
 		return told(d.Recipient(t.Context(), envelope("a@example.org", "192.0.2.50"), mail.Recipient{Address: mail.MustAddress(to)}))
 	}
@@ -233,12 +233,12 @@ func TestPolicy(t *testing.T) {
 	if got := ask("no@plic.test"); got != "554 5.7.1 not here" {
 		t.Errorf("after the server hung up: %q", got)
 	}
-	down := New(Options{Policy: &Policy{Network: "tcp", Address: "127.0.0.1:1"}})
+	down := New(Options{Policy: NewPolicy(PolicyOptions{Network: "tcp", Address: "127.0.0.1:1"})})
 	to := mail.Recipient{Address: mail.MustAddress("bob@plic.test")}
 	if got := told(down.Recipient(t.Context(), envelope("a@example.org", "192.0.2.50"), to)); !strings.HasPrefix(got, "451 4.3.5") {
 		t.Errorf("a server that is down: %q", got)
 	}
-	down.o.Policy.Open = true
+	down.o.Policy.o.Open = true
 	if got := told(down.Recipient(t.Context(), envelope("a@example.org", "192.0.2.50"), to)); got != "ok" {
 		t.Errorf("a server that may be down: %q", got)
 	}
@@ -273,7 +273,7 @@ func TestPostgrey(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Process.Kill(); c.Wait(); out.Close() })
-	d := New(Options{Policy: &Policy{Network: "tcp", Address: address}})
+	d := New(Options{Policy: NewPolicy(PolicyOptions{Network: "tcp", Address: address})})
 	ask := func() string {
 		return told(d.Recipient(t.Context(), envelope("a@example.org", "192.0.2.50"), mail.Recipient{Address: mail.MustAddress("bob@plic.test")}))
 	}

@@ -1,108 +1,71 @@
 package check
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"plic/internal/mail"
+	"plic/internal/pool"
 )
+
+// PolicyOptions name a policy server.
+type PolicyOptions struct {
+	Network, Address string        // "unix" or "tcp", and where
+	Timeout          time.Duration // for one question; 10 s if 0
+	Open             bool          // a server that does not answer refuses nobody
+}
 
 // Policy asks a policy server in the way of Postfix's policy delegation: lines
 // of name=value and an empty one, answered by action=... and an empty one. Its
 // method may be called at the same time; connections are kept and used again.
 type Policy struct {
-	Network, Address string        // "unix" or "tcp", and where
-	Timeout          time.Duration // for one question; 10 s if 0
-	Open             bool          // a server that does not answer refuses nobody
-	Dial             func(ctx context.Context, network, address string) (net.Conn, error)
-
-	mu   sync.Mutex
-	idle []*policyConn
-}
-
-type policyConn struct {
-	net.Conn
-	r *bufio.Reader
+	o     PolicyOptions
+	lines *pool.Pool[*pool.Line]
 }
 
 // maxIdle is how many connections are kept.
 const maxIdle = 20
 
+// NewPolicy makes a Policy; nothing is connected yet.
+func NewPolicy(o PolicyOptions) *Policy {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	return &Policy{o, pool.New(pool.Options[*pool.Line]{
+		Dial: func(ctx context.Context) (*pool.Line, error) { return pool.Dial(ctx, o.Network, o.Address, 4096) },
+		Keep: maxIdle,
+	})}
+}
+
 // Ask asks about a recipient, or in another state about the message, and gives
 // the action.
-func (p *Policy) Ask(ctx context.Context, state string, env *mail.Envelope, to *mail.Recipient) (string, error) {
-	timeout := p.Timeout
-	if timeout == 0 {
-		timeout = 10 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (p *Policy) Ask(ctx context.Context, state string, env *mail.Envelope, to *mail.Recipient) (action string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
 	question := attributes(state, env, to)
-	for {
-		c, kept, err := p.open(ctx)
-		if err != nil {
-			return "", err
-		}
-		action, err := c.ask(ctx, question)
-		if err == nil {
-			p.keep(c)
-			return action, nil
-		}
-		c.Close()
-		if !kept { // one that was kept may have ended meanwhile
-			return "", fmt.Errorf("policy server %s: %w", p.Address, err)
-		}
-	}
-}
-
-func (p *Policy) open(ctx context.Context) (c *policyConn, kept bool, err error) {
-	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		c, p.idle = p.idle[n-1], p.idle[:n-1]
-	}
-	p.mu.Unlock()
-	if c != nil {
-		return c, true, nil
-	}
-	dial := p.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	nc, err := dial(ctx, p.Network, p.Address)
+	err = p.lines.Do(ctx, func(l *pool.Line) error {
+		return l.Within(ctx, func() (err error) {
+			action, err = askPolicy(l, question)
+			return err
+		})
+	})
 	if err != nil {
-		return nil, false, fmt.Errorf("policy server: %w", err)
+		return "", fmt.Errorf("policy server %s: %w", p.o.Address, err)
 	}
-	return &policyConn{nc, bufio.NewReader(nc)}, false, nil
+	return action, nil
 }
 
-func (p *Policy) keep(c *policyConn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.idle) < maxIdle {
-		p.idle = append(p.idle, c)
-		return
-	}
-	c.Close()
-}
-
-func (c *policyConn) ask(ctx context.Context, question string) (action string, err error) {
-	if until, ok := ctx.Deadline(); ok {
-		c.SetDeadline(until)
-	}
-	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
-	if _, err := io.WriteString(c, question); err != nil {
+func askPolicy(l *pool.Line, question string) (action string, err error) {
+	if _, err := io.WriteString(l, question); err != nil {
 		return "", err
 	}
 	for n := 0; n < 64; n++ {
-		line, err := c.r.ReadSlice('\n')
+		line, err := l.R.ReadSlice('\n')
 		if err != nil {
 			return "", err
 		}

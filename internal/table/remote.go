@@ -10,25 +10,15 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"plic/internal/pool"
 )
 
-// remote is a table of another program, which is asked over a socket. One
-// connection serves a question after the other; those that are idle are kept.
+// remote is a table of another program, which is asked over a socket.
 type remote struct {
-	network, address string
-	ask              func(w io.Writer, r *bufio.Reader, key string) (value string, found bool, err error)
-
-	mu   sync.Mutex
-	idle []line
-}
-
-// line is a connection to the other program.
-type line struct {
-	net.Conn
-	r   *bufio.Reader
-	old bool // used before
+	lines *pool.Pool[*pool.Line]
+	ask   func(w io.Writer, r *bufio.Reader, key string) (value string, found bool, err error)
 }
 
 // The patience with other programs, and what is kept of them.
@@ -39,60 +29,29 @@ const (
 	maxRemoteKey  = 4096
 )
 
+func newRemote(network, address string) *remote {
+	return &remote{lines: pool.New(pool.Options[*pool.Line]{
+		Dial: func(ctx context.Context) (*pool.Line, error) { return pool.Dial(ctx, network, address, 4096) },
+		Lost: func(err error) bool { return !errors.As(err, new(answer)) },
+		Fit:  (*pool.Line).Quiet,
+		Keep: remoteIdle,
+	})}
+}
+
 // Lookup finds a key, in lower case as everywhere.
-func (t *remote) Lookup(ctx context.Context, key string) (string, bool, error) {
+func (t *remote) Lookup(ctx context.Context, key string) (value string, found bool, err error) {
 	if key == "" || len(key) > maxRemoteKey {
 		return "", false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
-	for {
-		l, err := t.get(ctx)
-		if err != nil {
-			return "", false, err
-		}
-		deadline, _ := ctx.Deadline()
-		l.SetDeadline(deadline)
-		unblock := context.AfterFunc(ctx, func() { l.SetDeadline(time.Unix(1, 0)) })
-		value, found, err := t.ask(l, l.r, fold(key))
-		var said answer
-		if broken := err != nil && !errors.As(err, &said); !unblock() || broken {
-			l.Close()
-			if broken && l.old && ctx.Err() == nil {
-				continue // it was closed while it was idle
-			}
-		} else {
-			t.put(l)
-		}
-		return value, found, err
-	}
-}
-
-func (t *remote) get(ctx context.Context) (line, error) {
-	t.mu.Lock()
-	if n := len(t.idle); n > 0 {
-		l := t.idle[n-1]
-		t.idle = t.idle[:n-1]
-		t.mu.Unlock()
-		return l, nil
-	}
-	t.mu.Unlock()
-	conn, err := new(net.Dialer).DialContext(ctx, t.network, t.address)
-	if err != nil {
-		return line{}, err
-	}
-	return line{Conn: conn, r: bufio.NewReader(conn)}, nil
-}
-
-func (t *remote) put(l line) {
-	l.old = true
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.idle) == remoteIdle || l.r.Buffered() > 0 { // it has said more than it was asked
-		l.Close()
-		return
-	}
-	t.idle = append(t.idle, l)
+	err = t.lines.Do(ctx, func(l *pool.Line) error {
+		return l.Within(ctx, func() (err error) {
+			value, found, err = t.ask(l, l.R, fold(key))
+			return err
+		})
+	})
+	return value, found && err == nil, err
 }
 
 // answer is an error that the other program has told.
@@ -109,13 +68,14 @@ func openSocketmap(argument string) (Table, error) {
 	if i <= 0 || i == len(rest)-1 || kind != "inet" && kind != "unix" {
 		return nil, errors.New(`write "socketmap:inet:host:port:name" or "socketmap:unix:/path:name"`)
 	}
-	t := &remote{network: "unix", address: rest[:i]}
+	network, address := "unix", rest[:i]
 	if kind == "inet" {
-		t.network = "tcp"
-		if _, _, err := net.SplitHostPort(t.address); err != nil {
+		network = "tcp"
+		if _, _, err := net.SplitHostPort(address); err != nil {
 			return nil, err
 		}
 	}
+	t := newRemote(network, address)
 	name := rest[i+1:]
 	t.ask = func(w io.Writer, r *bufio.Reader, key string) (string, bool, error) {
 		if _, err := fmt.Fprintf(w, "%d:%s %s,", len(name)+1+len(key), name, key); err != nil {
@@ -172,7 +132,9 @@ func openTCP(argument string) (Table, error) {
 	if _, _, err := net.SplitHostPort(argument); err != nil {
 		return nil, err
 	}
-	return &remote{network: "tcp", address: argument, ask: askTCP}, nil
+	t := newRemote("tcp", argument)
+	t.ask = askTCP
+	return t, nil
 }
 
 func askTCP(w io.Writer, r *bufio.Reader, key string) (string, bool, error) {

@@ -34,7 +34,7 @@ type Options struct {
 // Records are the users of a Dovecot; source.New makes a directory of them.
 type Records struct {
 	o                Options
-	users, passwords *pool
+	users, passwords *socket
 }
 
 // New makes Records; nothing is asked yet.
@@ -45,11 +45,11 @@ func New(o Options) *Records {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
-	return &Records{o: o, users: newPool(o.Users, "SPID", o.Connections), passwords: newPool(o.Passwords, "DONE", o.Connections)}
+	return &Records{o: o, users: newSocket(o.Users, "SPID", &o), passwords: newSocket(o.Passwords, "DONE", &o)}
 }
 
 // Close ends the connections.
-func (r *Records) Close() error { return errors.Join(r.users.close(), r.passwords.close()) }
+func (r *Records) Close() error { return errors.Join(r.users.links.Close(), r.passwords.links.Close()) }
 
 // Domain says whether a domain is one of those that were named.
 func (r *Records) Domain(_ context.Context, d mail.Domain) (bool, error) {
@@ -58,7 +58,7 @@ func (r *Records) Domain(_ context.Context, d mail.Domain) (bool, error) {
 
 // Account asks for what is known of a user.
 func (r *Records) Account(ctx context.Context, login string) (directory.Account, error) {
-	answer, err := r.users.ask(ctx, r.o.Timeout, "USER", login, "service=smtp")
+	answer, err := r.users.ask(ctx, "USER", login, "service=smtp")
 	if err != nil {
 		return directory.Account{}, err
 	}
@@ -96,7 +96,7 @@ func (r *Records) Check(ctx context.Context, login, password string) (directory.
 		return directory.Account{}, err // whoever does not exist has no password
 	}
 	response := base64.StdEncoding.EncodeToString([]byte("\x00" + login + "\x00" + password))
-	answer, err := r.passwords.ask(ctx, r.o.Timeout, "AUTH", "PLAIN", "service=smtp", "secured", "nologin",
+	answer, err := r.passwords.ask(ctx, "AUTH", "PLAIN", "service=smtp", "secured", "nologin",
 		"no-penalty", "resp="+response) // who guesses is slowed by us, and not all of us together
 	if err != nil {
 		return directory.Account{}, err

@@ -15,12 +15,12 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
 	"plic/internal/directory/source"
+	"plic/internal/pool"
 )
 
 // Security is how a connection is kept private.
@@ -52,8 +52,8 @@ type Options struct {
 type Server struct {
 	o     Options
 	hosts *source.Hosts
-	look  *pool // bound as us
-	users *pool // bound as anybody
+	look  *pool.Pool[*ldap.Conn] // bound as us
+	users *pool.Pool[*ldap.Conn] // bound as anybody
 }
 
 // How long connections live.
@@ -87,16 +87,24 @@ func Open(o Options) (*Server, error) {
 		o.TLS = func(host string) *tls.Config { return &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12} }
 	}
 	s := &Server{o: o, hosts: source.NewHosts(o.Hosts, min(connectTimeout, o.Timeout), o.Now)}
-	s.look = newPool(&s.o, func(ctx context.Context) (*ldap.Conn, error) { return s.connect(ctx, true) })
-	s.users = newPool(&s.o, func(ctx context.Context) (*ldap.Conn, error) { return s.connect(ctx, false) })
+	s.look, s.users = s.pool(true), s.pool(false)
 	return s, nil
 }
 
 // Close ends all connections.
 func (s *Server) Close() error {
-	s.look.close()
-	s.users.close()
-	return nil
+	return errors.Join(s.look.Close(), s.users.Close())
+}
+
+// pool is connections that are bound as us, or as whoever is to be tried. To look
+// or to bind again does no harm.
+func (s *Server) pool(bound bool) *pool.Pool[*ldap.Conn] {
+	return pool.New(pool.Options[*ldap.Conn]{
+		Dial: func(ctx context.Context) (*ldap.Conn, error) { return s.connect(ctx, bound) },
+		Lost: lost,
+		Fit:  func(c *ldap.Conn) bool { return !c.IsClosing() },
+		Most: s.o.Connections, IdleFor: maxIdleTime, Age: maxLifetime, Now: s.o.Now,
+	})
 }
 
 // connect opens a connection to the first host that works, bound as us if it is
@@ -167,93 +175,8 @@ func (s *Server) dial(ctx context.Context, host string) (*ldap.Conn, error) {
 	return conn, nil
 }
 
-// pool is connections that are used one after the other.
-type pool struct {
-	o    *Options
-	dial func(context.Context) (*ldap.Conn, error)
-	free chan struct{} // one for each connection that there may be
-
-	mu   sync.Mutex
-	idle []link
-	end  bool
-}
-
-type link struct {
-	*ldap.Conn
-	made, used time.Time
-	fresh      bool // not used before
-}
-
-func newPool(o *Options, dial func(context.Context) (*ldap.Conn, error)) *pool {
-	return &pool{o: o, dial: dial, free: make(chan struct{}, o.Connections)}
-}
-
-func (p *pool) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, l := range p.idle {
-		l.Close()
-	}
-	p.idle, p.end = nil, true
-}
-
-// do has a function use a connection. One that was lost while it was idle is
-// replaced, once; to look or to bind again does no harm.
-func (p *pool) do(ctx context.Context, use func(*ldap.Conn) error) error {
-	select {
-	case p.free <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-p.free }()
-	for {
-		l, err := p.get(ctx)
-		if err != nil {
-			return err
-		}
-		err = use(l.Conn)
-		gone := lost(err)
-		if gone || l.IsClosing() {
-			l.Close()
-		} else {
-			p.put(l)
-		}
-		if !gone || l.fresh || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
 // lost says that the server has gone, or will have none of us now.
 func lost(err error) bool {
 	var network net.Error
 	return ldap.IsErrorAnyOf(err, ldap.ErrorNetwork, ldap.LDAPResultUnavailable, ldap.LDAPResultBusy) || errors.As(err, &network) || errors.Is(err, io.EOF)
-}
-
-func (p *pool) get(ctx context.Context) (link, error) {
-	now := p.o.Now()
-	p.mu.Lock()
-	for n := len(p.idle); n > 0; n = len(p.idle) {
-		l := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		if !l.IsClosing() && now.Sub(l.used) < maxIdleTime && now.Sub(l.made) < maxLifetime {
-			p.mu.Unlock()
-			return l, nil
-		}
-		l.Close()
-	}
-	p.mu.Unlock()
-	conn, err := p.dial(ctx)
-	return link{Conn: conn, made: now, fresh: true}, err
-}
-
-func (p *pool) put(l link) {
-	l.used, l.fresh = p.o.Now(), false
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.end {
-		l.Close()
-		return
-	}
-	p.idle = append(p.idle, l)
 }

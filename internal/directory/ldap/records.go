@@ -115,7 +115,7 @@ const (
 // search asks for entries, page by page.
 func (r *records) search(ctx context.Context, f pattern, v values, attributes []string) (entries []*ldap.Entry, err error) {
 	started := r.s.o.Now()
-	err = r.s.look.do(ctx, func(conn *ldap.Conn) error {
+	err = r.s.look.Do(ctx, func(conn *ldap.Conn) error {
 		entries, err = search(conn, r.q.Base, ldap.ScopeWholeSubtree, f.filter(v), attributes)
 		return err
 	})
@@ -280,7 +280,7 @@ func (r *records) compare(ctx context.Context, login, password string) (director
 	}
 	right := false
 	attribute, _, _ := strings.Cut(r.q.Attributes["password"], ",")
-	err = r.s.look.do(ctx, func(conn *ldap.Conn) error {
+	err = r.s.look.Do(ctx, func(conn *ldap.Conn) error {
 		right, err = conn.Compare(e.DN, strings.TrimSpace(attribute), password)
 		return err
 	})
@@ -328,7 +328,7 @@ func (r *records) Check(ctx context.Context, login, password string) (directory.
 
 // bind binds as a user and does something as such.
 func (r *records) bind(ctx context.Context, dn, password string, then func(*ldap.Conn) error) error {
-	err := r.s.users.do(ctx, func(conn *ldap.Conn) error {
+	err := r.s.users.Do(ctx, func(conn *ldap.Conn) error {
 		if err := conn.Bind(dn, password); err != nil {
 			return err
 		}
@@ -394,7 +394,7 @@ func (r *records) targets(ctx context.Context, e *ldap.Entry, v values) ([]strin
 				continue
 			}
 			var found []*ldap.Entry
-			err = r.s.look.do(ctx, func(conn *ldap.Conn) error {
+			err = r.s.look.Do(ctx, func(conn *ldap.Conn) error {
 				found, err = search(conn, text, ldap.ScopeBaseObject, "(objectClass=*)", names)
 				return err
 			})
