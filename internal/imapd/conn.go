@@ -17,6 +17,7 @@ import (
 	"plic/internal/journal"
 	"plic/internal/lang"
 	"plic/internal/mail"
+	"plic/internal/serve"
 	"plic/internal/store"
 )
 
@@ -69,10 +70,9 @@ const (
 // serve runs a session to its end, whatever happens in it.
 func (s *Server) serve(stop, work context.Context, nc net.Conn, implicitTLS bool) {
 	c := &conn{server: s, nc: nc, id: mail.NewID(s.o.Now()), stopping: stop.Done(), since: s.o.Now()}
-	c.remote, _ = netip.ParseAddrPort(nc.RemoteAddr().String())
-	c.remote = netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())
-	if c.login = (login{remote: c.remote.Addr()}); !s.enter(c.login, s.o.PerIP) {
-		refuse(nc, "* BYE [UNAVAILABLE] too many connections from your address, log in on those\r\n")
+	c.remote = serve.Remote(nc)
+	if c.login = (login{remote: c.remote.Addr()}); !s.sessions.Enter(c.login, s.o.PerIP) {
+		serve.Refuse(nc, "* BYE [UNAVAILABLE] too many connections from your address, log in on those\r\n")
 		return
 	}
 	c.in.server, c.in.conn, c.in.buf = s, nc, c.in.small[:]
@@ -95,7 +95,7 @@ func (c *conn) end(ctx context.Context) {
 	if p := recover(); p != nil {
 		c.server.o.Log.Error("imap: panic", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 		c.record(journal.Event{Kind: journal.Panic, Reason: fmt.Sprint(p)})
-		refuse(c.nc, "\r\n* BYE [SERVERBUG] internal error\r\n")
+		serve.Refuse(c.nc, "\r\n* BYE [SERVERBUG] internal error\r\n")
 		c.view = nil // what panicked is not asked again
 	}
 	c.stopNotice()
@@ -105,7 +105,7 @@ func (c *conn) end(ctx context.Context) {
 	c.in.r, c.in.w = 0, 0
 	c.in.rest()
 	c.restText()
-	c.server.leave(c.login)
+	c.server.sessions.Leave(c.login)
 	c.record(journal.Event{Kind: journal.Disconnect, Took: c.server.o.Now().Sub(c.since)})
 }
 

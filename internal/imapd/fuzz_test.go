@@ -102,7 +102,7 @@ func FuzzSession(f *testing.F) {
 		conn := &script{in: bytes.NewReader(append([]byte("x LOGIN alice secret\r\nx SELECT INBOX\r\n"), wire...))}
 		h.server.serve(context.Background(), context.Background(), conn, false)
 		checkOutput(t, conn.out.Bytes())
-		if n := len(h.server.sessions); n != 0 {
+		if n := h.server.sessions.Len(); n != 0 {
 			t.Fatalf("%d sessions left behind", n)
 		}
 	})

@@ -32,15 +32,15 @@ func (c *conn) logIn(ctx context.Context, cmd *imap.Command) (reply, error) {
 // loggedInAs makes the session the account's.
 func (c *conn) loggedInAs(ctx context.Context, who auth.Login) (reply, error) {
 	l := login{who.Account, c.remote.Addr()}
-	if !c.server.enter(l, c.server.o.PerUserIP) {
+	if !c.server.sessions.Enter(l, c.server.o.PerUserIP) {
 		return reply{}, no("LIMIT", "too many sessions of this user from this address")
 	}
 	account, err := c.server.o.Store.Account(ctx, who.Account)
 	if err != nil {
-		c.server.leave(l)
+		c.server.sessions.Leave(l)
 		return reply{}, fmt.Errorf("open account: %w", err)
 	}
-	c.server.leave(c.login)
+	c.server.sessions.Leave(c.login)
 	c.account, c.groups, c.login, c.readOnly, c.bad = account, who.Groups, l, who.ReadOnly, 0
 	c.record(journal.Event{Kind: journal.Read})
 	return reply{"CAPABILITY " + c.capabilities(), "logged in"}, nil

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"plic/internal/serve"
 )
@@ -23,8 +22,7 @@ type Server struct {
 	atWork   *bench
 	board    board
 
-	mu       sync.Mutex
-	sessions map[login]int
+	sessions serve.Tally[login]
 }
 
 // login is what sessions are counted by: who, "" before it is known, and whence.
@@ -36,12 +34,11 @@ type login struct {
 // New makes a server.
 func New(o Options) *Server {
 	return &Server{
-		o:        o.withDefaults(),
-		lines:    sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
-		pages:    sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
-		large:    sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
-		sessions: map[login]int{},
-		atWork:   newBench(),
+		o:      o.withDefaults(),
+		lines:  sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
+		pages:  sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
+		large:  sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
+		atWork: newBench(),
 	}
 }
 
@@ -60,7 +57,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS b
 		select {
 		case places <- struct{}{}:
 		default:
-			refuse(nc, "* BYE [UNAVAILABLE] too many connections, try again later\r\n")
+			serve.Refuse(nc, "* BYE [UNAVAILABLE] too many connections, try again later\r\n")
 			return nil
 		}
 		return func(ctx, work context.Context) {
@@ -68,30 +65,4 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS b
 			s.serve(ctx, work, nc, implicitTLS)
 		}
 	})
-}
-
-// refuse says a line without waiting for the client, and closes.
-func refuse(nc net.Conn, line string) {
-	nc.SetWriteDeadline(time.Now().Add(time.Second))
-	nc.Write([]byte(line))
-	nc.Close()
-}
-
-// enter counts a session in, and says whether there was room for it.
-func (s *Server) enter(l login, limit int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sessions[l] >= limit {
-		return false
-	}
-	s.sessions[l]++
-	return true
-}
-
-func (s *Server) leave(l login) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sessions[l]--; s.sessions[l] == 0 {
-		delete(s.sessions, l)
-	}
 }

@@ -309,10 +309,7 @@ func TestSearchCancelled(t *testing.T) {
 	c.send("a SEARCH BODY tomorrow\r\n")
 	c.nc.Close()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		h.server.mu.Lock()
-		n := len(h.server.sessions)
-		h.server.mu.Unlock()
-		if n == 0 {
+		if h.server.sessions.Len() == 0 {
 			return
 		}
 		if time.Now().After(deadline) {

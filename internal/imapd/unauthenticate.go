@@ -14,12 +14,12 @@ func (c *conn) unauthenticate(ctx context.Context, cmd *imap.Command) (reply, er
 		return reply{}, bad(err)
 	}
 	l := login{remote: c.remote.Addr()}
-	if !c.server.enter(l, c.server.o.PerIP) {
+	if !c.server.sessions.Enter(l, c.server.o.PerIP) {
 		return reply{}, no("LIMIT", "too many connections from your address that have not logged in")
 	}
 	c.stopNotice()
 	c.closeView(ctx)
-	c.server.leave(c.login)
+	c.server.sessions.Leave(c.login)
 	c.login, c.account = l, nil
 	c.modes = modes{}
 	c.patience = time.Now().Add(c.server.o.LoginTimeout)

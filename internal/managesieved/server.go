@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"plic/internal/journal"
@@ -22,16 +21,13 @@ import (
 // Server serves ManageSieve on any number of listeners. Its methods may be
 // called at the same time.
 type Server struct {
-	o Options
-
-	mu    sync.Mutex
-	hosts map[netip.Addr]int
-	open  int
+	o     Options
+	hosts serve.Tally[netip.Addr]
 }
 
 // New makes a server.
 func New(o Options) *Server {
-	return &Server{o: o.withDefaults(), hosts: map[netip.Addr]int{}}
+	return &Server{o: o.withDefaults()}
 }
 
 // Serve takes connections until ctx is done. Then sessions that wait are told to
@@ -39,40 +35,22 @@ func New(o Options) *Server {
 // off. It closes the listener, and returns when all its sessions have ended.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	o := serve.Options{Name: "managesieve", Log: s.o.Log, Grace: s.o.Grace}
+	places := make(chan struct{}, s.o.MaxConnections)
 	return serve.Run(ctx, listener, o, func(nc net.Conn) serve.Session {
-		remote, _ := netip.ParseAddrPort(nc.RemoteAddr().String())
-		addr := remote.Addr().Unmap()
-		if !s.enter(addr) {
-			nc.SetWriteDeadline(time.Now().Add(time.Second))
-			nc.Write([]byte("BYE (TRYLATER) \"too many connections, try again later\"\r\n"))
-			nc.Close()
+		remote := serve.Remote(nc)
+		if len(places) == cap(places) || !s.hosts.Enter(remote.Addr(), s.o.PerHost) {
+			serve.Refuse(nc, "BYE (TRYLATER) \"too many connections, try again later\"\r\n")
 			return nil
 		}
+		places <- struct{}{} // only the accepting loop adds to it
 		return func(ctx, work context.Context) {
-			defer s.leave(addr)
-			s.serve(ctx, work, nc, netip.AddrPortFrom(addr, remote.Port()))
+			defer func() {
+				s.hosts.Leave(remote.Addr())
+				<-places
+			}()
+			s.serve(ctx, work, nc, remote)
 		}
 	})
-}
-
-func (s *Server) enter(addr netip.Addr) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open >= s.o.MaxConnections || s.hosts[addr] >= s.o.PerHost {
-		return false
-	}
-	s.open++
-	s.hosts[addr]++
-	return true
-}
-
-func (s *Server) leave(addr netip.Addr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open--
-	if s.hosts[addr]--; s.hosts[addr] == 0 {
-		delete(s.hosts, addr)
-	}
 }
 
 // session is one session.

@@ -18,9 +18,10 @@ type Server struct {
 	writers sync.Pool // *bufio.Writer
 	chunks  sync.Pool // *[]byte
 
+	hosts serve.Tally[netip.Addr]
+
 	mu    sync.Mutex
-	open  map[string]bool // the accounts whose maildrop is locked
-	hosts map[netip.Addr]int
+	open  map[string]bool      // the accounts whose maildrop is locked
 	last  map[string]time.Time // login of an account, as long as it matters
 	sweep time.Time            // when last was looked through
 }
@@ -29,7 +30,7 @@ type Server struct {
 func New(o Options) *Server {
 	return &Server{
 		o: o.withDefaults(), writers: newWriters(), chunks: newChunks(),
-		open: map[string]bool{}, hosts: map[netip.Addr]int{}, last: map[string]time.Time{},
+		open: map[string]bool{}, last: map[string]time.Time{},
 	}
 }
 
@@ -45,51 +46,20 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS b
 	places := make(chan struct{}, s.o.MaxConnections)
 	o := serve.Options{Name: "pop3", Log: s.o.Log, Grace: s.o.Grace}
 	return serve.Run(ctx, listener, o, func(nc net.Conn) serve.Session {
-		remote := remoteOf(nc)
-		if len(places) == cap(places) || !s.enter(remote.Addr()) {
-			refuse(nc, "-ERR [SYS/TEMP] too many connections, try again later\r\n")
+		remote := serve.Remote(nc)
+		if len(places) == cap(places) || !s.hosts.Enter(remote.Addr(), s.o.PerHost) {
+			serve.Refuse(nc, "-ERR [SYS/TEMP] too many connections, try again later\r\n")
 			return nil
 		}
 		places <- struct{}{} // only the accepting loop adds to it
 		return func(ctx, work context.Context) {
 			defer func() {
-				s.leave(remote.Addr())
+				s.hosts.Leave(remote.Addr())
 				<-places
 			}()
 			s.serve(ctx, work, nc, remote, implicitTLS)
 		}
 	})
-}
-
-func remoteOf(nc net.Conn) netip.AddrPort {
-	a, _ := netip.ParseAddrPort(nc.RemoteAddr().String())
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-}
-
-// refuse says a line without waiting for the client, and closes.
-func refuse(nc net.Conn, line string) {
-	nc.SetWriteDeadline(time.Now().Add(time.Second))
-	nc.Write([]byte(line))
-	nc.Close()
-}
-
-// enter counts a connection in, and says whether there is room for it.
-func (s *Server) enter(remote netip.Addr) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hosts[remote] >= s.o.PerHost {
-		return false
-	}
-	s.hosts[remote]++
-	return true
-}
-
-func (s *Server) leave(remote netip.Addr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hosts[remote]--; s.hosts[remote] == 0 {
-		delete(s.hosts, remote)
-	}
 }
 
 // lock gives one session the maildrop, RFC 1939 section 4.

@@ -22,6 +22,7 @@ import (
 	"plic/internal/directory"
 	"plic/internal/journal"
 	"plic/internal/sasl"
+	"plic/internal/serve"
 	"plic/internal/store"
 	"plic/internal/store/engine"
 	"plic/internal/store/memory"
@@ -43,7 +44,7 @@ func (h *house) pipe(ctx context.Context, addr string) (*client, *sync.WaitGroup
 	a, b := net.Pipe()
 	var ended sync.WaitGroup
 	nc := remote{a, addr}
-	ended.Go(func() { h.server.serve(ctx, ctx, nc, remoteOf(nc), false) })
+	ended.Go(func() { h.server.serve(ctx, ctx, nc, serve.Remote(nc), false) })
 	if h.addr != "" { // not in a bubble: a hang is a failure
 		b.SetDeadline(time.Now().Add(20 * time.Second))
 	}

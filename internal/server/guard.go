@@ -23,10 +23,11 @@ func (s *site) openRules() error {
 		Senders: op.open("access.senders", c.Access.Senders), Recipients: op.open("access.recipients", c.Access.Recipients),
 	}
 	if c.Access.Policy != "" {
-		s.access.Policy = check.NewPolicy(check.PolicyOptions{Network: "tcp", Address: c.Access.Policy, Timeout: c.Access.PolicyTimeout, Open: c.Access.PolicyOpen})
+		o := check.PolicyOptions{Network: "tcp", Address: c.Access.Policy, Timeout: c.Access.PolicyTimeout, Open: c.Access.PolicyOpen}
 		if path, ok := strings.CutPrefix(c.Access.Policy, "unix:"); ok {
-			s.access.Policy.Network, s.access.Policy.Address = "unix", path
+			o.Network, o.Address = "unix", path
 		}
+		s.access.Policy = check.NewPolicy(o)
 	}
 	return errors.Join(op.errs...)
 }

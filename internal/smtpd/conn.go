@@ -17,6 +17,7 @@ import (
 	"plic/internal/journal"
 	"plic/internal/mail"
 	"plic/internal/sasl"
+	"plic/internal/serve"
 	"plic/internal/smtp"
 )
 
@@ -66,7 +67,7 @@ func newConn(s *Server, kind Kind, nc net.Conn) *conn {
 	now := s.o.Now()
 	c := &conn{
 		s: s, kind: kind, raw: nc, nc: nc, id: mail.NewID(now), started: now, last: now,
-		socket: addrPort(nc.RemoteAddr()), ours: addrPort(nc.LocalAddr()),
+		socket: serve.Remote(nc), ours: serve.Local(nc),
 	}
 	c.remote = c.socket
 	c.known = journal.Event{Service: kind.String(), Conn: c.id}
@@ -74,15 +75,6 @@ func newConn(s *Server, kind Kind, nc net.Conn) *conn {
 		c.known.Remote = c.remote.String()
 	}
 	return c
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // local says that the peer is on this host.
