@@ -5,6 +5,7 @@ set -eu
 
 packages="postgresql mariadb-server slapd ldap-utils postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl libmail-dkim-perl libnet-dns-perl opendkim opendmarc publicsuffix clamav-daemon spamassassin spamd rspamd isync offlineimap3 fetchmail mutt neomutt curl php-cli php-imap thunderbird python3 unbound libevent-2.1-7 libgnutls-dane0 libidn12 libdb5.3 ca-certificates"
 packages="$packages procmail maildrop bsd-mailx" # which share Maildirs and mbox files with us
+packages="$packages cyrus-imapd sasl2-bin"       # to whom we deliver, and from where we import
 
 # What is not in Debian comes from npm and PyPI, in the versions that the tests pin.
 command -v npm >/dev/null 2>&1 || packages="$packages nodejs npm"
@@ -33,6 +34,14 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	echo "installing for the tests:$missing"
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -q >/dev/null
+	# No service starts: each test runs what it needs, and Cyrus and Dovecot are after
+	# the same ports. A policy that is there already is the host's own.
+	policy=/usr/sbin/policy-rc.d
+	if ! [ -e $policy ]; then
+		trap 'rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod 755 $policy
+	fi
 	# shellcheck disable=SC2086
 	apt-get install -y -q --no-install-recommends $missing >/dev/null
 	exit 0

@@ -140,7 +140,7 @@ func TestTransports(t *testing.T) {
 			"ann@here.test=lmtp:[192.0.2.3]:2003; mx.test=smtp:; six.test=smtp:[ipv6:2001:db8::1]; prog.test=pipe:vacation; wait.test=hold:smtp:[wait]; none.test=:"),
 		SenderTransports: inline(t, "@bulk.test=smtp:[bulk.out.test]"),
 		SmartHosts:       inline(t, "ann@here.test=[ann.smart.test]:465; @quiet.test=direct"),
-		Logins:           inline(t, "ann@here.test=ann:secret; bulk.out.test=b:secret; [gate.test]=g:secret"),
+		Logins:           inline(t, "ann@here.test=ann:secret; bulk.out.test=b:secret; [gate.test]=g:secret; store=c:secret; unix:/run/lmtp=d:secret"),
 		Sources:          inline(t, "ann@here.test=192.0.2.9, 2001:db8::9; there.test=192.0.2.8; bad.test=here"),
 	}})
 	const route = "550 5.7.1 routes written by the sender are not followed"
@@ -151,7 +151,7 @@ func TestTransports(t *testing.T) {
 		{"", "bulk@far.test", "bulk@far.test by smtp smart.test:587 exactly as smart_host held"},
 		{"", "x@sub.far.test", "x@sub.far.test by smtp gate.test as [gate.test]"},
 		{"", "x@gone.test", "x@gone.test to nowhere"},
-		{"", "x@store.test", "x@store.test by lmtp store"},
+		{"", "x@store.test", "x@store.test by lmtp store as store"},
 		{"", "x@later.test", "450 4.2.1 later"},
 		{"", "x@odd.test", "451 4.3.5 the routing here has a fault, try again later"},
 		{"", "x@mx.test", "x@mx.test by smtp mx.test"},

@@ -215,16 +215,21 @@ func (w *walk) end(ctx context.Context, p at, way Way, class Class) error {
 			return err
 		}
 	}
-	if d.Hop.Kind == mail.HopRemote {
+	var err error
+	switch {
+	case d.Hop.Kind == mail.HopRemote:
 		if d.Hop.Host == "" {
 			d.Hop = direct(p.to.Domain)
 		}
-		if err := w.equip(ctx, p, &d.Hop, smart); err != nil {
-			return err
+		err = errors.Join(w.login(ctx, p, &d.Hop, smart), w.source(ctx, p, &d.Hop))
+		if err == nil {
+			err = w.rewriteSender(ctx, p, &d)
 		}
-		if err := w.rewriteSender(ctx, p, &d); err != nil {
-			return err
-		}
+	case d.Hop.Kind == mail.HopLMTP && !strings.HasPrefix(d.Hop.Host, "unix:"):
+		err = w.login(ctx, p, &d.Hop, false)
+	}
+	if err != nil {
+		return err
 	}
 	w.found = append(w.found, d)
 	return nil
@@ -268,29 +273,32 @@ func (w *walk) usual(ctx context.Context, p at, class Class) (hop mail.Hop, smar
 	return direct(p.to.Domain), false, nil
 }
 
-// equip gives a hop the credentials and the source address that tables have for
-// it. A sender's password goes to smart hosts only, never to whoever is the MX of
-// a domain.
-func (w *walk) equip(ctx context.Context, p at, hop *mail.Hop, smart bool) error {
+// login gives a hop the credentials that a table has for it. A sender's password
+// goes to smart hosts only, never to whoever is the MX of a domain.
+func (w *walk) login(ctx context.Context, p at, hop *mail.Hop, smart bool) error {
 	t := &w.router.o.Tables
-	if len(t.Logins) > 0 && hop.Login == "" {
-		host := hop.Host
-		keys := []string{"[" + host + "]", host}
-		if hop.Port != 0 {
-			port := ":" + strconv.Itoa(int(hop.Port))
-			keys = append([]string{"[" + host + "]" + port, host + port}, keys...)
-		}
-		if smart {
-			keys = append(addressKeys(p.from, w.router.o.Separator, true), keys...)
-		}
-		a, err := w.ask(ctx, "login", t.Logins, keys...)
-		if err != nil {
-			return err
-		}
-		if a.found {
-			hop.Login = a.key
-		}
+	if len(t.Logins) == 0 || hop.Login != "" {
+		return nil
 	}
+	host := hop.Host
+	keys := []string{"[" + host + "]", host}
+	if hop.Port != 0 {
+		port := ":" + strconv.Itoa(int(hop.Port))
+		keys = append([]string{"[" + host + "]" + port, host + port}, keys...)
+	}
+	if smart {
+		keys = append(addressKeys(p.from, w.router.o.Separator, true), keys...)
+	}
+	a, err := w.ask(ctx, "login", t.Logins, keys...)
+	if err == nil && a.found {
+		hop.Login = a.key
+	}
+	return err
+}
+
+// source gives a hop the source address that a table has for the sender or the domain.
+func (w *walk) source(ctx context.Context, p at, hop *mail.Hop) error {
+	t := &w.router.o.Tables
 	if len(t.Sources) == 0 {
 		return nil
 	}

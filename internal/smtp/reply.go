@@ -125,15 +125,15 @@ func cleanText(text []byte) string {
 // Class is the class of the reply's code, 2 to 5.
 func (r Reply) Class() mail.Class { return mail.Class(r.Code / 100) }
 
-// Status is the reply as one status: the enhanced code is that of the first
-// line, if its class is the code's, RFC 2034 section 4; the lines are joined by
-// spaces.
+// Status is the reply as one status: the enhanced code is that of the first line
+// that has one, if its class is the code's. All should have it, RFC 2034 section
+// 4; Cyrus gives it to the last. The lines are joined by spaces.
 func (r Reply) Status() mail.Status {
 	s := mail.Status{Code: r.Code}
-	for i, line := range r.Lines {
+	for _, line := range r.Lines {
 		enhanced, rest, ok := cutEnhanced(line)
 		if ok && int(enhanced[0]) == r.Code/100 {
-			if i == 0 {
+			if s.Enhanced == (mail.Enhanced{}) {
 				s.Enhanced = enhanced
 			}
 			if enhanced == s.Enhanced {

@@ -66,6 +66,7 @@ func TestReplyStatus(t *testing.T) {
 	}{
 		{Reply{550, []string{"5.1.1 no such user"}}, mail.Reply(550, "5.1.1", "no such user")},
 		{Reply{550, []string{"5.1.1 no such", "5.1.1 user"}}, mail.Reply(550, "5.1.1", "no such user")},
+		{Reply{550, []string{"Mailbox unknown", "5.1.1 User unknown"}}, mail.Reply(550, "5.1.1", "Mailbox unknown User unknown")},
 		{Reply{550, []string{"2.1.1 odd"}}, mail.Reply(550, "", "2.1.1 odd")},
 		{Reply{550, []string{"5.1 odd"}}, mail.Reply(550, "", "5.1 odd")},
 		{Reply{550, []string{"5.1.1.1 odd"}}, mail.Reply(550, "", "5.1.1.1 odd")},

@@ -1,5 +1,5 @@
 // Package peers starts the real servers that plic is tested and measured
-// against, Postfix, Exim, OpenSMTPD and Dovecot from Debian, each with files of
+// against, Postfix, Exim, OpenSMTPD, Dovecot and Cyrus from Debian, each with files of
 // its own below a directory and on an address of its own in 127.0.0.0/8. It
 // needs root, as they do.
 package peers
