@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"plic/internal/mail"
 )
 
 // GuardOptions say how guessing is slowed down; zero values are the defaults.
@@ -177,10 +179,7 @@ func (g *guard) leave(h *bucket) {
 	}
 }
 
-func (g *guard) trusted(remote netip.Addr) bool {
-	remote = remote.Unmap().WithZone("")
-	return slices.ContainsFunc(g.o.Trusted, func(p netip.Prefix) bool { return p.Contains(remote) })
-}
+func (g *guard) trusted(remote netip.Addr) bool { return mail.Within(g.o.Trusted, remote) }
 
 // allows says that a try that was admitted may still go on: since then, others
 // that were under way with it may have failed.

@@ -120,8 +120,7 @@ func (a Allow) Service(service string) bool {
 
 // Network says whether the account may log in from an address.
 func (a Allow) Network(from netip.Addr) bool {
-	from = from.Unmap().WithZone("")
-	return len(a.Networks) == 0 || slices.ContainsFunc(a.Networks, func(p netip.Prefix) bool { return p.Contains(from) })
+	return len(a.Networks) == 0 || mail.Within(a.Networks, from)
 }
 
 // MaySend says whether the account may send as an address that need not lead

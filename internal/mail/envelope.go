@@ -3,6 +3,7 @@ package mail
 import (
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -131,6 +132,19 @@ type Origin struct {
 	Helo     string         `json:"helo,omitempty"`
 	TLS      string         `json:"tls,omitempty"`     // "" for none, else version and cipher
 	Account  string         `json:"account,omitempty"` // who authenticated, "" if nobody
+}
+
+// Stranger says that a message came from another host, which did not log in and is
+// in none of the excepted networks.
+func (o *Origin) Stranger(excepted []netip.Prefix) bool {
+	return o.Service == "smtp" && o.Account == "" && o.Remote.Addr().IsValid() && !Within(excepted, o.Remote.Addr())
+}
+
+// Within says that an address is in one of the networks, also if it is written as
+// one of IPv6 that stands for one of IPv4.
+func Within(networks []netip.Prefix, addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // HopKind is a way out of the queue; each has one transport.

@@ -107,7 +107,7 @@ func (r *replay) event(e *journal.Event) *control.SpamChange {
 		return nil
 	}
 	addr, _ := netip.ParseAddr(e.Remote)
-	excepted := slices.ContainsFunc(r.config.Senders.ExceptedNetworks, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+	excepted := mail.Within(r.config.Senders.ExceptedNetworks, addr)
 	p := r.waiting[e.Message]
 	if p == nil {
 		p = &past{event: *e, before: sender.Accept, after: sender.Accept}

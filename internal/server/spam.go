@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -105,7 +103,7 @@ func (s *site) openLists(now func() time.Time) error {
 // listed says why a client is turned away at the door, "" if it is not.
 func (s *site) listed(ctx context.Context, o *mail.Origin) string {
 	addr := o.Remote.Addr().Unmap().WithZone("")
-	if !s.config.Spam.Check || slices.ContainsFunc(s.config.Senders.ExceptedNetworks, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+	if !s.config.Spam.Check || mail.Within(s.config.Senders.ExceptedNetworks, addr) {
 		return ""
 	}
 	return s.lists.Refused(ctx, addr)

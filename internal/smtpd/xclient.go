@@ -18,15 +18,7 @@ var (
 
 // mayXClient says that the peer is a proxy that we believe when it tells for
 // whom it speaks.
-func (s *session) mayXClient() bool {
-	addr := s.socket.Addr()
-	for _, p := range s.s.o.XClient {
-		if addr.IsValid() && p.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
+func (s *session) mayXClient() bool { return mail.Within(s.s.o.XClient, s.socket.Addr()) }
 
 // xclient is XCLIENT, as Postfix has documented it: what follows counts as said
 // by another client. The session begins anew with a greeting.

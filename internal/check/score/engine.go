@@ -97,12 +97,7 @@ func (e *Engine) weight(symbol string) float64 {
 }
 
 // Wants says that a message is judged: it is of a stranger.
-func (e *Engine) Wants(env *mail.Envelope) bool {
-	o := env.Origin
-	addr := o.Remote.Addr().Unmap()
-	return o.Service == "smtp" && o.Account == "" && addr.IsValid() &&
-		!slices.ContainsFunc(e.o.Excepted, func(p netip.Prefix) bool { return p.Contains(addr.WithZone("")) })
-}
+func (e *Engine) Wants(env *mail.Envelope) bool { return env.Origin.Stranger(e.o.Excepted) }
 
 // Verdict is what was found of a message, and what follows.
 type Verdict struct {

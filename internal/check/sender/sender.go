@@ -154,12 +154,7 @@ func subject(r *authres.Result) string {
 
 // Wants says that a message is of a stranger, whom nothing is believed without
 // proof.
-func (c *Checker) Wants(env *mail.Envelope) bool {
-	o := env.Origin
-	addr := o.Remote.Addr().Unmap()
-	return o.Service == "smtp" && o.Account == "" && addr.IsValid() &&
-		!slices.ContainsFunc(c.o.Excepted, func(p netip.Prefix) bool { return p.Contains(addr.WithZone("")) })
-}
+func (c *Checker) Wants(env *mail.Envelope) bool { return env.Origin.Stranger(c.o.Excepted) }
 
 // Check looks at a message as it came. The error is one of reading it.
 func (c *Checker) Check(ctx context.Context, env *mail.Envelope, msg *message.Message, body mail.Body) (*Findings, error) {
