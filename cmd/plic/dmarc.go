@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"os"
 	"slices"
 	"time"
 
+	"plic/internal/control"
 	"plic/internal/dmarcrpt"
 
 	"github.com/spf13/cobra"
@@ -17,8 +20,101 @@ import (
 func (a *app) dmarcCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "dmarc", Short: "Reports of others about mail in our name",
-		Example: "  plic dmarc read reports/*.eml",
-	}, a.dmarcRead())
+		Example: "  plic dmarc summary\n  plic dmarc list --days 7\n  plic dmarc read reports/*.eml",
+	}, a.dmarcSummary(), a.dmarcList(), a.dmarcRead())
+}
+
+func (a *app) dmarcList() *cobra.Command {
+	days := 30
+	c := a.jsonFlag(&cobra.Command{
+		Use: "list", Short: "List the reports that came by mail",
+		Long: `List the aggregate reports of DMARC (RFC 9990) that came to the address
+senders.receive_reports. They are kept for 90 days. What a report says is its sender's
+word; with --json it is told which domains vouch for its mail by DKIM.`,
+		Example: "  plic dmarc list\n  plic dmarc list --days 7 --json",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				came := o.DMARC.Reports(c.Context(), days)
+				if a.json {
+					return jsonLines(a.out, came)
+				}
+				reports, err := gathered(came)
+				if err == nil {
+					a.showReports(reports)
+				}
+				return err
+			})
+		},
+	})
+	c.Flags().IntVar(&days, "days", days, "only those that came within so many `days`")
+	return c
+}
+
+func (a *app) dmarcSummary() *cobra.Command {
+	days := 30
+	c := a.jsonFlag(&cobra.Command{
+		Use: "summary", Short: "Sum up who sent mail in our name",
+		Long: `Sum up what the reports that came to senders.receive_reports say: which hosts sent mail
+in the name of our domains, whether it was proven to be ours, and what became of it. A
+host that is ours and fails is one to mend before the policy becomes p=reject; one that
+is not is a forger, or somebody who forwards.`,
+		Example: "  plic dmarc summary\n  plic dmarc summary --days 7 --json",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				reports, err := gathered(o.DMARC.Reports(c.Context(), days))
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return jsonLines(a.out, values(ways(reports)))
+				}
+				a.showDomains(reports)
+				if list := ways(reports); len(list) > 0 {
+					fmt.Fprintln(a.out)
+					a.showWays(list)
+				}
+				return nil
+			})
+		},
+	})
+	c.Flags().IntVar(&days, "days", days, "only reports that came within so many `days`")
+	return c
+}
+
+// gathered are all reports that came.
+func gathered(came iter.Seq2[control.DMARCReport, error]) (reports []*dmarcrpt.Report, err error) {
+	for r, err := range came {
+		if err != nil {
+			return nil, err
+		}
+		reports = append(reports, &r.Report)
+	}
+	return reports, nil
+}
+
+// showDomains prints a row for each domain that reports are about.
+func (a *app) showDomains(reports []*dmarcrpt.Report) {
+	type sum struct{ reports, all, good int64 }
+	sums := map[string]sum{}
+	for _, r := range reports {
+		s := sums[r.Policy.Domain]
+		s.reports++
+		for i := range r.Records {
+			s.all += r.Records[i].Row.Count
+			if passed(&r.Records[i]) {
+				s.good += r.Records[i].Row.Count
+			}
+		}
+		sums[r.Policy.Domain] = s
+	}
+	rows := table{head: []string{"DOMAIN", "REPORTS", "MESSAGES", "PASS", "FAIL"}}
+	for _, domain := range slices.Sorted(maps.Keys(sums)) {
+		s := sums[domain]
+		rows.add(domain, fmt.Sprint(s.reports), fmt.Sprint(s.all), fmt.Sprint(s.good), fmt.Sprint(s.all-s.good))
+	}
+	rows.write(a.out, "")
 }
 
 func (a *app) dmarcRead() *cobra.Command {
@@ -41,7 +137,11 @@ a report says is its sender's word.`,
 			if a.json {
 				return errors.Join(jsonLines(a.out, values(reports)), problem)
 			}
-			showDMARC(a, reports)
+			a.showReports(reports)
+			if list := ways(reports); len(list) > 0 {
+				fmt.Fprintln(a.out)
+				a.showWays(list)
+			}
 			return problem
 		},
 	})
@@ -70,38 +170,63 @@ func eachFile(files []string, in io.Reader, read func(io.Reader) error) (problem
 	return problem
 }
 
-// showDMARC prints a row for each report, and then who sent in our name.
-func showDMARC(a *app, reports []*dmarcrpt.Report) {
-	sums := table{head: []string{"DAY", "FROM", "DOMAIN", "POLICY", "MESSAGES", "PASS", "FAIL"}}
-	type source struct{ domain, from, host, dkim, spf, fate string }
-	counts := map[source]int64{}
+// sent is what came in our name in one way.
+type sent struct {
+	Domain   string `json:"domain"` // whose policy it was
+	Host     string `json:"host"`
+	Author   string `json:"author"`
+	DKIM     string `json:"dkim"`
+	SPF      string `json:"spf"`
+	Done     string `json:"done"`
+	Messages int64  `json:"messages"`
+}
+
+// passed says that DMARC did.
+func passed(r *dmarcrpt.Record) bool {
+	return r.Row.Evaluated.DKIM == "pass" || r.Row.Evaluated.SPF == "pass"
+}
+
+// showReports prints a row for each report.
+func (a *app) showReports(reports []*dmarcrpt.Report) {
+	rows := table{head: []string{"DAY", "FROM", "DOMAIN", "POLICY", "MESSAGES", "PASS", "FAIL"}}
 	for _, r := range reports {
 		var all, good int64
-		for _, x := range r.Records {
-			n := x.Row.Count
-			all += n
-			if x.Row.Evaluated.DKIM == "pass" || x.Row.Evaluated.SPF == "pass" {
-				good += n
+		for i := range r.Records {
+			all += r.Records[i].Row.Count
+			if passed(&r.Records[i]) {
+				good += r.Records[i].Row.Count
 			}
-			counts[source{r.Policy.Domain, x.Identifiers.HeaderFrom, x.Row.Source, x.Row.Evaluated.DKIM, x.Row.Evaluated.SPF, x.Row.Evaluated.Disposition}] += n
 		}
-		sums.add(time.Unix(r.Metadata.Begin, 0).UTC().Format(time.DateOnly), cmp.Or(r.Metadata.Organization, r.Metadata.Email), r.Policy.Domain, r.Policy.Policy,
+		rows.add(time.Unix(r.Metadata.Begin, 0).UTC().Format(time.DateOnly), cmp.Or(r.Metadata.Organization, r.Metadata.Email), r.Policy.Domain, r.Policy.Policy,
 			fmt.Sprint(all), fmt.Sprint(good), fmt.Sprint(all-good))
 	}
-	sums.write(a.out, "")
-	sources := make([]source, 0, len(counts))
-	for x := range counts {
-		sources = append(sources, x)
+	rows.write(a.out, "")
+}
+
+// ways sums up who sent in our name, the most first.
+func ways(reports []*dmarcrpt.Report) []sent {
+	counts := map[sent]int64{}
+	for _, r := range reports {
+		for _, x := range r.Records {
+			e := &x.Row.Evaluated
+			counts[sent{r.Policy.Domain, x.Row.Source, cmp.Or(x.Identifiers.HeaderFrom, r.Policy.Domain), e.DKIM, e.SPF, e.Disposition, 0}] += x.Row.Count
+		}
 	}
-	slices.SortFunc(sources, func(x, y source) int {
-		return cmp.Or(cmp.Compare(counts[y], counts[x]), cmp.Compare(x.host, y.host), cmp.Compare(x.from, y.from), cmp.Compare(x.dkim+x.spf+x.fate, y.dkim+y.spf+y.fate))
+	list := make([]sent, 0, len(counts))
+	for x, n := range counts {
+		x.Messages = n
+		list = append(list, x)
+	}
+	slices.SortFunc(list, func(x, y sent) int {
+		return cmp.Or(cmp.Compare(y.Messages, x.Messages), cmp.Compare(x.Host, y.Host), cmp.Compare(x.Author, y.Author), cmp.Compare(x.DKIM+x.SPF+x.Done, y.DKIM+y.SPF+y.Done))
 	})
+	return list
+}
+
+func (a *app) showWays(list []sent) {
 	rows := table{head: []string{"MESSAGES", "HOST", "AUTHOR", "DKIM", "SPF", "DONE"}}
-	for _, x := range sources {
-		rows.add(fmt.Sprint(counts[x]), x.host, cmp.Or(x.from, x.domain), x.dkim, x.spf, x.fate)
-	}
-	if len(rows.rows) > 0 {
-		fmt.Fprintln(a.out)
+	for _, x := range list {
+		rows.add(fmt.Sprint(x.Messages), x.Host, x.Author, x.DKIM, x.SPF, x.Done)
 	}
 	rows.write(a.out, "")
 }

@@ -77,7 +77,7 @@ func TestTLSReports(t *testing.T) {
 		{"tlsrpt read a.json.gz b.eml", "", 0, "DAY         FROM  DOMAIN       POLICY  GOOD  FAILED\n" + row + row +
 			"\nSESSIONS  FAILURE                 HOST            FROM\n4         certificate-expired     mx.example.org  Big\n2         starttls-not-supported  mx.example.org  Big\n", ""},
 		{"tlsrpt read b.eml --json", "", 0, `"total-successful-session-count":40`, ""},
-		{"tlsrpt read c.eml b.eml d.eml", "", 1, row, "c.eml: no TLS report in this message"},
+		{"tlsrpt read c.eml b.eml d.eml", "", 1, row, "c.eml: read a TLS report: there is none in this message"},
 		{"tlsrpt read", string(letter), 0, row, ""},
 	} {
 		x.check(t, plic(t, dir, x.stdin, strings.Fields(x.args)...))

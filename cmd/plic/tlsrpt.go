@@ -42,7 +42,7 @@ which domains vouch for its mail by DKIM.`,
 					}
 					reports = append(reports, &r.Report)
 				}
-				showReports(a, reports)
+				a.showTLS(reports)
 				return nil
 			})
 		},
@@ -64,7 +64,7 @@ says is its sender's word.`,
 			if a.json {
 				return errors.Join(jsonLines(a.out, values(reports)), err)
 			}
-			showReports(a, reports)
+			a.showTLS(reports)
 			return err
 		},
 	})
@@ -82,8 +82,8 @@ func (a *app) readReports(files []string) (reports []*tlsrpt.Report, problem err
 	return reports, problem
 }
 
-// showReports prints a row for each policy of each report, and then what failed.
-func showReports(a *app, reports []*tlsrpt.Report) {
+// showTLS prints a row for each policy of each report, and then what failed.
+func (a *app) showTLS(reports []*tlsrpt.Report) {
 	sums := table{head: []string{"DAY", "FROM", "DOMAIN", "POLICY", "GOOD", "FAILED"}}
 	type fault struct{ kind, host, from string }
 	counts := map[fault]int64{}

@@ -49,8 +49,9 @@ func rules() map[string]rule {
 		"dsn":      {words, "mail message"},
 		"dane":     {words, ""},
 		"mtasts":   {words, ""},
-		"tlsrpt":   {words, "mail message"},
-		"dmarcrpt": {words, "mail message"},
+		"wrapped":  {words, "message"},
+		"tlsrpt":   {words, "mail message wrapped"},
+		"dmarcrpt": {words, "mail message wrapped"},
 		"srs":      {words, "mail"},
 		"mbox":     {words, ""},
 		"authres":  {words, ""},
@@ -61,6 +62,7 @@ func rules() map[string]rule {
 
 		"vfs":              {ground, ""},
 		"deflate":          {ground, ""},
+		"notebook":         {ground, ""},
 		"dns":              {ground, ""},
 		"journal":          {ground, "mail vfs"},
 		"config":           {ground, "mail table"},
@@ -81,7 +83,7 @@ func rules() map[string]rule {
 		"table":        {ground, "pool vfs"},
 		"maildrop":     {ground, "mail message vfs"},
 		"acme":         {ground, "dns pki vfs"},
-		"tlspolicy":    {ground, "dane dns mail mtasts tlsrpt"},
+		"tlspolicy":    {ground, "dane dns mail mtasts notebook tlsrpt"},
 		"passwords":    {ground, "sasl"},
 		"pool":         {ground, ""},
 		"serve":        {ground, ""},
@@ -90,7 +92,7 @@ func rules() map[string]rule {
 		"dkim":         {ground, "dns message"},
 		"arc":          {ground, "dkim dns"},
 		"dmarc":        {ground, "dns mail message"},
-		"feedback":     {ground, "dmarc dmarcrpt dns mail"},
+		"feedback":     {ground, "dmarc dmarcrpt dns mail notebook"},
 		"check/lists":  {ground, "check/score content dns mail message"},
 		"check/milter": {ground, "journal mail message"},
 		"check/scan":   {ground, "check/score mail"},
@@ -138,7 +140,7 @@ func rules() map[string]rule {
 
 		"autoconf": {read, "mail"},
 
-		"control": {assembly, "embargo journal mail moving queue tlsrpt"},
+		"control": {assembly, "dmarcrpt embargo journal mail moving queue tlsrpt"},
 		"server": {assembly, `
 			acme
 			auth
@@ -187,6 +189,7 @@ func rules() map[string]rule {
 			message
 			moving
 			mtasts
+			notebook
 			oauth
 			pki
 			pop3d
@@ -215,7 +218,8 @@ func rules() map[string]rule {
 			tlspolicy
 			tlsrpt
 			totp
-			vfs`},
+			vfs
+			wrapped`},
 		"arch": {assembly, ""},
 	}
 }

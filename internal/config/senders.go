@@ -17,6 +17,7 @@ type Senders struct {
 	TrustedLists     []string
 	Report           bool
 	ReportFrom       mail.Address
+	ReceiveReports   mail.Address
 }
 
 // DMARCPolicy is how far the wishes of authors' domains are followed.
@@ -40,5 +41,6 @@ func (c *Config) senders() []Setting {
 		{"trusted_lists", "Domains that may change what others have signed, as mailing lists do: if SPF or DKIM shows that one of them has sent a message, a failure of DMARC has no consequence.", restart, list[string]{&s.TrustedLists, "domains", "lists.example.org", trustedDomain, plain}},
 		{"report", "Count what DMARC says of mail in the name of each domain, and send the domain a report of each day, if its record asks for one (RFC 9990). A place elsewhere gets it only if it has agreed.", restart, switchValue{&s.Report}},
 		{"report_from", "The sender of these reports, whom to ask about them. Empty: postmaster at `hostname`.", restart, mailbox{&s.ReportFrom}},
+		{"receive_reports", "An account or alias of ours, named by `rua=mailto:` in the DMARC records of our domains: reports in mail to it are read as it comes in, for `plic dmarc list` and `plic dmarc summary`. Empty: none are.", restart, mailbox{&s.ReceiveReports}},
 	}
 }

@@ -60,6 +60,7 @@ func (c *Client) Operations() Operations {
 		Storage:   storageClient{c},
 		Suppress:  queueClient{c},
 		TLS:       tlsClient{c},
+		DMARC:     dmarcClient{c},
 	}
 }
 
@@ -242,6 +243,12 @@ func (c tlsClient) Rotate(ctx context.Context, force bool) error {
 }
 func (c tlsClient) Reports(ctx context.Context, days int) iter.Seq2[TLSReport, error] {
 	return ask[TLSReport](ctx, c.Client, "tls/reports", days)
+}
+
+type dmarcClient struct{ *Client }
+
+func (c dmarcClient) Reports(ctx context.Context, days int) iter.Seq2[DMARCReport, error] {
+	return ask[DMARCReport](ctx, c.Client, "dmarc/reports", days)
 }
 
 type discoveryClient struct{ *Client }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"plic/internal/dmarcrpt"
 	"plic/internal/embargo"
 	"plic/internal/journal"
 	"plic/internal/mail"
@@ -26,6 +27,7 @@ type Operations struct {
 	Mailboxes Mailboxes
 	Quotas    Quotas
 	TLS       TLS
+	DMARC     DMARC
 	Route     Route
 	Sources   Sources
 	Spam      Spam
@@ -129,6 +131,21 @@ type TLSReport struct {
 	From   string        `json:"from"`
 	Signed []string      `json:"signed,omitempty"` // domains that vouch for the mail by DKIM
 	Report tlsrpt.Report `json:"report"`
+}
+
+// DMARC is what others tell of mail in our name.
+type DMARC interface {
+	// Reports are those that came within the last days.
+	Reports(ctx context.Context, days int) iter.Seq2[DMARCReport, error]
+}
+
+// DMARCReport is a report of somebody else, as it came by mail.
+type DMARCReport struct {
+	At     time.Time       `json:"at"`
+	From   string          `json:"from"`
+	Signed []string        `json:"signed,omitempty"` // domains that vouch for the mail by DKIM
+	Report dmarcrpt.Report `json:"report"`
+	Lost   int64           `json:"lost,omitempty"` // messages of records that are not kept
 }
 
 // DKIM is the keys that sign for our domains.

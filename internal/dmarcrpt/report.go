@@ -5,18 +5,17 @@
 package dmarcrpt
 
 import (
-	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"plic/internal/mail"
 	"plic/internal/message"
+	"plic/internal/wrapped"
 )
 
 // MaxSize bounds a report once it is unpacked, and MaxRecords its records.
@@ -169,87 +168,22 @@ func (r *Report) Message(l Letter) ([]byte, error) {
 	}, message.Allow{}), nil
 }
 
-// ErrNoReport says that a message carries no report.
-var ErrNoReport = errors.New("no DMARC report in this message")
-
 // Read finds the report in what people have of one: a mail that carries it, or its
 // file, packed or not. What it says is a stranger's: it has the form of a report and
 // no more octets than MaxSize, and may still be untrue.
 func Read(in io.Reader) (*Report, error) {
-	text, err := bounded(in)
-	if err != nil {
-		return nil, err
-	}
-	if packed(text) || strings.HasPrefix(strings.TrimLeft(string(text[:min(len(text), 64)]), " \t\r\n\ufeff"), "<") {
-		return parse(text)
-	}
-	m, err := message.Parse(bytes.NewReader(text), message.Limits{})
-	if err != nil {
-		return nil, err
-	}
-	var found *message.Part
-	m.Walk(func(p *message.Part) bool {
-		switch p.Type + "/" + p.Subtype {
-		case "application/gzip", "application/x-gzip", "application/zip", "application/x-zip-compressed", "application/xml", "text/xml", "application/octet-stream":
-			found = p
-		}
-		return found == nil
-	})
-	if found == nil {
-		return nil, ErrNoReport
-	}
-	body, err := bounded(message.DecodeBody(io.NewSectionReader(bytes.NewReader(text), found.Body, found.Size()), found.Encoding))
-	if err != nil {
-		return nil, err
-	}
-	return parse(body)
-}
-
-func packed(text []byte) bool {
-	return bytes.HasPrefix(text, []byte{0x1f, 0x8b}) || bytes.HasPrefix(text, []byte("PK\x03\x04"))
-}
-
-func bounded(in io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(in, MaxSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("read a DMARC report: %w", err)
-	}
-	if len(text) > MaxSize {
-		return nil, fmt.Errorf("the report has more than %d octets", MaxSize)
-	}
-	return text, nil
-}
-
-func parse(text []byte) (*Report, error) {
-	var in io.Reader = bytes.NewReader(text)
-	switch {
-	case bytes.HasPrefix(text, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, fmt.Errorf("unpack a DMARC report: %w", err)
-		}
-		in = z
-	case bytes.HasPrefix(text, []byte("PK\x03\x04")):
-		z, err := zip.NewReader(bytes.NewReader(text), int64(len(text)))
-		if err != nil || len(z.File) == 0 {
-			return nil, fmt.Errorf("unpack a DMARC report: %w", errors.Join(err, zip.ErrFormat))
-		}
-		f, err := z.File[0].Open()
-		if err != nil {
-			return nil, fmt.Errorf("unpack a DMARC report: %w", err)
-		}
-		defer f.Close()
-		in = f
-	}
-	plain, err := bounded(in)
+	kind := wrapped.Kind{Name: "a DMARC report", Max: MaxSize, First: '<', Types: []string{
+		"application/gzip", "application/x-gzip", "application/zip", "application/x-zip-compressed", "application/xml", "text/xml", "application/octet-stream",
+	}}
+	text, err := kind.Read(in)
 	if err != nil {
 		return nil, err
 	}
 	var r Report
-	d := xml.NewDecoder(bytes.NewReader(plain))
+	d := xml.NewDecoder(bytes.NewReader(text))
 	d.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) { return message.DecodeText(in, charset), nil }
 	if err := d.Decode(&r); err != nil {
-		return nil, fmt.Errorf("read a DMARC report: %w", err)
+		return nil, fmt.Errorf("this is no DMARC report: %w", err)
 	}
 	if r.Policy.Domain == "" || r.Metadata.Organization == "" && r.Metadata.Email == "" {
 		return nil, errors.New("this is no DMARC report: it names no domain, or nobody who wrote it")

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -23,25 +22,13 @@ import (
 	"plic/internal/dmarcrpt"
 	"plic/internal/dns"
 	"plic/internal/mail"
+	"plic/internal/notebook"
 )
-
-// Note is a small record that outlives the process.
-type Note struct {
-	Key   string
-	Value []byte // nil takes the note away
-}
-
-// Notes keeps them.
-type Notes interface {
-	Note(ctx context.Context, key string) ([]byte, error) // nil if there is none
-	Notes(ctx context.Context, prefix string) iter.Seq2[Note, error]
-	PutNotes(ctx context.Context, notes ...Note) error
-}
 
 // Options are what an Office works with.
 type Options struct {
 	Resolver     dns.Resolver
-	Notes        Notes
+	Notes        notebook.Notes
 	Host         string // our name
 	From         mail.Address
 	Organization string
@@ -218,7 +205,7 @@ func (f *Office) Flush(ctx context.Context) error {
 
 // write adds tallies to those that are written down.
 func (f *Office) write(ctx context.Context, taken map[tallyKey]*tally) error {
-	var notes []Note
+	var notes []notebook.Note
 	for k, t := range taken {
 		kept, err := f.tally(ctx, k)
 		if err != nil {
@@ -229,12 +216,12 @@ func (f *Office) write(ctx context.Context, taken map[tallyKey]*tally) error {
 		if err != nil {
 			return err
 		}
-		notes = append(notes, Note{k.key(), text})
+		notes = append(notes, notebook.Note{Key: k.key(), Value: text})
 	}
 	if len(notes) == 0 {
 		return nil
 	}
-	slices.SortFunc(notes, func(a, b Note) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(notes, func(a, b notebook.Note) int { return cmp.Compare(a.Key, b.Key) })
 	return f.o.Notes.PutNotes(ctx, notes...)
 }
 
@@ -289,7 +276,7 @@ func (f *Office) report(ctx context.Context, k tallyKey) error {
 	}
 	due, err := f.due(k)
 	if err != nil || len(t.Records) == 0 || f.o.Now().Sub(due) > reportTries {
-		return f.o.Notes.PutNotes(ctx, Note{Key: k.key()})
+		return f.o.Notes.PutNotes(ctx, notebook.Note{Key: k.key()})
 	}
 	targets, later := f.targets(ctx, k.domain)
 	for _, to := range targets {
@@ -311,13 +298,13 @@ func (f *Office) report(ctx context.Context, k tallyKey) error {
 		t.Sent = append(t.Sent, to.Key())
 	}
 	if !later {
-		return f.o.Notes.PutNotes(ctx, Note{Key: k.key()})
+		return f.o.Notes.PutNotes(ctx, notebook.Note{Key: k.key()})
 	}
 	text, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	return f.o.Notes.PutNotes(ctx, Note{k.key(), text})
+	return f.o.Notes.PutNotes(ctx, notebook.Note{Key: k.key(), Value: text})
 }
 
 // made is the report of a tally.

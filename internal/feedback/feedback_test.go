@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -16,41 +15,15 @@ import (
 	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
 	"plic/internal/mail"
+	"plic/internal/notebook/notebooktest"
 )
-
-// notes are in memory, and full if somebody says so under "full".
-type notes map[string][]byte
-
-func (n notes) Note(_ context.Context, key string) ([]byte, error) { return n[key], nil }
-
-func (n notes) Notes(_ context.Context, prefix string) iter.Seq2[Note, error] {
-	return func(yield func(Note, error) bool) {
-		for _, key := range slices.Sorted(maps.Keys(n)) {
-			if strings.HasPrefix(key, prefix) && !yield(Note{key, n[key]}, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (n notes) PutNotes(_ context.Context, all ...Note) error {
-	if n["full"] != nil {
-		return errors.New("the disk is full")
-	}
-	for _, x := range all {
-		if n[x.Key] = x.Value; x.Value == nil {
-			delete(n, x.Key)
-		}
-	}
-	return nil
-}
 
 // place is an Office with a clock of its own, and what it has sent.
 type place struct {
 	*Office
 	t     *testing.T
 	now   time.Time
-	notes notes
+	notes *notebooktest.Notes
 	sent  map[string][]byte // by whom it went to
 	fails bool
 	names dns.Resolver
@@ -59,7 +32,7 @@ type place struct {
 func newPlace(t *testing.T, records ...string) *place {
 	t.Helper()
 	names := dnstest.New(t, records...)
-	p := &place{t: t, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), notes: notes{}, sent: map[string][]byte{}}
+	p := &place{t: t, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), notes: &notebooktest.Notes{}, sent: map[string][]byte{}}
 	p.names = dns.New(dns.Options{Servers: []string{names.Addr()}, Timeout: 200 * time.Millisecond, Rounds: 1, Now: func() time.Time { return p.now }})
 	p.Office = New(Options{
 		Resolver: p.names, Notes: p.notes, Host: "mx.here.test", From: mail.MustAddress("postmaster@here.test"), Organization: "here", Version: "1",
@@ -111,8 +84,8 @@ func TestReports(t *testing.T) {
 		p.came("nobody.test", "192.0.2.9")
 		p.pass(time.Minute)
 	}
-	if len(p.notes) != 1 || len(p.sent) != 0 {
-		t.Fatalf("%d notes, sent to %q", len(p.notes), p.targetsOf())
+	if len(p.notes.All) != 1 || len(p.sent) != 0 {
+		t.Fatalf("%d notes, sent to %q", len(p.notes.All), p.targetsOf())
 	}
 	p.fails = true
 	p.pass(12*time.Hour + reportSpread)
@@ -129,8 +102,8 @@ func TestReports(t *testing.T) {
 		t.Errorf("of %v to %d", day, r.Metadata.End)
 	}
 	clear(p.sent)
-	if p.pass(time.Hour); len(p.sent) > 0 || len(p.notes) > 0 {
-		t.Errorf("sent again to %q, %d notes", p.targetsOf(), len(p.notes))
+	if p.pass(time.Hour); len(p.sent) > 0 || len(p.notes.All) > 0 {
+		t.Errorf("sent again to %q, %d notes", p.targetsOf(), len(p.notes.All))
 	}
 }
 
@@ -156,14 +129,14 @@ func TestNotWritten(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, `_dmarc.far.test 60 IN TXT "v=DMARC1; p=none; rua=mailto:a@far.test"`)
 	p.came("far.test", "192.0.2.9")
-	p.notes["full"] = []byte("yes")
+	p.notes.Fail = errors.New("the disk is full")
 	for range 2 {
 		if err := p.Flush(t.Context()); err == nil {
 			t.Fatal("a full disk is no fault")
 		}
 		p.came("far.test", "192.0.2.9")
 	}
-	delete(p.notes, "full")
+	p.notes.Fail = nil
 	p.pass(36 * time.Hour)
 	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
 	if err != nil || len(r.Records) != 1 || r.Records[0].Row.Count != 3 {
@@ -179,10 +152,10 @@ func TestGivenUp(t *testing.T) {
 	p.fails = true
 	p.came("far.test", "192.0.2.9")
 	p.pass(36 * time.Hour)
-	if len(p.notes) != 1 {
-		t.Fatalf("%d notes", len(p.notes))
+	if len(p.notes.All) != 1 {
+		t.Fatalf("%d notes", len(p.notes.All))
 	}
-	if p.pass(reportTries); len(p.notes) != 0 {
-		t.Errorf("%d notes", len(p.notes))
+	if p.pass(reportTries); len(p.notes.All) != 0 {
+		t.Errorf("%d notes", len(p.notes.All))
 	}
 }

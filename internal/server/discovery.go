@@ -10,6 +10,7 @@ import (
 	"plic/internal/autoconf"
 	"plic/internal/config"
 	"plic/internal/control"
+	"plic/internal/mail"
 )
 
 // webPort is where programs look for HTTPS.
@@ -64,14 +65,26 @@ type clients struct{ s *site }
 
 // mailRecords are the records by which mail comes to a domain, and by which others know
 // that mail is from it.
-func mailRecords(host, domain string) []control.Record {
-	reports := "mailto:postmaster@" + domain
-	return []control.Record{
-		{Name: domain, Type: "MX", Value: "10 " + host + ".", Why: "mail for the domain comes here"},
-		{Name: domain, Type: "TXT", Value: "v=spf1 mx -all", Why: "who may send in its name (SPF); name others who do before -all"},
-		{Name: "_dmarc." + domain, Type: "TXT", Value: "v=DMARC1; p=reject; rua=" + reports, Why: "what others do with mail that is not from it (DMARC); p=none while you look"},
-		{Name: "_smtp._tls." + domain, Type: "TXT", Value: "v=TLSRPTv1; rua=" + reports, Why: "where others report trouble with TLS"},
+func mailRecords(c *config.Config, d mail.Domain) []control.Record {
+	domain := d.String()
+	ours := mail.Address{Local: "postmaster", Domain: d}
+	reports, tls := c.Senders.ReceiveReports, c.TLSRPT.Receive
+	if reports.IsNull() {
+		reports = ours
 	}
+	if tls.IsNull() {
+		tls = ours
+	}
+	list := []control.Record{
+		{Name: domain, Type: "MX", Value: "10 " + c.Hostname.String() + ".", Why: "mail for the domain comes here"},
+		{Name: domain, Type: "TXT", Value: "v=spf1 mx -all", Why: "who may send in its name (SPF); name others who do before -all"},
+		{Name: "_dmarc." + domain, Type: "TXT", Value: "v=DMARC1; p=reject; rua=mailto:" + reports.String(), Why: "what others do with mail that is not from it (DMARC); p=none while you look"},
+		{Name: "_smtp._tls." + domain, Type: "TXT", Value: "v=TLSRPTv1; rua=mailto:" + tls.String(), Why: "where others report trouble with TLS"},
+	}
+	if place := reports.Domain.String(); place != domain { // RFC 9990 section 4
+		list = append(list, control.Record{Name: domain + "._report._dmarc." + place, Type: "TXT", Value: "v=DMARC1", Why: "reports about the domain may go there"})
+	}
+	return list
 }
 
 // Records tells what the DNS should say of a domain: to those who send it mail or
@@ -87,7 +100,7 @@ func (x clients) Records(ctx context.Context, domain string) iter.Seq2[control.R
 		if x.s.settings != nil {
 			c = x.s.settings()
 		}
-		for _, r := range mailRecords(c.Hostname.String(), d.String()) {
+		for _, r := range mailRecords(c, d) {
 			if !yield(r, nil) {
 				return
 			}

@@ -9,6 +9,7 @@ import (
 	"plic/internal/autoconf"
 	"plic/internal/config"
 	"plic/internal/control"
+	"plic/internal/mail"
 )
 
 // What is told is what the world can reach.
@@ -66,6 +67,28 @@ func TestDiscoveryIsServed(t *testing.T) {
 	for _, err := range o.Discovery.Records(t.Context(), "elsewhere.test") {
 		if !errors.Is(err, control.ErrNotFound) {
 			t.Errorf("records of another domain: %v", err)
+		}
+	}
+}
+
+// Reports are asked for to where this site reads them, and a place in another domain
+// says that it takes them.
+func TestReportRecords(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Senders.ReceiveReports, c.TLSRPT.Receive = mail.MustAddress("dmarc@here.test"), mail.MustAddress("tls@here.test")
+	for domain, want := range map[string][]string{
+		"here.test":  {"_dmarc.here.test v=DMARC1; p=reject; rua=mailto:dmarc@here.test", "_smtp._tls.here.test v=TLSRPTv1; rua=mailto:tls@here.test"},
+		"other.test": {"_dmarc.other.test v=DMARC1; p=reject; rua=mailto:dmarc@here.test", "_smtp._tls.other.test v=TLSRPTv1; rua=mailto:tls@here.test", "other.test._report._dmarc.here.test v=DMARC1"},
+	} {
+		var got []string
+		for _, r := range mailRecords(c, mail.MustDomain(domain)) {
+			if strings.HasPrefix(r.Name, "_") || strings.Contains(r.Name, "_report") {
+				got = append(got, r.Name+" "+r.Value)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q", domain, got)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"iter"
 	"time"
 
 	"plic/internal/check/sender"
@@ -26,7 +25,7 @@ func (s *site) newFeedback(now func() time.Time) *feedback.Office {
 		from = mail.Address{Local: "postmaster", Domain: c.Hostname}
 	}
 	return feedback.New(feedback.Options{
-		Resolver: s.resolver, Notes: feedbackNotes{siteNotes{s.store, s.log}}, Host: c.Hostname.String(), From: from,
+		Resolver: s.resolver, Notes: siteNotes{s.store, s.log}, Host: c.Hostname.String(), From: from,
 		Organization: c.Hostname.String(), Version: Version(), Now: now, Log: s.log, Send: s.submit,
 	})
 }
@@ -86,28 +85,4 @@ func observed(env *mail.Envelope, f *sender.Findings) dmarcrpt.Record {
 		r.Results.SPF = []dmarcrpt.SPF{{Domain: f.From.Domain, Scope: scope, Result: f.From.Result.String()}}
 	}
 	return r
-}
-
-// feedbackNotes are the notes of the site, for reports.
-type feedbackNotes struct{ siteNotes }
-
-// Notes gives those whose keys begin with a prefix.
-func (n feedbackNotes) Notes(ctx context.Context, prefix string) iter.Seq2[feedback.Note, error] {
-	return func(yield func(feedback.Note, error) bool) {
-		for x, err := range n.siteNotes.Notes(ctx, prefix) {
-			if !yield(feedback.Note(x), err) {
-				return
-			}
-		}
-	}
-}
-
-// PutNotes keeps notes in one commit.
-func (n feedbackNotes) PutNotes(ctx context.Context, notes ...feedback.Note) error {
-	tx := n.store.Begin()
-	for _, x := range notes {
-		tx.PutNote(n.store.Notes(), x.Key, x.Value)
-	}
-	_, err := tx.Commit(ctx)
-	return err
 }

@@ -54,6 +54,7 @@ func (s *site) operations() control.Operations {
 		Storage:   storing{s.config, s.log, s.engine},
 		Suppress:  suppression{s.embargo},
 		TLS:       security{s},
+		DMARC:     mailReports{s},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"plic/internal/control"
 	"plic/internal/deliver/remote"
 	"plic/internal/mail"
+	"plic/internal/notebook"
 	"plic/internal/store"
 	"plic/internal/store/engine"
 	"plic/internal/table"
@@ -113,7 +114,7 @@ func (s *site) require(ctx context.Context, p remote.Peer, env *mail.Envelope) r
 	}
 }
 
-// siteNotes are the notes of the site, for the policies.
+// siteNotes are the notes of the site.
 type siteNotes struct {
 	store *store.Store
 	log   *slog.Logger
@@ -133,15 +134,15 @@ func (n siteNotes) Note(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Notes gives those whose keys begin with a prefix.
-func (n siteNotes) Notes(ctx context.Context, prefix string) iter.Seq2[tlspolicy.Note, error] {
-	return func(yield func(tlspolicy.Note, error) bool) {
+func (n siteNotes) Notes(ctx context.Context, prefix string) iter.Seq2[notebook.Note, error] {
+	return func(yield func(notebook.Note, error) bool) {
 		all, err := n.store.Notes().All(ctx, prefix)
 		if err != nil {
-			yield(tlspolicy.Note{}, err)
+			yield(notebook.Note{}, err)
 			return
 		}
 		for _, x := range all {
-			if !yield(tlspolicy.Note(x), nil) {
+			if !yield(notebook.Note(x), nil) {
 				return
 			}
 		}
@@ -149,7 +150,7 @@ func (n siteNotes) Notes(ctx context.Context, prefix string) iter.Seq2[tlspolicy
 }
 
 // PutNotes keeps notes in one commit.
-func (n siteNotes) PutNotes(ctx context.Context, notes ...tlspolicy.Note) error {
+func (n siteNotes) PutNotes(ctx context.Context, notes ...notebook.Note) error {
 	if len(notes) == 0 {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
 	"plic/internal/mail"
+	"plic/internal/notebook/notebooktest"
 )
 
 // is fails unless a decision is what is wanted: its kind, level, and whether
@@ -188,7 +189,7 @@ func TestCase(t *testing.T) {
 
 // What a decision costs where a domain asks for nothing.
 func BenchmarkDecide(b *testing.B) {
-	w := &world{dns: dnstest.Offline(b), notes: &notes{all: map[string][]byte{}}}
+	w := &world{dns: dnstest.Offline(b), notes: &notebooktest.Notes{All: map[string][]byte{}}}
 	p := New(Options{Resolver: dns.New(dns.Options{Dial: w.dns.Dial}), Notes: w.notes, Hostname: "client.test"})
 	for b.Loop() {
 		p.Decide(b.Context(), plain, Demand{}).Done(Outcome{})

@@ -4,71 +4,26 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"iter"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
 	"plic/internal/mail"
+	"plic/internal/notebook/notebooktest"
 	"plic/internal/pki"
 	"plic/internal/vfs"
 )
-
-// notes are kept in memory, from one Policies to the next.
-type notes struct {
-	mu   sync.Mutex
-	all  map[string][]byte
-	puts int
-	fail error // of reading
-}
-
-func (n *notes) Note(_ context.Context, key string) ([]byte, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.all[key], n.fail
-}
-
-func (n *notes) Notes(_ context.Context, prefix string) iter.Seq2[Note, error] {
-	n.mu.Lock()
-	all := maps.Clone(n.all)
-	n.mu.Unlock()
-	return func(yield func(Note, error) bool) {
-		for _, key := range slices.Sorted(maps.Keys(all)) {
-			if strings.HasPrefix(key, prefix) && !yield(Note{key, all[key]}, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (n *notes) PutNotes(_ context.Context, list ...Note) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.puts++
-	for _, x := range list {
-		if x.Value == nil {
-			delete(n.all, x.Key)
-			continue
-		}
-		n.all[x.Key] = x.Value
-	}
-	return nil
-}
 
 // world is what Policies meet: a DNS, a web server with every name that the
 // test gives it, a clock.
 type world struct {
 	dns    *dnstest.Server
-	notes  *notes
+	notes  *notebooktest.Notes
 	ca     *pki.Authority
 	now    time.Time
 	web    *httptest.Server
@@ -79,7 +34,7 @@ type world struct {
 
 func newWorld(t *testing.T, records ...string) *world {
 	t.Helper()
-	w := &world{dns: dnstest.Offline(t, records...), notes: &notes{all: map[string][]byte{}}, now: time.Now()}
+	w := &world{dns: dnstest.Offline(t, records...), notes: &notebooktest.Notes{All: map[string][]byte{}}, now: time.Now()}
 	var err error
 	if w.ca, err = pki.Open(vfs.NewMemory(), "ca", w.now); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"plic/internal/mail"
+	"plic/internal/notebook"
 )
 
 const (
@@ -143,14 +144,14 @@ func (d *decider) learn(o Outcome) {
 
 // forgetOld drops what is too old to hold anybody to.
 func (p *Policies) forgetOld(ctx context.Context) error {
-	var old []Note
+	var old []notebook.Note
 	for x, err := range p.o.Notes.Notes(ctx, seenPrefix) {
 		if err != nil {
 			return err
 		}
 		m, _, err := get[memory](ctx, p.o.Notes, x.Key)
 		if err != nil || p.o.Now().Sub(m.Last) > max(p.o.Memory, 0) {
-			old = append(old, Note{Key: x.Key})
+			old = append(old, notebook.Note{Key: x.Key})
 		}
 	}
 	return p.o.Notes.PutNotes(ctx, old...)
@@ -159,5 +160,5 @@ func (p *Policies) forgetOld(ctx context.Context) error {
 // Forget drops what is remembered of a domain: its TLS and its MTA-STS policy.
 func (p *Policies) Forget(ctx context.Context, domain string) error {
 	domain = strings.ToLower(domain)
-	return p.o.Notes.PutNotes(ctx, Note{Key: seenPrefix + domain}, Note{Key: stsPrefix + domain})
+	return p.o.Notes.PutNotes(ctx, notebook.Note{Key: seenPrefix + domain}, notebook.Note{Key: stsPrefix + domain})
 }

@@ -22,13 +22,13 @@ func TestMemory(t *testing.T) {
 	d.Done(gone)
 	is(t, "a domain without TLS", decide(), May, Opportunistic, false)
 	decide().Done(good)
-	puts := w.notes.puts
+	puts := w.notes.Puts
 	for range 10 {
 		is(t, "a domain with TLS", decide(), Remembered, Encrypted, false)
 		decide().Done(good)
 	}
-	if w.notes.puts != puts {
-		t.Errorf("%d writes for what was known", w.notes.puts-puts)
+	if w.notes.Puts != puts {
+		t.Errorf("%d writes for what was known", w.notes.Puts-puts)
 	}
 
 	w.now = w.now.Add(30 * 24 * time.Hour)
@@ -55,8 +55,8 @@ func TestMemory(t *testing.T) {
 	w.now = w.now.Add(91 * 24 * time.Hour)
 	is(t, "long ago", decide(), May, Opportunistic, false)
 	p := w.policies(nil)
-	if err := p.forgetOld(t.Context()); err != nil || len(w.notes.all) != 0 {
-		t.Errorf("%v is still remembered, %v", w.notes.all, err)
+	if err := p.forgetOld(t.Context()); err != nil || len(w.notes.All) != 0 {
+		t.Errorf("%v is still remembered, %v", w.notes.All, err)
 	}
 	decide().Done(good)
 	if err := p.Forget(t.Context(), "Example.Test"); err != nil {
@@ -108,12 +108,12 @@ func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.policies(nil)
-	w.notes.fail = errors.New("no disk")
+	w.notes.Fail = errors.New("no disk")
 	d := p.Decide(t.Context(), plain, Demand{})
 	if d.Refuse == nil || !mail.StatusOf(d.Refuse).Temporary() {
 		t.Errorf("%s: %v", d.Why, d.Refuse)
 	}
-	w.notes.fail = nil
-	w.notes.all[seenPrefix+"example.test"], w.notes.all[stsPrefix+"example.test"] = []byte("rubbish"), []byte("[]")
+	w.notes.Fail = nil
+	w.notes.All[seenPrefix+"example.test"], w.notes.All[stsPrefix+"example.test"] = []byte("rubbish"), []byte("[]")
 	is(t, "rubbish", p.Decide(t.Context(), plain, Demand{}), May, Opportunistic, false)
 }

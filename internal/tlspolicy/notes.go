@@ -3,24 +3,9 @@ package tlspolicy
 import (
 	"context"
 	"encoding/json"
-	"iter"
+
+	"plic/internal/notebook"
 )
-
-// Note is a small record that outlives the process.
-type Note struct {
-	Key   string
-	Value []byte // nil takes the note away
-}
-
-// Notes keeps them.
-type Notes interface {
-	// Note gives the value of a key, nil if there is none.
-	Note(ctx context.Context, key string) ([]byte, error)
-	// Notes gives those whose keys begin with a prefix, by rising key.
-	Notes(ctx context.Context, prefix string) iter.Seq2[Note, error]
-	// PutNotes keeps notes, durably when it returns.
-	PutNotes(ctx context.Context, notes ...Note) error
-}
 
 // The beginnings of keys.
 const (
@@ -30,7 +15,7 @@ const (
 )
 
 // get reads a note as JSON; false if there is none, or nothing that we wrote.
-func get[T any](ctx context.Context, n Notes, key string) (v T, found bool, err error) {
+func get[T any](ctx context.Context, n notebook.Notes, key string) (v T, found bool, err error) {
 	text, err := n.Note(ctx, key)
 	if err != nil || text == nil {
 		return v, false, err
@@ -43,13 +28,13 @@ func get[T any](ctx context.Context, n Notes, key string) (v T, found bool, err 
 }
 
 // note makes a note of v.
-func note(key string, v any) (Note, error) {
+func note(key string, v any) (notebook.Note, error) {
 	text, err := json.Marshal(v)
-	return Note{key, text}, err
+	return notebook.Note{Key: key, Value: text}, err
 }
 
 // put keeps v.
-func put(ctx context.Context, n Notes, key string, v any) error {
+func put(ctx context.Context, n notebook.Notes, key string, v any) error {
 	x, err := note(key, v)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"plic/internal/dns"
 	"plic/internal/mail"
+	"plic/internal/notebook"
 	"plic/internal/tlsrpt"
 )
 
@@ -130,7 +131,7 @@ func (p *Policies) flush(ctx context.Context) error {
 	taken := p.tallies
 	p.tallies = map[tallyKey]*tally{}
 	p.mu.Unlock()
-	var notes []Note
+	var notes []notebook.Note
 	for k, t := range taken {
 		kept, _, err := get[tally](ctx, p.o.Notes, k.key())
 		if err != nil {
@@ -143,7 +144,7 @@ func (p *Policies) flush(ctx context.Context) error {
 			notes = append(notes, x)
 		}
 	}
-	slices.SortFunc(notes, func(a, b Note) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(notes, func(a, b notebook.Note) int { return cmp.Compare(a.Key, b.Key) })
 	if len(notes) == 0 {
 		return nil
 	}
@@ -192,7 +193,7 @@ func (p *Policies) sendReport(ctx context.Context, k tallyKey) error {
 	}
 	due, err := p.due(k)
 	if err != nil || len(t.Findings) == 0 {
-		return p.o.Notes.PutNotes(ctx, Note{Key: k.key()})
+		return p.o.Notes.PutNotes(ctx, notebook.Note{Key: k.key()})
 	}
 	late := p.o.Now().Sub(due) > reportTries
 	texts, _, err := p.o.Resolver.TXT(ctx, "_smtp._tls."+k.domain)
@@ -201,7 +202,7 @@ func (p *Policies) sendReport(ctx context.Context, k tallyKey) error {
 	}
 	targets, err := tlsrpt.ParseRecord(texts)
 	if err != nil || late {
-		return p.o.Notes.PutNotes(ctx, Note{Key: k.key()})
+		return p.o.Notes.PutNotes(ctx, notebook.Note{Key: k.key()})
 	}
 	left := 0
 	for _, target := range targets {
@@ -217,7 +218,7 @@ func (p *Policies) sendReport(ctx context.Context, k tallyKey) error {
 		t.Sent = append(t.Sent, target.String())
 	}
 	if left == 0 {
-		return p.o.Notes.PutNotes(ctx, Note{Key: k.key()})
+		return p.o.Notes.PutNotes(ctx, notebook.Note{Key: k.key()})
 	}
 	return put(ctx, p.o.Notes, k.key(), t)
 }

@@ -12,6 +12,7 @@ import (
 	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
 	"plic/internal/mail"
+	"plic/internal/notebook/notebooktest"
 	"plic/internal/tlsrpt"
 )
 
@@ -24,7 +25,7 @@ func TestReports(t *testing.T) {
 	var posted []*tlsrpt.Report
 	status := http.StatusServiceUnavailable
 	w.https(t, func(rw http.ResponseWriter, r *http.Request) {
-		report, err := tlsrpt.Parse(r.Body)
+		report, err := tlsrpt.Read(r.Body)
 		if err != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/tlsrpt+gzip" || r.URL.Path != "/v1" {
 			t.Errorf("%s %s %s: %v", r.Method, r.URL, r.Header, err)
 		}
@@ -55,19 +56,19 @@ func TestReports(t *testing.T) {
 		}
 	}
 	run()
-	if len(w.sent) != 0 || len(w.notes.all) != 2 {
-		t.Errorf("sent within the day: %v, kept %v", w.sent, w.notes.all)
+	if len(w.sent) != 0 || len(w.notes.All) != 2 {
+		t.Errorf("sent within the day: %v, kept %v", w.sent, w.notes.All)
 	}
 	w.now = time.Date(2026, 11, 26, 5, 0, 0, 0, time.UTC)
 	run()
 	run()
-	if len(w.sent) != 1 || len(w.notes.all) != 1 {
-		t.Fatalf("sent %d mails, kept %v", len(w.sent), w.notes.all)
+	if len(w.sent) != 1 || len(w.notes.All) != 1 {
+		t.Fatalf("sent %d mails, kept %v", len(w.sent), w.notes.All)
 	}
 	status = http.StatusOK
 	run()
-	if len(w.sent) != 1 || len(w.notes.all) != 0 || len(posted) != 1 {
-		t.Fatalf("sent %d mails and %d posts, kept %v", len(w.sent), len(posted), w.notes.all)
+	if len(w.sent) != 1 || len(w.notes.All) != 0 || len(posted) != 1 {
+		t.Fatalf("sent %d mails and %d posts, kept %v", len(w.sent), len(posted), w.notes.All)
 	}
 	to, text, _ := strings.Cut(w.sent[0], "\n")
 	report, err := tlsrpt.Read(strings.NewReader(text))
@@ -101,8 +102,8 @@ func TestReportsGivenUp(t *testing.T) {
 		kept  int
 	}{{0, 1}, {28 * time.Hour, 1}, {30 * time.Hour, 1}, {60 * time.Hour, 0}} {
 		w.now = w.now.Add(c.after)
-		if err := p.sendReports(t.Context()); err != nil || len(w.notes.all) != c.kept {
-			t.Errorf("after %v more: %d kept, %v", c.after, len(w.notes.all), err)
+		if err := p.sendReports(t.Context()); err != nil || len(w.notes.All) != c.kept {
+			t.Errorf("after %v more: %d kept, %v", c.after, len(w.notes.All), err)
 		}
 	}
 }
@@ -112,7 +113,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := dnstest.Offline(t)
-		w := &world{dns: server, notes: &notes{all: map[string][]byte{}}}
+		w := &world{dns: server, notes: &notebooktest.Notes{All: map[string][]byte{}}}
 		p := New(Options{Resolver: dns.New(dns.Options{Dial: server.Dial}), Notes: w.notes, Hostname: "client.test", Memory: -1, Reports: Reports{Send: nobody}})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -120,15 +121,15 @@ func TestRun(t *testing.T) {
 		p.Decide(ctx, plain, Demand{}).Done(Outcome{})
 		time.Sleep(flushEvery + time.Second)
 		synctest.Wait()
-		if len(w.notes.all) != 1 {
-			t.Errorf("after %v there are %v", flushEvery, w.notes.all)
+		if len(w.notes.All) != 1 {
+			t.Errorf("after %v there are %v", flushEvery, w.notes.All)
 		}
 		other := plain
 		other.Domain = "other.test"
 		p.Decide(ctx, other, Demand{}).Done(Outcome{})
 		stop()
-		if err := <-ended; err != nil || len(w.notes.all) != 2 {
-			t.Errorf("at the end there are %v, %v", w.notes.all, err)
+		if err := <-ended; err != nil || len(w.notes.All) != 2 {
+			t.Errorf("at the end there are %v, %v", w.notes.All, err)
 		}
 	})
 }

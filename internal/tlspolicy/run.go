@@ -34,7 +34,6 @@ func (p *Policies) Run(ctx context.Context) error {
 		case <-tidy.C:
 			p.try(ctx, "get MTA-STS policies anew", p.refreshAll)
 			p.try(ctx, "forget what is remembered of TLS", p.forgetOld)
-			p.try(ctx, "forget old TLS reports", p.forgetReceived)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"plic/internal/dns"
 	"plic/internal/mail"
 	"plic/internal/mtasts"
+	"plic/internal/notebook"
 )
 
 const (
@@ -171,7 +172,7 @@ func (p *Policies) refreshAll(ctx context.Context) error {
 		_, holds := n.policy(now)
 		switch {
 		case !holds && now.Sub(n.Failed) > stsRefresh:
-			if err := p.o.Notes.PutNotes(ctx, Note{Key: x.Key}); err != nil {
+			if err := p.o.Notes.PutNotes(ctx, notebook.Note{Key: x.Key}); err != nil {
 				return err
 			}
 		case holds && now.Sub(n.Fetched) > stsRefresh:

@@ -178,7 +178,7 @@ func TestRefresh(t *testing.T) {
 	is(t, "the policy got anew", p.Decide(t.Context(), plain, Demand{}), STS, Opportunistic, true)
 	w.record(t, "")
 	w.now = w.now.Add(30 * 24 * time.Hour)
-	if err := p.refreshAll(t.Context()); err != nil || len(w.notes.all) != 0 {
-		t.Errorf("kept although it ran out: %v %v", w.notes.all, err)
+	if err := p.refreshAll(t.Context()); err != nil || len(w.notes.All) != 0 {
+		t.Errorf("kept although it ran out: %v %v", w.notes.All, err)
 	}
 }

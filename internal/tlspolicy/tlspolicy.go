@@ -25,6 +25,7 @@ import (
 
 	"plic/internal/dns"
 	"plic/internal/mail"
+	"plic/internal/notebook"
 )
 
 // Level is how much TLS a host must have.
@@ -87,7 +88,7 @@ type Outcome struct {
 type Options struct {
 	Resolver dns.Resolver
 	TrustAD  bool // the resolver's word on DNSSEC counts
-	Notes    Notes
+	Notes    notebook.Notes
 	Hostname string
 	// Default is the policy for domains that Table does not name.
 	Default Kind

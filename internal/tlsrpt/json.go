@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"plic/internal/wrapped"
 )
 
 // MaxSize bounds a report once it is unpacked: those of the largest senders
@@ -39,28 +41,17 @@ func (r *Report) Gzip() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Parse reads a report, packed or not. What it says is a stranger's: it has the
-// form of a report and no more octets than MaxSize, and may still be untrue.
-func Parse(in io.Reader) (*Report, error) {
-	head := make([]byte, 2)
-	n, err := io.ReadFull(in, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, fmt.Errorf("read a TLS report: %w", err)
-	}
-	in = io.MultiReader(bytes.NewReader(head[:n]), in)
-	if n == 2 && head[0] == 0x1f && head[1] == 0x8b {
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, fmt.Errorf("unpack a TLS report: %w", err)
-		}
-		in = z
-	}
-	text, err := io.ReadAll(io.LimitReader(in, MaxSize+1))
+// Read finds the report in what people have of one: a mail that carries it, or
+// its file, packed or not. What it says is a stranger's: it has the form of a report
+// and no more octets than MaxSize, and may still be untrue.
+func Read(in io.Reader) (*Report, error) {
+	// Some send one as any packed file.
+	kind := wrapped.Kind{Name: "a TLS report", Max: MaxSize, First: '{', Types: []string{
+		"application/tlsrpt+gzip", "application/tlsrpt+json", "application/gzip", "application/x-gzip", "application/json",
+	}}
+	text, err := kind.Read(in)
 	if err != nil {
-		return nil, fmt.Errorf("unpack a TLS report: %w", err)
-	}
-	if len(text) > MaxSize {
-		return nil, fmt.Errorf("the TLS report has more than %d octets", MaxSize)
+		return nil, err
 	}
 	r := &Report{}
 	if err := json.Unmarshal(text, r); err != nil {

@@ -1,10 +1,7 @@
 package tlsrpt
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"plic/internal/mail"
@@ -52,50 +49,4 @@ func (r *Report) Message(l Letter) ([]byte, error) {
 			},
 		},
 	}, message.Allow{}), nil
-}
-
-// ErrNoReport says that a message carries no report.
-var ErrNoReport = errors.New("no TLS report in this message")
-
-// Read finds the report in what people have of one: a mail that carries it, or
-// its file, packed or not.
-func Read(in io.Reader) (*Report, error) {
-	text, err := io.ReadAll(io.LimitReader(in, MaxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > MaxSize {
-		return nil, fmt.Errorf("the file has more than %d octets", MaxSize)
-	}
-	if start := bytes.TrimLeft(text, " \t\r\n\ufeff"); len(start) > 0 && (start[0] == '{' || bytes.HasPrefix(text, []byte{0x1f, 0x8b})) {
-		if start[0] == '{' {
-			text = start
-		}
-		return Parse(bytes.NewReader(text))
-	}
-	m, err := message.Parse(bytes.NewReader(text), message.Limits{})
-	if err != nil {
-		return nil, err
-	}
-	var found *message.Part
-	m.Walk(func(part *message.Part) bool {
-		if carries(part) {
-			found = part
-		}
-		return found == nil
-	})
-	if found != nil {
-		body := io.NewSectionReader(bytes.NewReader(text), found.Body, found.Size())
-		return Parse(message.DecodeBody(body, found.Encoding))
-	}
-	return nil, ErrNoReport
-}
-
-// carries says whether a part is a report. Some send one as any packed file.
-func carries(p *message.Part) bool {
-	switch p.Type + "/" + p.Subtype {
-	case "application/tlsrpt+gzip", "application/tlsrpt+json", "application/gzip", "application/x-gzip", "application/json":
-		return true
-	}
-	return false
 }

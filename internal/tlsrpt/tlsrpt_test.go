@@ -156,7 +156,7 @@ func FuzzRead(f *testing.F) {
 		}
 		packed, err := r.Gzip()
 		if err == nil {
-			_, err = Parse(bytes.NewReader(packed))
+			_, err = Read(bytes.NewReader(packed))
 		}
 		if err != nil {
 			t.Errorf("what was read cannot be written: %v", err)

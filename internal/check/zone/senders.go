@@ -171,10 +171,28 @@ func (z *zone) dmarc() []Finding {
 		f.State, f.Says = Note, fmt.Sprintf("DMARC asks for %s, but only tries (t=y or pct), so less is done.", r.Policy)
 	case len(r.Aggregate) == 0:
 		f.State, f.Says = Note, fmt.Sprintf("DMARC asks for %s, but for no reports (rua): nobody learns what fails.", r.Policy)
+		f.Should = should
+	case z.unread(&r) != "":
+		f.State, f.Says = Note, fmt.Sprintf("DMARC asks for %s, and for reports, but not to %s, where this site reads them.", r.Policy, z.unread(&r))
 	default:
 		f.Says = fmt.Sprintf("DMARC asks for %s, and for reports.", r.Policy)
 	}
 	return append([]Finding{f}, z.reports(&r)...)
+}
+
+// unread is the address at which this site reads reports, if they do not come there.
+func (z *zone) unread(r *dmarc.Record) string {
+	for _, text := range z.wanted("_dmarc."+z.domain, "TXT") {
+		wanted, err := dmarc.ParseRecord(text)
+		if err != nil || len(wanted.Aggregate) == 0 {
+			continue
+		}
+		at := wanted.Aggregate[0]
+		if at != "postmaster@"+z.domain && !slices.ContainsFunc(r.Aggregate, func(have string) bool { return strings.EqualFold(have, at) }) {
+			return at
+		}
+	}
+	return ""
 }
 
 // reports asks whether those whom reports go to want them, RFC 9990 section 4.

@@ -36,6 +36,7 @@ func wanted() []Want {
 		{Name: "s._domainkey.example.org", Type: "TXT", Value: "v=DKIM1; k=ed25519; p=" + key},
 		{Name: "_25._tcp.mx.example.org", Type: "TLSA", Value: "3 1 1 " + strings.Repeat("ab", 32)},
 		{Name: "_mta-sts.example.org", Type: "TXT", Value: "v=STSv1; id=abc"},
+		{Name: "_dmarc.example.org", Type: "TXT", Value: "v=DMARC1; p=reject; rua=mailto:d@example.org"},
 		{Name: "_imaps._tcp.example.org", Type: "SRV", Value: "0 1 993 mx.example.org."},
 	}
 }
@@ -99,6 +100,8 @@ func TestFaults(t *testing.T) {
 		{`-_dmarc|_dmarc.example.org 60 IN TXT "v=DMARC1; p=all"`, "_dmarc.example.org TXT", false, Wrong, "p= is missing or unknown"},
 		{`-_dmarc|_dmarc.example.org 60 IN TXT "v=DMARC1; p=none; rua=mailto:d@example.org"`, "_dmarc.example.org TXT", false, Note, "asks for nothing"},
 		{`-_dmarc|_dmarc.example.org 60 IN TXT "v=DMARC1; p=reject; rua=mailto:d@reports.test"`, "example.org._report._dmarc.reports.test TXT", false, Wrong, "not sent"},
+		{`-_dmarc|_dmarc.example.org 60 IN TXT "v=DMARC1; p=reject; rua=mailto:x@example.org"`, "_dmarc.example.org TXT", true, Note, "not to d@example.org, where this site reads them"},
+		{`-_dmarc|_dmarc.example.org 60 IN TXT "v=DMARC1; p=reject"`, "_dmarc.example.org TXT", true, Note, "but for no reports"},
 		{`-_mta-sts|_mta-sts.example.org 60 IN TXT "v=STSv1; id=a-b"`, "_mta-sts.example.org TXT", false, Wrong, "1 to 32 letters"},
 		{`-_mta-sts|_mta-sts.example.org 60 IN TXT "v=STSv1; id=old"`, "_mta-sts.example.org TXT", true, Wrong, "The id is not that"},
 		{"-_mta-sts", "_mta-sts.example.org TXT", true, Missing, "not announced"},

@@ -37,6 +37,7 @@ type Site struct {
 	Query      journal.Query
 	Policies   []control.TLSPolicy
 	TLSReports []control.TLSReport
+	Reports    []control.DMARCReport
 	Ways       map[string]control.Way // by recipient
 	Records    []control.Record
 	Indexes    []control.IndexStatus
@@ -68,6 +69,7 @@ func (s *Site) Operations() control.Operations {
 		Storage:   storage{s},
 		Suppress:  waiting{s},
 		TLS:       security{s},
+		DMARC:     mailReports{s},
 	}
 }
 
@@ -394,6 +396,20 @@ func (x security) Policy(_ context.Context, domain string) iter.Seq2[control.TLS
 func (x security) Reports(context.Context, int) iter.Seq2[control.TLSReport, error] {
 	return func(yield func(control.TLSReport, error) bool) {
 		for r := range each(&x.s.mu, &x.s.TLSReports) {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// mailReports is control.DMARC.
+type mailReports struct{ s *Site }
+
+// Reports gives the reports that were set, whenever they came.
+func (x mailReports) Reports(context.Context, int) iter.Seq2[control.DMARCReport, error] {
+	return func(yield func(control.DMARCReport, error) bool) {
+		for r := range each(&x.s.mu, &x.s.Reports) {
 			if !yield(r, nil) {
 				return
 			}
