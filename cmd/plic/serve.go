@@ -14,11 +14,20 @@ import (
 // logger writes to w as the configuration wants. level may be changed later.
 func logger(w io.Writer, c *config.Config, level *slog.LevelVar) *slog.Logger {
 	setLevel(level, c)
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: inWords}
 	if c.Log.Format == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// inWords writes an error by its words: some libraries' errors bring the stack of
+// their callers along otherwise.
+func inWords(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
 }
 
 func setLevel(level *slog.LevelVar, c *config.Config) {

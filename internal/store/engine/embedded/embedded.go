@@ -192,6 +192,9 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
 	e.space.open()
+	if err := e.space.start(e.records); err != nil {
+		return err
+	}
 	err = e.guard(func() (err error) {
 		e.db, err = openRecords(e)
 		e.dbOpen.Store(err == nil)

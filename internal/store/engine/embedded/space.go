@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -50,6 +51,32 @@ func (s *space) open() {
 	s.released = true
 	s.mu.Unlock()
 	s.restore()
+}
+
+// startRoom is what an open needs besides room for what is in the log.
+const startRoom = 1 << 20
+
+// start refuses to open a store on a disk that has no room for what the log holds
+// to be written out, and no ballast to give up: Pebble would try that for ever.
+func (s *space) start(records string) error {
+	free, released := s.available()
+	if s.o.Ballast > 0 && !released {
+		return nil
+	}
+	names, err := s.o.FS.List(records)
+	if err != nil {
+		return err
+	}
+	need := int64(0)
+	for _, name := range names {
+		if i, err := s.o.FS.Stat(s.o.FS.PathJoin(records, name)); err == nil && strings.HasSuffix(name, ".log") {
+			need += i.Size()
+		}
+	}
+	if need = min(need, int64(s.o.memTable)) + startRoom; free < need {
+		return fmt.Errorf("%w: a start needs %d MiB, and %d MiB are free; make room on this disk", engine.ErrFull, need>>20, free>>20)
+	}
+	return nil
 }
 
 // full is called when a write found no room. It gives up the ballast; when that

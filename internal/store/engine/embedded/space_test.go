@@ -16,6 +16,46 @@ import (
 	"plic/internal/vfs"
 )
 
+// TestStartOnFullDisk: a store whose disk is full opens as long as it has ballast to
+// give up; then it says what it needs, and does not try for ever.
+func TestStartOnFullDisk(t *testing.T) {
+	disk := vfs.NewMemory()
+	now := time.Now()
+	usage := func(free uint64) {
+		disk.TestingSetDiskUsage(pebblevfs.DiskUsage{AvailBytes: free, TotalBytes: 1 << 40, UsedBytes: 1 << 40})
+		now = now.Add(time.Second)
+	}
+	open := func() error {
+		e, err := Open(t.Context(), Options{
+			FS: disk, Dir: "/store", Now: func() time.Time { return now }, Cache: 1 << 20,
+			Ballast: 1 << 20, Reserve: 4 << 20, manual: true,
+		})
+		if err == nil {
+			apply(t, e, &engine.Batch{Accounts: []engine.Account{{ID: 1, Name: "a"}}})
+			err = e.Close()
+		}
+		return err
+	}
+	usage(1 << 30)
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+	usage(0)
+	if err := open(); err != nil {
+		t.Errorf("with ballast: %v", err)
+	}
+	if err := disk.Remove("/store/ballast"); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(); !errors.Is(err, engine.ErrFull) || !strings.Contains(err.Error(), "make room") {
+		t.Errorf("without room and ballast: %v", err)
+	}
+	usage(3 << 20)
+	if err := open(); err != nil {
+		t.Errorf("with a little room: %v", err)
+	}
+}
+
 // TestFullDisk fills a disk: the ballast is given up, bodies are refused,
 // changes of flags go on, and when there is room again so does the mail.
 func TestFullDisk(t *testing.T) {
