@@ -45,7 +45,13 @@ func (m *Mailbox) Notes() Notes { return Notes{m.account, m} }
 // Get gives a note's value; engine.ErrNotFound.
 func (n Notes) Get(ctx context.Context, key string) ([]byte, error) {
 	n.a.mu.Lock()
-	value, err := n.get(ctx, key)
+	mailbox := n.mailbox()
+	n.a.mu.Unlock()
+	value, err := n.a.store.engine.Note(ctx, n.a.id, mailbox, key) // nobody waits for it
+	n.a.mu.Lock()
+	if gone := n.gone(); gone != nil {
+		err = gone
+	}
 	last := n.a.last
 	n.a.mu.Unlock()
 	// What was read, or read as absent, may be newer than what is durable.

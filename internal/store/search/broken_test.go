@@ -47,11 +47,11 @@ func TestBrokenIndexIsMadeAnew(t *testing.T) {
 		"garbage": func(_ string, v []byte) []byte { return bytes.Repeat([]byte{0xff}, len(v)) },
 		"longer":  func(_ string, v []byte) []byte { return append(slices.Clone(v), 1, 2, 3) },
 		"manifest": func(string, []byte) []byte {
-			return []byte(`{"version":3,"segments":[{"id":"x","low":9,"high":3,"docs":-1}]}`)
+			return []byte(`{"version":4,"segments":[{"id":"x","low":9,"high":3,"docs":-1}]}`)
 		},
 	}
 	for name, change := range breaks {
-		for _, part := range []string{"/d1", "/l1", "/head", "index"} {
+		for _, part := range []string{"/d1", "/l1", "/f1", "/head", "index"} {
 			if name == "manifest" && part != "index" {
 				continue
 			}
@@ -271,12 +271,12 @@ func TestPostings(t *testing.T) {
 
 // FuzzSegment reads whatever comes as the parts of a segment.
 func FuzzSegment(f *testing.F) {
-	w := segmentWriter{block: dictBlock}
+	w := segmentWriter{block: dictBlock, docs: 50}
 	kept := map[string][]byte{}
 	w.put = func(key string, value []byte) (int, error) { kept[key] = bytes.Clone(value); return len(value), nil }
 	for i := range 50 {
 		list := []posting{{0, Body}, {uint32(1 + i%3), Body}, {uint32(5 + i/2), Body | Header}}[i%2:]
-		if err := w.add(fmt.Appendf(nil, "WORD%03d", i), Body|Header, appendPostings(nil, list, 50)); err != nil {
+		if err := w.add(fmt.Appendf(nil, "WORD%03d", i), Body|Header, list); err != nil {
 			f.Fatal(err)
 		}
 	}
@@ -284,16 +284,18 @@ func FuzzSegment(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(kept[seg.dictKey(1, 0)], kept[seg.listKey(1, 0)], kept[seg.headKey()], 50, []byte("ORD"))
-	f.Add([]byte{1, 0, 1, '\n', 'X', '\n'}, []byte{0x81, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"))
-	f.Add([]byte{}, []byte{0x80, 1, 0xff}, []byte{}, 8, []byte("\n"))
-	f.Fuzz(func(t *testing.T, text, lists, head []byte, docs int, sought []byte) {
+	f.Add(kept[seg.dictKey(1, 0)], kept[seg.listKey(1, 0)], kept[seg.headKey()], 50, []byte("ORD"), 1)
+	f.Add([]byte{1, 0, 0, 0, 'X', '\n'}, []byte{3, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"), 1)
+	f.Add([]byte{1, 0, 1, '\n', 'X', '\n'}, []byte{0x81, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"), 0)
+	f.Add([]byte{}, []byte{0x80, 1, 0xff}, []byte{}, 8, []byte("\n"), 0)
+	f.Fuzz(func(t *testing.T, text, lists, head []byte, docs int, sought []byte, shape int) {
 		docs = 1 + (docs&0x7fffffff)%5000
+		as := form(shape & 1)
 		s := segment{Segment: Segment{Docs: docs, Parts: [parts]volume{{Words: 1, Dicts: 1, Lists: int64(len(lists))}}}}
 		if err := s.readHead(head); err != nil && !errors.Is(err, errBroken) {
 			t.Fatal(err)
 		}
-		d, err := readDict(text)
+		d, err := readDict(text, docs, as)
 		if err != nil {
 			return
 		}

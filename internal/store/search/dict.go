@@ -9,22 +9,56 @@ import (
 type dict struct {
 	words int
 	first int64  // where the list of the first word begins
-	lens  []byte // of the words' lists
+	lone  int64  // octets of what stands in the place of a list of one message
+	lens  []byte // of the words' lists, 0 for one message
 	text  []byte // "\nword\nword\n"
 }
 
-func readDict(b []byte) (*dict, error) {
+// readDict reads a block of a segment of docs messages.
+func readDict(b []byte, docs int, as form) (*dict, error) {
 	r := reader{b: b}
 	words, first := r.uvarint(), r.uvarint()
 	if r.bad || words == 0 || words > uint64(len(b)) {
 		return nil, errBroken
 	}
-	lens := r.b
-	text := r.b[numbers(r.b, words):]
+	lens := r.take(uint64(numbers(r.b, words)))
+	text := r.b
+	if as >= sharing {
+		shared := r.take(words)
+		text, lens = wordsOf(shared, r.b), bytes.Clone(lens)
+	}
 	if len(text) < 2 || bytes.Count(text, []byte{'\n'}) != int(words)+1 || text[0] != '\n' || text[len(text)-1] != '\n' {
 		return nil, errBroken
 	}
-	return &dict{int(words), int64(first), lens[:len(lens)-len(text)], text}, nil
+	return &dict{int(words), int64(first), loneSize(docs), lens, text}, nil
+}
+
+// wordsOf puts words together from how much each shares with the one before it, and
+// what follows; nil if that makes no sense.
+func wordsOf(shared, tails []byte) []byte {
+	size := 1 + len(tails)
+	for _, n := range shared {
+		size += int(n)
+	}
+	if size > maxBlock {
+		return nil
+	}
+	text := append(make([]byte, 0, size), '\n')
+	before, from := 0, 0
+	for _, n := range shared {
+		end := from + bytes.IndexByte(tails[from:], '\n') + 1
+		start := len(text)
+		if end == from || before+int(n) >= start {
+			return nil
+		}
+		text = append(text, text[before:before+int(n)]...)
+		text = append(text, tails[from:end]...)
+		before, from = start, end
+	}
+	if from < len(tails) {
+		return nil
+	}
+	return text
 }
 
 // numbers gives the length of n numbers; of all octets, if those are fewer. One of
@@ -48,7 +82,7 @@ func (d *dict) bytes() int64 { return 128 + int64(len(d.lens)+cap(d.text)) }
 
 // find visits the words that hold what is sought, by where their lists are.
 // pattern holds the line ends that the way of matching asks for.
-func (d *dict) find(pattern []byte, visit func(off, n int64) error) error {
+func (d *dict) find(pattern []byte, visit func(off, n int64, lone bool) error) error {
 	at, word := 0, 0 // word is the index of the word that begins behind the line end at "at"
 	lens, off := d.lens, d.first
 	for word < d.words {
@@ -65,11 +99,11 @@ func (d *dict) find(pattern []byte, visit func(off, n int64) error) error {
 			return errBroken
 		}
 		for range skip {
-			n, size := binary.Uvarint(lens)
-			lens, off = lens[size:], off+int64(n)
+			n, size, _ := d.length(lens)
+			lens, off = lens[size:], off+n
 		}
-		n, size := binary.Uvarint(lens)
-		if err := visit(off, int64(n)); err != nil {
+		n, size, lone := d.length(lens)
+		if err := visit(off, n, lone); err != nil {
 			return err
 		}
 		end := bytes.IndexByte(d.text[start:], '\n')
@@ -77,21 +111,30 @@ func (d *dict) find(pattern []byte, visit func(off, n int64) error) error {
 			return errBroken
 		}
 		at, word = start+end, word+1
-		lens, off = lens[size:], off+int64(n)
+		lens, off = lens[size:], off+n
 	}
 	return nil
 }
 
+// length is that of the next list, and how many octets say so.
+func (d *dict) length(lens []byte) (n int64, size int, lone bool) {
+	length, size := binary.Uvarint(lens)
+	if length == 0 {
+		return d.lone, size, true
+	}
+	return int64(length), size, false
+}
+
 // each visits all words in order.
-func (d *dict) each(visit func(word []byte, off, n int64) error) error {
+func (d *dict) each(visit func(word []byte, off, n int64, lone bool) error) error {
 	lens, off := d.lens, d.first
 	for text := d.text[1:]; len(text) > 0; {
 		end := bytes.IndexByte(text, '\n')
-		n, size := binary.Uvarint(lens)
-		if err := visit(text[:end], off, int64(n)); err != nil {
+		n, size, lone := d.length(lens)
+		if err := visit(text[:end], off, n, lone); err != nil {
 			return err
 		}
-		text, lens, off = text[end+1:], lens[size:], off+int64(n)
+		text, lens, off = text[end+1:], lens[size:], off+n
 	}
 	return nil
 }

@@ -6,8 +6,8 @@
 // A mailbox's index is a few segments, each of a range of UIDs, immutable, and
 // merged when there are too many of one size. A segment is a sorted dictionary
 // of words and for each the messages that hold it, in which parts of them. A
-// string is sought in the dictionary itself, which is small and scanned as
-// memory goes by: all words that contain it, or its pieces where it spans
+// string is sought in the dictionary itself, in those of its blocks that a filter
+// does not rule out: all words that contain it, or its pieces where it spans
 // several. Only then are candidates opened. Messages that are not yet indexed are
 // looked into, so that answers are always complete.
 //

@@ -25,8 +25,12 @@ const (
 )
 
 // version is that of what words are and how they are kept; an index of another
-// is made anew.
-const version = 3
+// is made anew, but for one of version 3, which has no filters and only differs in
+// what it lacks.
+const (
+	version = 4
+	before  = 3
+)
 
 // manifest says what the index of a mailbox is.
 type manifest struct {
@@ -172,9 +176,10 @@ func (x *Index) read(ctx context.Context, mb *store.Mailbox) (*manifest, error) 
 		return nil, err
 	}
 	got := new(manifest)
-	if err := json.Unmarshal(b, got); err != nil || got.Version != version || !got.sound() {
+	if err := json.Unmarshal(b, got); err != nil || got.Version != version && got.Version != before || !got.sound() {
 		return m, nil
 	}
+	got.Version = version // when it is written next
 	return got, nil
 }
 
@@ -187,7 +192,7 @@ func (m *manifest) sound() bool {
 			return false
 		}
 		for _, v := range s.Parts {
-			if v.Words < 0 || v.Dicts < 0 || v.Dicts > v.Words || v.Lists < 0 {
+			if v.Words < 0 || v.Dicts < 0 || v.Dicts > v.Words || v.Lists < 0 || v.Filters != 0 && v.Filters != filterNotes(v.Dicts) {
 				return false
 			}
 		}
@@ -286,7 +291,7 @@ func (x *Index) open(ctx context.Context, mb *store.Mailbox, info Segment) (*seg
 			if err != nil {
 				return nil, 0, err
 			}
-			d, err := readDict(b)
+			d, err := readDict(b, info.Docs, info.Form)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -294,12 +299,14 @@ func (x *Index) open(ctx context.Context, mb *store.Mailbox, info Segment) (*seg
 		})
 	}
 	s.here = func(part, n int) bool { return x.cache.get(info.dictKey(part, n)) != nil }
-	s.lists = func(ctx context.Context, part, n int) ([]byte, error) {
-		return recall(&x.cache, info.listKey(part, n), func(key string) ([]byte, int64, error) {
+	page := func(ctx context.Context, key string) ([]byte, error) {
+		return recall(&x.cache, key, func(key string) ([]byte, int64, error) {
 			b, err := x.block(ctx, mb, key)
 			return b, int64(len(b) + 128), err
 		})
 	}
+	s.lists = func(ctx context.Context, part, n int) ([]byte, error) { return page(ctx, info.listKey(part, n)) }
+	s.filters = func(ctx context.Context, part, n int) ([]byte, error) { return page(ctx, info.filterKey(part, n)) }
 	x.cache.put(info.ID, s, int64(512+4*len(s.uids)+len(b)))
 	return s, nil
 }
@@ -347,7 +354,7 @@ func newDecoder() *zstd.Decoder {
 }
 
 func newEncoder() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(dictBlock), zstd.WithLowerEncoderMem(true))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(listBlock), zstd.WithLowerEncoderMem(true))
 	must(err)
 	return e
 }

@@ -51,8 +51,8 @@ func merge(ctx context.Context, w *segmentWriter, sources []*source, keep func(s
 			all = append(all, m)
 		}
 	}
+	w.docs = len(uids)
 	var list []posting
-	var packed []byte
 	var word []byte
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
@@ -83,8 +83,7 @@ func merge(ctx context.Context, w *segmentWriter, sources []*source, keep func(s
 		for _, p := range list {
 			all |= p.class
 		}
-		packed = appendPostings(packed[:0], list, len(uids))
-		if err := w.add(word, all, packed); err != nil {
+		if err := w.add(word, all, list); err != nil {
 			return Segment{}, err
 		}
 	}
@@ -119,6 +118,7 @@ func (s *segment) all(ctx context.Context, part int) stream {
 	type item struct {
 		word   []byte
 		off, n int64
+		lone   bool
 	}
 	var items []item
 	block, at := 0, 0
@@ -134,8 +134,8 @@ func (s *segment) all(ctx context.Context, part int) stream {
 				return nil, nil, err
 			}
 			block, at, items = block+1, 0, items[:0]
-			err = d.each(func(word []byte, off, n int64) error {
-				items = append(items, item{word, off, n})
+			err = d.each(func(word []byte, off, n int64, lone bool) error {
+				items = append(items, item{word, off, n, lone})
 				return nil
 			})
 			if err != nil {
@@ -149,9 +149,14 @@ func (s *segment) all(ctx context.Context, part int) stream {
 			return nil, nil, err
 		}
 		list = list[:0]
-		err = eachGroup(raw, len(s.uids), func(c Class) func(uint32) {
+		visit := func(c Class) func(uint32) {
 			return func(doc uint32) { list = append(list, posting{doc, c}) }
-		})
+		}
+		if it.lone {
+			err = s.loneDoc(part, raw, visit)
+			return it.word, list, err
+		}
+		err = eachGroup(raw, len(s.uids), visit)
 		slices.SortFunc(list, func(a, b posting) int { return int(int64(a.doc) - int64(b.doc)) })
 		return it.word, list, err
 	}

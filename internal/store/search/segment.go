@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"sort"
 
@@ -20,15 +21,26 @@ type Segment struct {
 	Low   store.UID     `json:"low"` // it knows of messages from here
 	High  store.UID     `json:"high"`
 	Docs  int           `json:"docs"`
+	Form  form          `json:"form,omitempty"`
 	Parts [parts]volume `json:"parts"`
 	Bytes int64         `json:"bytes"` // altogether, as kept
 }
 
+// form is how a segment is kept. Those of older programs are read as they are, until
+// they are merged.
+type form int
+
+const (
+	plainForm form = iota // words are written out, all have lists, nothing has a filter
+	sharing               // of a word only what the one before does not begin with
+)
+
 // volume is a dictionary and the lists of its words.
 type volume struct {
-	Words int   `json:"words"`
-	Dicts int   `json:"dicts"` // blocks of the dictionary
-	Lists int64 `json:"lists"` // octets of all lists
+	Words   int   `json:"words"`
+	Dicts   int   `json:"dicts"`             // blocks of the dictionary
+	Lists   int64 `json:"lists"`             // octets of all lists
+	Filters int   `json:"filters,omitempty"` // notes of its filter
 }
 
 // A segment has three dictionaries, so that what is sought in names and subjects,
@@ -58,17 +70,29 @@ func partsFor(in Class) int {
 	return 1
 }
 
+// loneClass is where a word of a dictionary is that has no list, only the number
+// of the one message that it is in, as most have; 0 if all have lists.
+func loneClass(part int) Class {
+	return [parts]Class{0, Body, Header}[part]
+}
+
+// loneSize is how many octets such a number takes.
+func loneSize(docs int) int64 { return int64(bits.Len(uint(max(docs-1, 1)))+7) / 8 }
+
 const (
-	dictBlock = 64 << 10
+	dictBlock = 56 << 10
 	listBlock = 64 << 10
 )
 
 func (s *Segment) prefix() string             { return notes + s.ID + "/" }
 func (s *Segment) dictKey(part, n int) string { return fmt.Sprintf("%sd%d%06x", s.prefix(), part, n) }
 func (s *Segment) listKey(part, n int) string { return fmt.Sprintf("%sl%d%06x", s.prefix(), part, n) }
-func (s *Segment) headKey() string            { return s.prefix() + "head" }
-func (s *Segment) holds(uid store.UID) bool   { return s.Low <= uid && uid <= s.High }
-func (v *volume) listBlocks() int             { return int((v.Lists + listBlock - 1) / listBlock) }
+func (s *Segment) filterKey(part, n int) string {
+	return fmt.Sprintf("%sf%d%06x", s.prefix(), part, n)
+}
+func (s *Segment) headKey() string          { return s.prefix() + "head" }
+func (s *Segment) holds(uid store.UID) bool { return s.Low <= uid && uid <= s.High }
+func (v *volume) listBlocks() int           { return int((v.Lists + listBlock - 1) / listBlock) }
 
 // keys are those of all its notes.
 func (s *Segment) keys() []string {
@@ -79,6 +103,9 @@ func (s *Segment) keys() []string {
 		}
 		for n := range s.Parts[p].listBlocks() {
 			keys = append(keys, s.listKey(p, n))
+		}
+		for n := range s.Parts[p].Filters {
+			keys = append(keys, s.filterKey(p, n))
 		}
 	}
 	return keys
@@ -96,32 +123,43 @@ func (s *Segment) words() (n int) {
 type segmentWriter struct {
 	seg   Segment
 	block int // octets after which a block of a dictionary ends
+	docs  int // of the segment
 	put   func(key string, value []byte) (kept int, err error)
 	parts [parts]volumeWriter
+	room  []byte
 }
 
 // volumeWriter is what of a dictionary is not written yet.
 type volumeWriter struct {
-	first int64 // where the lists of this dictionary block begin
-	words int   // in this block
-	lens  []byte
-	text  []byte
-	lists []byte
-	done  int      // blocks of lists written
-	heads [][]byte // the first word of each block
+	first  int64 // where the lists of this dictionary block begin
+	words  int   // in this block
+	lens   []byte
+	shared []byte // octets that each word has in common with the one before
+	tails  []byte // and what follows them
+	text   []byte // all words in full, with their line ends
+	lists  []byte
+	done   int      // blocks of lists written
+	heads  [][]byte // the first word of each block
+	filter filterWriter
 }
 
 // add takes a word, the classes that it is in anywhere, and its list.
-func (w *segmentWriter) add(word []byte, all Class, list []byte) error {
+func (w *segmentWriter) add(word []byte, all Class, postings []posting) error {
 	part := partOf(all)
+	list, lone := w.pack(part, postings)
 	p, v := &w.parts[part], &w.seg.Parts[part]
 	if p.words == 0 {
 		p.first = v.Lists
 		p.heads = append(p.heads, bytes.Clone(word))
+		p.text = append(p.text[:0], '\n')
 	}
 	p.words++
-	p.lens = binary.AppendUvarint(p.lens, uint64(len(list)))
-	p.text = append(append(p.text, word...), '\n')
+	if lone {
+		p.lens = append(p.lens, 0)
+	} else {
+		p.lens = binary.AppendUvarint(p.lens, uint64(len(list)))
+	}
+	p.put(word)
 	p.lists = append(p.lists, list...)
 	v.Lists += int64(len(list))
 	v.Words++
@@ -132,10 +170,34 @@ func (w *segmentWriter) add(word []byte, all Class, list []byte) error {
 		p.done++
 		p.lists = p.lists[:copy(p.lists, p.lists[listBlock:])]
 	}
-	if len(p.lens)+len(p.text) >= w.block {
+	if len(p.text) >= w.block {
 		return w.endDict(part)
 	}
 	return nil
+}
+
+// put takes a word into the block.
+func (p *volumeWriter) put(word []byte) {
+	shared := 0
+	if p.words > 1 {
+		before := p.text[bytes.LastIndexByte(p.text[:len(p.text)-1], '\n')+1:]
+		for shared < min(len(word), len(before), 255) && word[shared] == before[shared] {
+			shared++
+		}
+	}
+	p.shared = append(p.shared, byte(shared))
+	p.tails = append(append(p.tails, word[shared:]...), '\n')
+	p.text = append(append(p.text, word...), '\n')
+}
+
+// pack gives a list as it is kept; lone says that it is one message's number.
+func (w *segmentWriter) pack(part int, list []posting) (packed []byte, lone bool) {
+	if len(list) == 1 && list[0].class == loneClass(part) {
+		w.room = binary.LittleEndian.AppendUint32(w.room[:0], list[0].doc)
+		return w.room[:loneSize(w.docs)], true
+	}
+	w.room = appendPostings(w.room[:0], list, w.docs)
+	return w.room, false
 }
 
 func (w *segmentWriter) write(key string, value []byte) error {
@@ -151,16 +213,37 @@ func (w *segmentWriter) endDict(part int) error {
 	}
 	b := binary.AppendUvarint(nil, uint64(p.words))
 	b = binary.AppendUvarint(b, uint64(p.first))
-	b = append(append(append(b, p.lens...), '\n'), p.text...)
-	p.words, p.lens, p.text = 0, p.lens[:0], p.text[:0]
+	b = slices.Concat(b, p.lens, p.shared, p.tails)
+	p.filter.add(p.text)
+	p.words, p.lens, p.shared, p.tails = 0, p.lens[:0], p.shared[:0], p.tails[:0]
 	v.Dicts++
-	return w.write(w.seg.dictKey(part, v.Dicts-1), b)
+	if err := w.write(w.seg.dictKey(part, v.Dicts-1), b); err != nil || v.Dicts%filterGroup != 0 {
+		return err
+	}
+	return w.endFilter(part)
+}
+
+// endFilter writes the rows of a group.
+func (w *segmentWriter) endFilter(part int) error {
+	p, v := &w.parts[part], &w.seg.Parts[part]
+	if p.filter.blocks == 0 || v.Dicts < filterLeast {
+		return nil
+	}
+	filter := p.filter
+	p.filter = filterWriter{}
+	return filter.write(func(note []byte) error {
+		v.Filters++
+		return w.write(w.seg.filterKey(part, v.Filters-1), note)
+	})
 }
 
 // end writes the rest; uids are the segment's messages, which rise.
 func (w *segmentWriter) end(uids []store.UID) (Segment, error) {
 	for part := range w.parts {
 		if err := w.endDict(part); err != nil {
+			return w.seg, err
+		}
+		if err := w.endFilter(part); err != nil {
 			return w.seg, err
 		}
 		if p := &w.parts[part]; len(p.lists) > 0 {
@@ -180,18 +263,19 @@ func (w *segmentWriter) end(uids []store.UID) (Segment, error) {
 			b = append(binary.AppendUvarint(b, uint64(len(word))), word...)
 		}
 	}
-	w.seg.Docs = len(uids)
+	w.seg.Docs, w.seg.Form = len(uids), sharing
 	return w.seg, w.write(w.seg.headKey(), b)
 }
 
 // segment is one that is read.
 type segment struct {
 	Segment
-	uids  []store.UID
-	heads [parts][][]byte // the first word of each block of the dictionaries
-	dict  func(ctx context.Context, part, n int) (*dict, error)
-	lists func(ctx context.Context, part, n int) ([]byte, error)
-	here  func(part, n int) bool // says that a block of a dictionary is in memory
+	uids    []store.UID
+	heads   [parts][][]byte // the first word of each block of the dictionaries
+	dict    func(ctx context.Context, part, n int) (*dict, error)
+	lists   func(ctx context.Context, part, n int) ([]byte, error)
+	filters func(ctx context.Context, part, n int) ([]byte, error)
+	here    func(part, n int) bool // says that a block of a dictionary is in memory
 }
 
 // readHead reads what the notes of a segment begin with.
@@ -290,7 +374,11 @@ func (s *segment) with(ctx context.Context, p piece, want Class) (bitset, error)
 		if p.how == atHead || p.how == whole {
 			from, to = s.around(part, p.text)
 		}
-		if err := s.inBlocks(ctx, part, from, to, pattern, want, out); err == errFull {
+		blocks, err := s.blocks(ctx, part, from, to, pattern)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.inBlocks(ctx, part, blocks, pattern, want, out); err == errFull {
 			break
 		} else if err != nil {
 			return nil, err
@@ -305,24 +393,23 @@ func (s *segment) with(ctx context.Context, p piece, want Class) (bitset, error)
 // is.
 const alone = 16
 
-func (s *segment) inBlocks(ctx context.Context, part, from, to int, pattern []byte, want Class, out bitset) error {
-	half := (from + to) / 2
-	if to-from > alone && !s.here(part, to-1) {
+func (s *segment) inBlocks(ctx context.Context, part int, blocks []int, pattern []byte, want Class, out bitset) error {
+	if n := len(blocks); n > alone && !s.here(part, blocks[n-1]) {
 		more := newBitset(len(s.uids))
 		done := make(chan error, 1)
-		go func() { done <- s.eachBlock(ctx, part, half, to, pattern, want, more) }()
-		err := s.eachBlock(ctx, part, from, half, pattern, want, out)
+		go func() { done <- s.eachBlock(ctx, part, blocks[n/2:], pattern, want, more) }()
+		err := s.eachBlock(ctx, part, blocks[:n/2], pattern, want, out)
 		if other := <-done; err == nil {
 			err = other
 		}
 		out.or(more)
 		return err
 	}
-	return s.eachBlock(ctx, part, from, to, pattern, want, out)
+	return s.eachBlock(ctx, part, blocks, pattern, want, out)
 }
 
-func (s *segment) eachBlock(ctx context.Context, part, from, to int, pattern []byte, want Class, out bitset) error {
-	for n := from; n < to; n++ {
+func (s *segment) eachBlock(ctx context.Context, part int, blocks []int, pattern []byte, want Class, out bitset) error {
+	for _, n := range blocks {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -347,12 +434,17 @@ func (s *segment) inBlock(ctx context.Context, part, n int, pattern []byte, want
 	}
 	var room []byte
 	words := 0
-	return d.find(pattern, func(off, n int64) error {
+	return d.find(pattern, func(off, n int64, lone bool) error {
 		list, err := s.list(ctx, part, off, n, room)
 		if err != nil {
 			return err
 		}
-		if err := eachGroup(list, len(s.uids), visit); err != nil {
+		if lone {
+			err = s.loneDoc(part, list, visit)
+		} else {
+			err = eachGroup(list, len(s.uids), visit)
+		}
+		if err != nil {
 			return err
 		}
 		if words++; words%256 == 0 && out.count() == len(s.uids) {
@@ -360,6 +452,20 @@ func (s *segment) inBlock(ctx context.Context, part, n int, pattern []byte, want
 		}
 		return nil
 	})
+}
+
+// loneDoc reads what stands in the place of a list of one message.
+func (s *segment) loneDoc(part int, b []byte, visit func(Class) (add func(uint32))) error {
+	var full [4]byte
+	copy(full[:], b)
+	doc := binary.LittleEndian.Uint32(full[:])
+	if doc >= uint32(len(s.uids)) || loneClass(part) == 0 {
+		return errBroken
+	}
+	if add := visit(loneClass(part)); add != nil {
+		add(doc)
+	}
+	return nil
 }
 
 // around gives the blocks in which words that begin with a text are.
