@@ -32,6 +32,7 @@ type bringing struct {
 	into     string
 	folders  []string
 	aside    string
+	spools   map[string]*moving.CyrusSpool // that are open, by their places
 }
 
 // imapFlags say how to reach another server.
@@ -49,8 +50,8 @@ here is new, so that no client downloads again.
 
 Nothing is changed at the source. What was cut short goes on where it was; run
 again later it brings what is new. In the end every message was read back and
-compared. Those that cannot be read are named, and the rest goes on: then the
-exit code is 1.`,
+compared. What cannot be read is named, an account that fails likewise, and the
+rest goes on: then the exit code is 1.`,
 		Example: `  plic import maildir /home/ann/Maildir ann@example.org
   plic import mbox /var/mail/ann ann@example.org
   plic import imap mail.example.net ann@example.org --user ann
@@ -61,7 +62,7 @@ exit code is 1.`,
 // bring makes a command that imports; open gives the source of a line in the
 // file of accounts, or of the arguments before the account.
 func (a *app) bring(c *cobra.Command, args int, open func(ctx context.Context, b *bringing, words []string) (moving.Source, error)) *cobra.Command {
-	b := &bringing{app: a}
+	b := &bringing{app: a, spools: map[string]*moving.CyrusSpool{}}
 	c.Flags().StringVar(&b.accounts, "accounts", "", "`file` with a line for each account: its name and where its mail is")
 	c.Flags().StringVar(&b.into, "into", "", "put all folders below this `mailbox`")
 	c.Flags().StringSliceVar(&b.folders, "folder", nil, "only this `folder` of the source, and those below it; may be repeated")
@@ -76,21 +77,40 @@ func (a *app) bring(c *cobra.Command, args int, open func(ctx context.Context, b
 		// Many short-lived messages: half the garbage, at the same speed.
 		defer debug.SetGCPercent(debug.SetGCPercent(importGarbage))
 		return a.with(c.Context(), func(o control.Operations) error {
-			bad := 0
-			for _, words := range jobs {
-				n, err := b.one(c.Context(), o.Moving, words, open)
-				if err != nil {
-					return fmt.Errorf("%s: %w", words[0], err)
-				}
-				bad += n
-			}
-			if bad > 0 {
-				return fmt.Errorf("%d messages or folders were not imported, those named above", bad)
-			}
-			return nil
+			return b.all(c.Context(), jobs, func(words []string) (int, error) { return b.one(c.Context(), o.Moving, words, open) })
 		})
 	}
 	return a.jsonFlag(c)
+}
+
+// all runs the jobs. One that fails does not end the others.
+func (b *bringing) all(ctx context.Context, jobs [][]string, run func(words []string) (bad int, err error)) error {
+	defer func() {
+		for _, s := range b.spools {
+			_ = s.Close() // it was only read
+		}
+	}()
+	bad := 0
+	var failed []string
+	for _, words := range jobs {
+		n, err := run(words)
+		bad += n
+		if err != nil && (len(jobs) == 1 || ctx.Err() != nil) {
+			return fmt.Errorf("%s: %w", words[0], err)
+		}
+		if err != nil {
+			fmt.Fprintln(b.err, clean(words[0]+": "+err.Error()))
+			failed = append(failed, words[0])
+		}
+	}
+	var errs []error
+	if len(failed) > 0 {
+		errs = append(errs, fmt.Errorf("%d of %d accounts were not imported, or not all of them: %s", len(failed), len(jobs), strings.Join(failed, ", ")))
+	}
+	if bad > 0 {
+		errs = append(errs, fmt.Errorf("%d messages or folders were not imported, those named above", bad))
+	}
+	return errors.Join(errs...)
 }
 
 // importGarbage is how much garbage there may be beside what is in use, in per
@@ -148,6 +168,9 @@ func chosen(those []string, folder string) bool {
 func (b *bringing) one(ctx context.Context, site moving.Site, words []string, open func(context.Context, *bringing, []string) (moving.Source, error)) (bad int, err error) {
 	source, err := open(ctx, b, words[1:])
 	if err != nil {
+		if b.json {
+			b.tell(words[0], "imported", moving.Result{}, err)
+		}
 		return 0, err
 	}
 	defer source.Close()
@@ -166,7 +189,7 @@ func (b *bringing) one(ctx context.Context, site moving.Site, words []string, op
 	}
 	r, err := job.Import(ctx)
 	bar.end()
-	b.tell(words[0], "imported", r)
+	b.tell(words[0], "imported", r, err)
 	return r.Bad, err
 }
 
@@ -187,12 +210,17 @@ func (b *bringing) keep(account string, x *moving.Bad) error {
 func count(n int64) string { return strconv.FormatInt(n, 10) }
 
 // tell prints what came of an import or export.
-func (a *app) tell(account, what string, r moving.Result) {
+func (a *app) tell(account, what string, r moving.Result, failed error) {
 	if a.json {
-		text, err := json.Marshal(struct {
+		said := struct {
 			Account string `json:"account"`
 			moving.Result
-		}{account, r})
+			Error string `json:"error,omitempty"`
+		}{Account: account, Result: r}
+		if failed != nil {
+			said.Error = failed.Error()
+		}
+		text, err := json.Marshal(said)
 		if err == nil {
 			fmt.Fprintln(a.out, string(text))
 		}
@@ -250,15 +278,35 @@ X-UID, Status, X-Status and X-Keywords.`,
 }
 
 func (a *app) importCyrus() *cobra.Command {
-	return a.bring(&cobra.Command{
-		Use: "cyrus DIRECTORY ACCOUNT", Short: "Bring an account from the spool of Cyrus IMAP",
-		Long: `Bring the mailboxes below a directory of Cyrus's spool, such as user/ann, with
-their UIDs, dates and flags as cyrus.index has them. Where the server runs,
-importing by IMAP brings more: subscriptions, and what each user has seen.`,
-		Example: "  plic import cyrus /var/spool/cyrus/mail/a/user/ann ann@example.org",
-	}, 1, func(_ context.Context, _ *bringing, words []string) (moving.Source, error) {
-		return moving.Cyrus(words[0])
+	var user string
+	c := a.bring(&cobra.Command{
+		Use: "cyrus IMAPD.CONF|DIRECTORY ACCOUNT", Short: "Bring an account from the spool of Cyrus IMAP",
+		Long: `Bring an account from the spool of Cyrus, of any version from 2.4 to 3.6, with UIDs,
+dates, flags and keywords: those that imapd.conf names, with subscriptions and special
+uses, or without these those of a partition, or of the directory of one account.
+
+With --accounts, the lines of the file are: the account here, the directory or
+imapd.conf if the command does not have it, and the user there.`,
+		Example: `  plic import cyrus /etc/imapd.conf ann@example.org --user ann
+  plic import cyrus /etc/imapd.conf --accounts list.txt   # lines: ann@example.org ann
+  plic import cyrus /var/spool/cyrus/mail/a/user/ann ann@example.org`,
+	}, 1, func(_ context.Context, b *bringing, words []string) (moving.Source, error) {
+		who := user
+		if len(words) > 1 {
+			who = words[1]
+		}
+		spool := b.spools[words[0]]
+		if spool == nil {
+			var err error
+			if spool, err = moving.Cyrus(words[0]); err != nil {
+				return nil, err
+			}
+			b.spools[words[0]] = spool
+		}
+		return spool.Account(who)
 	})
+	c.Flags().StringVar(&user, "user", "", "whose mail it is there")
+	return c
 }
 
 func (a *app) importIMAP() *cobra.Command {
@@ -396,7 +444,7 @@ func (a *app) export(ctx context.Context, site moving.Site, args, folders []stri
 	if err != nil {
 		return err
 	}
-	a.tell(args[0], "exported", r)
+	a.tell(args[0], "exported", r, nil)
 	if r.Bad > 0 {
 		return fmt.Errorf("%d messages could not be read", r.Bad)
 	}

@@ -34,6 +34,7 @@ type imapSource struct {
 	o         IMAPOptions
 	c         *client
 	prefix    string // of all names of the account's own
+	foreign   []string
 	delimiter string
 }
 
@@ -87,25 +88,54 @@ func (s *imapSource) connect(ctx context.Context) error {
 	return nil
 }
 
-// namespace reads the first of the personal ones, RFC 2342.
+// namespace reads the first of the personal ones, and the prefixes of what is not
+// the account's own, RFC 2342.
 func (s *imapSource) namespace(rest []byte) {
-	in := imap.NewScanner(rest, true)
-	for range 2 {
-		if !in.Take('(') {
-			return
+	p := &items{text: rest}
+	for kind := range 3 { // personal, of other users, shared
+		for n, space := range spaces(p.value()) {
+			switch prefix := decodeName(space.prefix); {
+			case kind == 0 && n == 0:
+				s.prefix, s.delimiter = prefix, cmp.Or(space.delimiter, s.delimiter)
+			case kind > 0 && prefix != "":
+				s.foreign = append(s.foreign, prefix)
+			}
 		}
-	}
-	prefix := in.Text()
-	in.SP()
-	delimiter, _ := in.NString()
-	if in.Err() == nil {
-		s.prefix = prefix
-		s.delimiter = cmp.Or(delimiter, s.delimiter)
+		p.take(' ')
 	}
 }
 
+// space is one namespace.
+type space struct{ prefix, delimiter string }
+
+// spaces takes those of one kind apart; none for NIL.
+func spaces(list []byte) (all []space) {
+	p := &items{text: list}
+	if !p.take('(') {
+		return nil
+	}
+	for p.take('(') {
+		one := space{prefix: string(p.value())}
+		p.take(' ')
+		if one.delimiter = string(p.value()); one.delimiter == "NIL" {
+			one.delimiter = ""
+		}
+		for p.err == nil && !p.take(')') { // extensions
+			if !p.take(' ') {
+				p.value()
+			}
+		}
+		if p.err != nil {
+			return all
+		}
+		all = append(all, one)
+		p.take(' ')
+	}
+	return all
+}
+
 // Folders lists the mailboxes of the account's own.
-func (s *imapSource) Folders(context.Context) ([]Folder, error) {
+func (s *imapSource) Folders(context.Context, func(*Bad)) ([]Folder, error) {
 	var all []Folder
 	ask := `LIST "" "*"`
 	if s.c.has("SPECIAL-USE") && s.c.has("LIST-EXTENDED") {
@@ -185,6 +215,9 @@ func (s *imapSource) listed(rest []byte) (*Folder, error) {
 		return f, nil
 	}
 	inner, own := strings.CutPrefix(name, s.prefix)
+	for _, prefix := range s.foreign {
+		own = own && (!strings.HasPrefix(name, prefix) || len(prefix) < len(s.prefix))
+	}
 	if !own {
 		return nil, nil // somebody else's, or public
 	}

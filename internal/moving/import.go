@@ -69,7 +69,7 @@ func (r *runner) bad(b *Bad) {
 }
 
 func (r *runner) run(ctx context.Context) error {
-	folders, err := r.Source.Folders(ctx)
+	folders, err := r.Source.Folders(ctx, r.bad)
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}

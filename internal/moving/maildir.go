@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -22,6 +23,8 @@ type maildir struct {
 	root *os.Root
 	name string
 	plus bool // folders are ".A.B", and not nested directories
+
+	links map[string]bool // symbolic links in the place of folders
 }
 
 // Maildir opens a Maildir with its folders, in either layout; UIDs and keywords
@@ -31,7 +34,7 @@ func Maildir(dir string) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &maildir{root: root, name: "maildir " + dir}
+	m := &maildir{root: root, name: "maildir " + dir, links: map[string]bool{}}
 	if _, err := root.Stat("cur"); err != nil {
 		// Without a mailbox at the top it may still have some below.
 		if !m.nested() {
@@ -79,10 +82,25 @@ func (m *maildir) dirs(dir string) (names []string) {
 	for _, e := range entries {
 		if e.IsDir() {
 			names = append(names, e.Name())
+		} else if e.Type()&fs.ModeSymlink != 0 {
+			m.link(path.Join(dir, e.Name()))
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// link notes a symbolic link that may stand for a folder: one to a file, such as a
+// script, does not.
+func (m *maildir) link(at string) {
+	if i, err := os.Stat(m.where(at)); err != nil || i.IsDir() {
+		m.links[at] = true
+	}
+}
+
+// where is a path, for people.
+func (m *maildir) where(at string) string {
+	return path.Join(strings.TrimPrefix(m.name, "maildir "), at)
 }
 
 const maxDepth = 32
@@ -109,7 +127,7 @@ func (m *maildir) Name() string { return m.name }
 func (m *maildir) Close() error { return m.root.Close() }
 
 // Folders lists INBOX and the others.
-func (m *maildir) Folders(context.Context) ([]Folder, error) {
+func (m *maildir) Folders(_ context.Context, bad func(*Bad)) ([]Folder, error) {
 	subscribed := m.subscriptions()
 	places := map[string]string{}
 	if m.isFolder(".") {
@@ -136,6 +154,9 @@ func (m *maildir) Folders(context.Context) ([]Folder, error) {
 		all = append(all, f)
 	}
 	slices.SortFunc(all, func(a, b Folder) int { return cmp.Compare(a.Name, b.Name) })
+	for _, at := range slices.Sorted(maps.Keys(m.links)) {
+		bad(&Bad{Name: m.where(at), Err: errLink})
+	}
 	return all, nil
 }
 
@@ -349,7 +370,7 @@ func (m *maildir) Letters(ctx context.Context, f *Folder, known func(uint64) boo
 			letter, err := m.read(&one, words)
 			letter.Key = key
 			if err != nil {
-				err = &Bad{Name: path.Join(strings.TrimPrefix(m.name, "maildir "), one.file), Err: err}
+				err = &Bad{Name: m.where(one.file), Err: err}
 			}
 			if !yield(letter, err) {
 				return

@@ -49,7 +49,7 @@ func (s *mboxes) Name() string { return s.name }
 func (s *mboxes) Close() error { return s.root.Close() }
 
 // Folders lists the files that are mbox files.
-func (s *mboxes) Folders(context.Context) ([]Folder, error) {
+func (s *mboxes) Folders(_ context.Context, bad func(*Bad)) ([]Folder, error) {
 	if s.one != "" {
 		return []Folder{s.folder("INBOX", s.one)}, nil
 	}
@@ -62,6 +62,9 @@ func (s *mboxes) Folders(context.Context) ([]Folder, error) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
+			return nil
+		case d.Type()&fs.ModeSymlink != 0:
+			bad(&Bad{Name: s.where(at), Err: errLink})
 			return nil
 		case d.IsDir() || !d.Type().IsRegular() || !s.isMbox(at):
 			return nil
@@ -80,6 +83,14 @@ func (s *mboxes) Folders(context.Context) ([]Folder, error) {
 	}
 	slices.SortFunc(all, func(a, b Folder) int { return strings.Compare(a.Name, b.Name) })
 	return all, err
+}
+
+// where is the path of a file, for people.
+func (s *mboxes) where(at string) string {
+	if s.one != "" {
+		return strings.TrimPrefix(s.name, "mbox ")
+	}
+	return path.Join(strings.TrimPrefix(s.name, "mbox "), at)
 }
 
 func (s *mboxes) isMbox(at string) bool {
@@ -119,10 +130,7 @@ func (s *mboxes) folder(name, at string) Folder {
 // gives those that were there at the beginning.
 func (s *mboxes) Letters(ctx context.Context, f *Folder, known func(uint64) bool) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		where := path.Join(strings.TrimPrefix(s.name, "mbox "), f.place)
-		if s.one != "" {
-			where = strings.TrimPrefix(s.name, "mbox ")
-		}
+		where := s.where(f.place)
 		file, err := s.root.Open(f.place)
 		if err != nil {
 			yield(Letter{}, &Bad{Name: where, Err: err})

@@ -51,7 +51,8 @@ type Folder struct {
 type Source interface {
 	// Name names the source for ever: what was taken from it is known by it.
 	Name() string
-	Folders(ctx context.Context) ([]Folder, error)
+	// Folders gives the folders, and tells of those that are not followed or read.
+	Folders(ctx context.Context, bad func(*Bad)) ([]Folder, error)
 	// Letters gives the letters of a folder that are not known, by rising UID. A
 	// *Bad error leaves a letter out, any other ends the sequence.
 	Letters(ctx context.Context, f *Folder, known func(key uint64) bool) iter.Seq2[Letter, error]
@@ -123,6 +124,9 @@ func keyOf(parts ...string) uint64 {
 	}
 	return binary.BigEndian.Uint64(all.Sum(nil))
 }
+
+// errLink says that something is not followed, since it leads elsewhere.
+var errLink = errors.New("a symbolic link is not followed: import what it leads to by itself")
 
 // readFile reads a message from a file of its own, and says when that was changed.
 func readFile(root *os.Root, name string) (text []byte, changed time.Time, err error) {

@@ -32,7 +32,7 @@ type load struct {
 
 func (l *load) Name() string { return "load" }
 func (l *load) Close() error { return nil }
-func (l *load) Folders(context.Context) ([]moving.Folder, error) {
+func (l *load) Folders(context.Context, func(*moving.Bad)) ([]moving.Folder, error) {
 	return slices.Clone(l.folders), nil
 }
 
@@ -386,20 +386,81 @@ func TestCyrus(t *testing.T) {
 	put("Lists/go^dev/cyrus.header", header)
 	put("Lists/go^dev/cyrus.index", index(99))
 	put("Lists/go^dev/1.", []byte("S: 1\r\n\r\none\r\n"))
-	source, err := moving.Cyrus(dir)
+	put("Archive/cyrus.header", []byte("\xa1\x02\x8b\x0dCyrus mailbox header\n\"goals\"\n\t--Jim\n%(T e N user.ann.Archive I abc A %(ann \"lrs\" {3+}\r\nbob l) U (one NIL \"th\\\"ree\"))\n"))
+	put("Archive/cyrus.index", index(17, [3]uint32{4, 0, 1 | 4}, [3]uint32{5, 1 << 29, 0}))
+	put("Archive/4.", []byte("S: 4\r\n\r\nfour\r\n")) // the other has no file
+	spool, err := moving.Cyrus(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer source.Close()
+	defer spool.Close()
+	source, err := spool.Account("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var site controltest.Moved
 	r, bad := bring(t, source, &site)
 	all := kept(t, &site)
-	if r.Messages != 3 || len(bad) != 1 || len(all["Lists/go.dev"]) != 1 {
+	if r.Messages != 4 || len(bad) != 2 || !strings.HasSuffix(strings.Join(bad, " "), "/Archive/5. Lists/go.dev") || len(all["Lists/go.dev"]) != 1 {
 		t.Errorf("%+v %v %v", r, bad, all)
+	}
+	if got := all["Archive"]; len(got) != 1 || fmt.Sprint(got[0].Flags) != `[one th"ree]` {
+		t.Errorf("%+v", got)
 	}
 	inbox := all["INBOX"]
 	if len(inbox) != 2 || fmt.Sprint(inbox[0].UID, inbox[0].Flags, inbox[1].UID, inbox[1].Flags) != `2 [\Seen work] 9 [\Answered \Flagged $Forwarded]` || inbox[0].Internal.Unix() != 1_600_000_000 {
 		t.Errorf("%+v", inbox)
+	}
+}
+
+// TestLinks: symbolic links at the source are named, and not followed.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	message := []byte("Subject: x\n\nhello\n")
+	for _, dir := range []string{"m/cur", "m/new", "m/.Sent/cur", "m/.Sent/new", "else/cur", "else/new", "boxes", "c"} {
+		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	header := "\xa1\x02\x8b\x0dCyrus mailbox header\n\"goals\"\n\t--Jim\n\n\n"
+	for name, text := range map[string]string{
+		"m/cur/1.a:2,S": string(message), "m/sieve": "keep;", "else/cur/1.b": string(message), "boxes/inbox": "From a@b Thu Jan  1 00:00:00 1970\n" + string(message) + "\n",
+		"else/box": "From a@b Thu Jan  1 00:00:00 1970\n" + string(message) + "\n", "c/cyrus.header": header, "c/1.": string(message),
+	} {
+		if err := os.WriteFile(filepath.Join(top, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"m/.Shared": "else", "m/.Inner": "m/.Sent", "m/.Lost": "nowhere", "m/.sieve": "m/sieve", "m/cur/2.c": "else/cur/1.b", "boxes/old": "else/box", "c/Old": "else"} {
+		if err := os.Symlink(filepath.Join(top, to), filepath.Join(top, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spool, err := moving.Cyrus(filepath.Join(top, "c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spool.Close()
+	for what, x := range map[string]struct {
+		open func() (moving.Source, error)
+		want string
+	}{
+		"a Maildir":   {func() (moving.Source, error) { return moving.Maildir(filepath.Join(top, "m")) }, "m/.Inner m/.Lost m/.Shared m/cur/2.c"},
+		"mbox files":  {func() (moving.Source, error) { return moving.Mbox(filepath.Join(top, "boxes"), mbox.Options{}) }, "boxes/old"},
+		"Cyrus files": {func() (moving.Source, error) { return spool.Account("") }, "c/Old INBOX"}, // INBOX has no cyrus.index
+	} {
+		source, err := x.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var site controltest.Moved
+		r, bad := bring(t, source, &site)
+		source.Close()
+		slices.Sort(bad)
+		if got := strings.ReplaceAll(strings.Join(bad, " "), top+"/", ""); got != x.want || r.Messages != 1 || r.Bad != len(bad) {
+			t.Errorf("%s: %+v, not read: %s; want %s", what, r, got, x.want)
+		}
 	}
 }
 

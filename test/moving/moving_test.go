@@ -59,7 +59,7 @@ func look(t *testing.T, address, user string) (letters, []moving.Folder) {
 func read(t *testing.T, s moving.Source) (letters, []moving.Folder) {
 	t.Helper()
 	defer s.Close()
-	folders, err := s.Folders(t.Context())
+	folders, err := s.Folders(t.Context(), func(b *moving.Bad) { t.Error(b) })
 	if err != nil {
 		t.Fatal(err)
 	}

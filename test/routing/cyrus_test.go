@@ -25,7 +25,7 @@ func (c cyrusStore) has(t *testing.T, user, folder, text string) (found string) 
 		t.Fatal(err)
 	}
 	defer s.Close()
-	folders, err := s.Folders(t.Context())
+	folders, err := s.Folders(t.Context(), func(b *moving.Bad) { t.Error(b) })
 	if err != nil {
 		t.Fatal(err)
 	}
