@@ -18,6 +18,8 @@ type Watcher struct {
 	end    chan struct{}
 	done   sync.WaitGroup
 
+	mark mark
+
 	mu     sync.Mutex
 	dirs   map[string]map[*watch]bool
 	polled map[string]time.Time // what the system does not watch, with its time
@@ -91,6 +93,7 @@ func (w *Watcher) Close() error {
 		err = w.system.Close()
 	}
 	w.done.Wait()
+	w.mark.close()
 	return err
 }
 
@@ -103,6 +106,20 @@ func (w *Watcher) tell(dir, name string) {
 	w.mu.Unlock()
 	for _, one := range all {
 		one.changed(name)
+	}
+}
+
+// lose has a directory polled that is there no more: the system watches it no
+// longer, though one of the same name may come.
+func (w *Watcher) lose(dir string) {
+	w.mu.Lock()
+	_, watched := w.dirs[dir]
+	if watched {
+		w.polled[dir] = time.Time{}
+	}
+	w.mu.Unlock()
+	if watched {
+		w.tell(dir, "")
 	}
 }
 
@@ -127,8 +144,12 @@ func (w *Watcher) hear(system *fsnotify.Watcher) {
 			if !ok {
 				return
 			}
-			if e.Op != fsnotify.Chmod {
-				w.tell(filepath.Dir(e.Name), filepath.Base(e.Name))
+			if e.Op == fsnotify.Chmod || w.mark.heard(e) {
+				continue
+			}
+			w.tell(filepath.Dir(e.Name), filepath.Base(e.Name))
+			if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
+				w.lose(e.Name)
 			}
 		case err, ok := <-system.Errors:
 			if !ok {
