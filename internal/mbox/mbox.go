@@ -27,7 +27,7 @@ type Message struct {
 	Body   int64 // behind the empty line after the fields
 	End    int64 // behind its last octet
 	Next   int64 // of the next From_ line, or the file's end
-	Size   int64 // as Text gives it
+	Size   int64 // as Text gives it; -1 if only that tells
 	Sum    Sum   // what it is, whatever its mailbox knows of it
 	Fields Sum   // likewise, of From_ line and fields alone
 

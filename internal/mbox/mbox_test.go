@@ -39,7 +39,28 @@ func readAll(t testing.TB, file string, o mbox.Options) (all []one, err error) {
 		if err != nil || int64(len(got)) != text.Size() {
 			t.Fatalf("read %d of %d octets: %v", len(got), text.Size(), err)
 		}
+		if m.Size >= 0 && m.Size != text.Size() {
+			t.Fatalf("a message of %d octets was said to have %d: %q", text.Size(), m.Size, file)
+		}
+		checkHeads(t, r, int64(len(file)), m, o)
 		all = append(all, one{m, string(got)})
+	}
+}
+
+// checkHeads: of a message whose extent is known, its fields tell all.
+func checkHeads(t testing.TB, r io.ReaderAt, size int64, m *mbox.Message, o mbox.Options) {
+	t.Helper()
+	x, ok := m.Extent()
+	if !ok {
+		return
+	}
+	h := mbox.NewHeads(r, size, o)
+	again, err := h.At(m.Offset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Extend(again, x); !reflect.DeepEqual(again, m) {
+		t.Fatalf("%+v is told by its fields as %+v", m, again)
 	}
 }
 

@@ -47,6 +47,7 @@ type Scanner struct {
 	at   int64 // of the next From_ line
 	in   lines
 	sum  hash.Hash
+	text tally
 }
 
 // NewScanner scans a file up to a size, from the From_ line at an offset on.
@@ -95,9 +96,9 @@ func (l *lines) fill() {
 }
 
 // peek gives what comes, at least a line of up to maxLine octets unless the file
-// ends.
+// ends, or the buffer is a small one.
 func (l *lines) peek() []byte {
-	if len(l.rest) < maxLine && l.at+int64(len(l.rest)) < l.size && l.err == nil {
+	if len(l.rest) < maxLine && l.at+int64(len(l.rest)) < l.size && l.err == nil && (l.limit == 0 || bytes.IndexByte(l.rest, '\n') < 0) {
 		l.fill()
 	}
 	return l.rest
@@ -165,7 +166,7 @@ func (s *Scanner) Next() (*Message, error) {
 		s.in.start(s.r, s.at, s.size)
 		m = &Message{Offset: s.at}
 		err := s.message(m, s.in.next())
-		s.size, m.Torn = whole, false
+		s.size, m.Torn, m.Size = whole, false, -1
 		if err != nil {
 			return nil, err
 		}
@@ -183,38 +184,19 @@ func (s *Scanner) message(m *Message, line []byte) error {
 	s.sum.Reset()
 	s.sum.Write(lineOf(line))
 	m.Head = s.in.at
+	s.text.start(m, s.o.Quoting)
 	length, bare := s.header(m)
 	if s.in.err == nil {
 		s.body(m, length, bare)
+	}
+	if m.Size = s.text.size(); bare {
+		m.Size = -1
 	}
 	m.Torn = m.Next == s.size && (m.Torn || m.lead > 0 && length > s.size-m.Body)
 	copy(m.Fields[:], s.sum.Sum(nil))
 	s.sum.Write(strconv.AppendInt(nil, m.End-m.Body, 10))
 	copy(m.Sum[:], s.sum.Sum(nil))
 	return s.in.err
-}
-
-// Head reads From_ line and fields of the message at an offset: all but where it
-// ends, and its Sum. There need not be a message.
-func Head(r io.ReaderAt, at, size int64, o Options) (*Message, error) {
-	s := NewScanner(r, at, size, o)
-	s.in.limit = 4 << 10
-	s.in.buf = make([]byte, s.in.limit)
-	s.in.start(r, at, size)
-	m := &Message{Offset: at}
-	line := s.in.next()
-	if line == nil {
-		return nil, ErrNoMbox
-	}
-	var ok bool
-	if m.Sender, m.Date, ok = parseFrom(lineOf(line), s.o.Zone); !ok {
-		return nil, ErrNoMbox
-	}
-	s.sum.Write(lineOf(line))
-	m.Head = s.in.at
-	s.header(m)
-	copy(m.Fields[:], s.sum.Sum(nil))
-	return m, s.in.err
 }
 
 // header reads the fields. length is that of the body as they say, -1 for none;
@@ -234,8 +216,9 @@ func (s *Scanner) header(m *Message) (length int64, bare bool) {
 		}
 		at := s.in.at
 		line := s.in.next()
-		if blank(line) {
+		if blank(line) && !h.partial {
 			h.end(at)
+			s.text.add(line)
 			m.Body = s.in.at
 			rest := s.in.peek()
 			bare = len(rest) == 0 || s.starts(rest)
@@ -244,6 +227,7 @@ func (s *Scanner) header(m *Message) (length int64, bare bool) {
 		if !h.line(line, at) {
 			s.sum.Write(line)
 		}
+		s.text.add(line)
 		last = at
 	}
 	m.Torn = m.lead == 0 && (h.leading || h.partial && last == h.led)
@@ -361,6 +345,7 @@ func (s *Scanner) body(m *Message, length int64, bare bool) {
 			m.End, m.Next = at, at
 			if empty {
 				m.End = before
+				s.text.drop()
 			}
 			return
 		}
@@ -368,10 +353,12 @@ func (s *Scanner) body(m *Message, length int64, bare bool) {
 			m.End, m.Next = at, at
 			if empty {
 				m.End = before
+				s.text.drop()
 			}
 			return
 		}
 		line := s.in.next()
+		s.text.add(line)
 		empty = whole && blank(line)
 		whole = line[len(line)-1] == '\n'
 		before = at
@@ -456,7 +443,7 @@ func (s *Scanner) fits(m *Message, length int64) bool {
 
 // unquoted says that a body has a From_ line as it is: then nothing was quoted
 // in it.
-func (s *Scanner) unquoted(m *Message) bool {
+func (s *Scanner) unquoted(m *Message) (plain bool) {
 	s.in.start(s.r, m.Body, s.size)
 	whole := true
 	for s.in.at < m.End {
@@ -464,10 +451,12 @@ func (s *Scanner) unquoted(m *Message) bool {
 		if line == nil {
 			return false
 		}
-		if whole && bytes.HasPrefix(line, []byte("From ")) {
-			return true
+		if more := s.in.at - m.End; more > 0 {
+			line = line[:int64(len(line))-more]
 		}
+		plain = plain || whole && bytes.HasPrefix(line, []byte("From "))
 		whole = line[len(line)-1] == '\n'
+		s.text.add(line)
 	}
-	return false
+	return plain
 }

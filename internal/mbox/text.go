@@ -40,24 +40,31 @@ type state struct {
 	whole  bool // the last line was, and not a piece of one
 }
 
-// Open reads a message once, to know its size.
+// Open reads a message once, to know its size. A small one is kept from then on.
 func Open(r io.ReaderAt, m *Message, o Options) (*Text, error) {
 	t := &Text{r: r, m: m, o: o, which: -1}
 	s := state{at: m.Head, whole: true}
 	var in lines
 	in.start(r, s.at, m.End)
+	small := m.End-m.Head <= stepBytes
 	for {
 		if s.whole && (len(t.steps) == 0 || t.size-t.steps[len(t.steps)-1].text >= stepBytes) {
 			t.steps = append(t.steps, step{t.size, s})
 		}
 		a, b, err := t.line(&in, &s)
 		if errors.Is(err, io.EOF) {
+			if small && len(t.steps) == 1 {
+				t.which = 0
+			}
 			return t, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		t.size += int64(len(a) + len(b))
+		if small {
+			t.block = append(append(t.block, a...), b...)
+		}
 	}
 }
 
@@ -70,7 +77,15 @@ func (t *Text) line(in *lines, s *state) (text, end []byte, err error) {
 		}
 		return nil, nil, io.EOF
 	}
-	s.at = in.at
+	text, end, _ = s.take(line, t.m, t.o.Quoting)
+	return text, end, nil
+}
+
+// take gives what a line, or a piece of one, is in the message; cut says that a
+// ">" was taken from it.
+func (s *state) take(line []byte, m *Message, q Quoting) (text, end []byte, cut bool) {
+	at := s.at
+	s.at += int64(len(line))
 	first := s.whole
 	s.whole = line[len(line)-1] == '\n'
 	if first {
@@ -81,22 +96,21 @@ func (t *Text) line(in *lines, s *state) (text, end []byte, err error) {
 		case line[0] == ' ' || line[0] == '\t':
 			s.skip = s.skip && s.folds
 		default:
-			at := s.at - int64(len(line))
 			name := fieldName(line)
-			s.skip = ofMailbox(name) && (t.m.lead == 0 || at < t.m.lead)
+			s.skip = ofMailbox(name) && (m.lead == 0 || at < m.lead)
 			s.folds = (&header{name: name}).folds()
 		}
-		if n, ok := quoted(line); ok && n > 0 && !t.m.plain && (t.o.Quoting == RD || t.o.Quoting == O && n == 1) {
-			line = line[1:]
+		if n, ok := quoted(line); ok && n > 0 && !m.plain && (q == RD || q == O && n == 1) {
+			line, cut = line[1:], !s.skip
 		}
 	}
 	if s.skip {
-		return nil, nil, nil
+		return nil, nil, false
 	}
 	if n := len(line); s.whole && (n < 2 || line[n-2] != '\r') {
-		return line[:n-1], crlf, nil
+		return line[:n-1], crlf, cut
 	}
-	return line, nil, nil
+	return line, nil, cut
 }
 
 // crlf is never written to.
