@@ -3,7 +3,6 @@ package mbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -33,20 +32,25 @@ type box struct {
 	seen    map[uint64]int // how often a message is there
 	words   []string       // keyword n is bit keywordShift+n of an entry's flags
 	base    *mbox.Base
-	tail    int64   // octets at the end that are the beginning of a message that never came whole
-	noted   int64   // how large the file was when the index was written
+	tail    int64 // octets at the end that are the beginning of a message that never came whole
+	noted   int64 // how large the file was when the index was written
+	unsure  bool  // flags of some messages may have changed since they were read
+	walked  time.Time
 	held    *locked // while Hold lasts
 }
 
 // entry is a message.
 type entry struct {
 	at, next int64 // its octets, from the From_ line on
+	behind   mbox.Extent
+	known    bool // behind is
 	key      uint64
 	first    uint64     // what the key would be if no other message were the same
 	fields   uint64     // what its fields are, but for those of the mailbox
 	uid      engine.UID // 0 if none is known
 	flags    engine.Flags
 	written  bool // the file has the UID
+	ours     bool // there is room for other flags
 	pseudo   bool
 }
 
@@ -58,8 +62,15 @@ type stamp struct {
 	seen  time.Time
 }
 
-// settle is how long a change may be that the time of the file does not tell.
-const settle = time.Second
+// settle is how long a change may be that the time of the file does not tell: of
+// some file systems that is in seconds, of others as often as the kernel's clock
+// ticks.
+func (s stamp) settle() time.Duration {
+	if s.time.Nanosecond() != 0 {
+		return 50 * time.Millisecond
+	}
+	return time.Second
+}
 
 const (
 	keywordShift = 8
@@ -85,7 +96,7 @@ func (b *box) stampOf(f vfs.File) (stamp, error) {
 }
 
 func (s stamp) same(now stamp) bool {
-	return s.inode == now.inode && s.size == now.size && s.time.Equal(now.time) && s.seen.Sub(s.time) > settle && s.inode != 0
+	return s.inode == now.inode && s.size == now.size && s.time.Equal(now.time) && s.seen.Sub(s.time) > s.settle() && s.inode != 0
 }
 
 func (b *box) options() mbox.Options { return mbox.Options{Zone: b.t.f.o.Zone} }
@@ -138,7 +149,7 @@ func (b *box) with(ctx context.Context, shared bool, do func(l *locked) error) e
 }
 
 func (b *box) forget() {
-	b.read, b.stamp, b.entries, b.base, b.tail, b.noted = false, stamp{}, nil, nil, 0, 0
+	b.read, b.stamp, b.entries, b.base, b.tail, b.noted, b.unsure = false, stamp{}, nil, nil, 0, 0, false
 	b.byKey, b.seen, b.words = map[uint64]int{}, map[uint64]int{}, nil
 }
 
@@ -209,153 +220,6 @@ func (b *box) Scan(ctx context.Context, index files.Index, again bool) (s *files
 	return s, err
 }
 
-// refresh reads the file as far as it may have changed. b.mu is held.
-func (b *box) refresh(f vfs.File) (changed bool, err error) {
-	if f == nil {
-		return true, nil
-	}
-	now, err := b.stampOf(f)
-	if err != nil {
-		return false, err
-	}
-	if b.read && b.stamp.same(now) {
-		return false, nil
-	}
-	fresh := !b.read
-	if fresh {
-		b.forget()
-		b.load()
-	}
-	from := b.trusted(f, now, fresh)
-	older := fresh && !b.stamp.time.Equal(now.time)
-	if from == 0 {
-		b.forget()
-	}
-	if err := b.scan(f, from, now.size); err != nil {
-		b.forget()
-		return false, err
-	}
-	b.stamp, b.read = now, true
-	b.noteIf(older && now.size > saveBytes)
-	return true, nil
-}
-
-// trusted says up to where what is known holds: if the file has only grown, but
-// for flags, all but the last message.
-func (b *box) trusted(f vfs.File, now stamp, fresh bool) int64 {
-	n := len(b.entries)
-	if n == 0 || now.size < b.stamp.size || now.inode != b.stamp.inode {
-		return 0
-	}
-	if fresh && b.stamp.size == now.size && b.stamp.time.Equal(now.time) {
-		return b.entries[n-1].next
-	}
-	last := b.entries[n-1]
-	m, err := mbox.NewScanner(f, last.at, now.size, b.options()).Next()
-	if err != nil || firstOf(m) != last.first || m.Next < last.next {
-		return 0
-	}
-	b.entries[n-1].next = m.Next // empty lines may have come behind it
-	if now.size == b.stamp.size || fresh {
-		for i := range b.entries { // in place only what the fields say can change
-			e := &b.entries[i]
-			m, err := mbox.Head(f, e.at, e.next, b.options())
-			if err != nil || fieldsOf(m) != e.fields {
-				return 0
-			}
-			b.note(e, &m.Status)
-		}
-	}
-	return m.Next
-}
-
-// scan reads messages from an offset on. b.mu is held.
-func (b *box) scan(f vfs.File, from, size int64) error {
-	b.tail = 0
-	in := mbox.NewScanner(f, from, size, b.options())
-	end := from
-	for {
-		m, err := in.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return b.rest(f, end, size)
-		case errors.Is(err, mbox.ErrNoMbox) && from == 0 && len(b.entries) == 0:
-			if b.rest(f, 0, size) == nil && b.tail > 0 {
-				return nil
-			}
-			return fmt.Errorf("%s: %w", b.p.pathOf(b.at), err)
-		case err != nil:
-			return fmt.Errorf("%s: %w", b.p.pathOf(b.at), err)
-		case m.Torn && !b.counted(m):
-			b.tail = size - m.Offset
-			return nil
-		}
-		b.add(m)
-		end = m.Next
-	}
-}
-
-// rest finds the beginning of a From_ line at the end of the file.
-func (b *box) rest(f vfs.File, end, size int64) error {
-	text := make([]byte, min(size-end, 1024))
-	if _, err := f.ReadAt(text, end); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if size-end == int64(len(text)) && mbox.Fragment(text) {
-		b.tail = size - end
-	}
-	return nil
-}
-
-// counted says that a message was there before its end got lost: it is kept as
-// it is. The last UID is written behind messages that are whole.
-func (b *box) counted(m *mbox.Message) bool {
-	base := b.base
-	if len(b.entries) == 0 {
-		base = m.Base
-	}
-	return base != nil && m.UID != 0 && m.UID <= base.LastUID
-}
-
-// add makes a message known.
-func (b *box) add(m *mbox.Message) *entry {
-	e := entry{at: m.Offset, next: m.Next, first: firstOf(m), fields: fieldsOf(m), pseudo: m.Pseudo}
-	for taken := true; taken; {
-		b.seen[e.first]++
-		e.key = keyOf(e.first, b.seen[e.first])
-		_, taken = b.byKey[e.key]
-	}
-	if len(b.entries) == 0 {
-		b.base = m.Base
-	}
-	b.note(&e, &m.Status)
-	b.byKey[e.key] = len(b.entries)
-	b.entries = append(b.entries, e)
-	return &b.entries[len(b.entries)-1]
-}
-
-// note takes over what the file says of a message. UIDs must rise, and mean
-// nothing without UIDVALIDITY.
-func (b *box) note(e *entry, st *mbox.Status) {
-	e.flags = b.flags(st)
-	if st.UID != 0 && b.base != nil {
-		e.written = true
-		i, known := b.byKey[e.key]
-		if !known {
-			i = len(b.entries)
-		}
-		for i--; i >= 0; i-- {
-			if before := &b.entries[i]; before.written {
-				e.written = before.uid < engine.UID(st.UID)
-				break
-			}
-		}
-		if e.written {
-			e.uid = engine.UID(st.UID)
-		}
-	}
-}
-
 // flags numbers what a status says.
 func (b *box) flags(st *mbox.Status) (f engine.Flags) {
 	for _, x := range []struct {
@@ -399,14 +263,42 @@ func (b *box) find(f vfs.File, key uint64) (*entry, *mbox.Message, error) {
 		return nil, nil, engine.ErrNotFound
 	}
 	e := &b.entries[i]
-	m, err := mbox.NewScanner(f, e.at, e.next, b.options()).Next()
+	m, err := b.message(f, e)
 	if err == nil && firstOf(m) != e.first {
 		err = engine.ErrNotFound
 	}
 	return e, m, err
 }
 
-// Describe reads size and date.
+// message reads a message where it was: only the fields, if it is known what is
+// behind them, and another message, or nothing, still is behind that.
+func (b *box) message(f vfs.File, e *entry) (*mbox.Message, error) {
+	if e.known {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		heads := mbox.NewHeads(f, info.Size(), b.options())
+		m, err := heads.At(e.at)
+		if errors.Is(err, mbox.ErrNoMbox) {
+			err = engine.ErrNotFound
+		}
+		if err != nil {
+			return nil, err
+		}
+		heads.Extend(m, e.behind)
+		if ok, err := heads.Begins(m.Next); ok || err != nil {
+			return m, err
+		}
+	}
+	m, err := mbox.NewScanner(f, e.at, e.next, b.options()).Next()
+	if errors.Is(err, io.EOF) || err == nil && m.Offset != e.at {
+		err = engine.ErrNotFound
+	}
+	return m, err
+}
+
+// Describe gives size and date.
 func (b *box) Describe(ctx context.Context, key uint64) (d files.Description, err error) {
 	err = b.with(ctx, true, func(l *locked) error {
 		f := l.file
@@ -417,11 +309,14 @@ func (b *box) Describe(ctx context.Context, key uint64) (d files.Description, er
 		if err != nil {
 			return err
 		}
+		if d = (files.Description{Size: m.Size, Internal: m.Date}); m.Size >= 0 {
+			return nil
+		}
 		text, err := mbox.Open(f, m, b.options())
 		if err != nil {
 			return err
 		}
-		d = files.Description{Size: text.Size(), Internal: m.Date}
+		d.Size = text.Size()
 		return nil
 	})
 	return d, err

@@ -83,13 +83,8 @@ func (s *step) run() error {
 		}
 	}
 	if len(gone)+len(next) > 0 {
-		err := s.b.rewrite(s.ctx, s.l, func(e *entry, st *mbox.Status) bool {
-			if flags, ok := next[e.key]; ok {
-				*st = status(flags, s.c.Record.Keywords)
-			}
-			return !gone[e.key]
-		}, s.base())
-		if err != nil {
+		r := &rewriting{ctx: s.ctx, b: s.b, gone: gone, flags: next, words: s.c.Record.Keywords, base: s.base()}
+		if err := r.run(s.l); err != nil {
 			return err
 		}
 	}
@@ -299,74 +294,9 @@ func (b *box) Number(ctx context.Context, h files.Header, uids []files.Numbered)
 			err := b.count(f, h)
 			return errors.Join(err, b.restamp(f)) // they are written when the file is
 		}
-		if err := b.rewrite(ctx, l, func(*entry, *mbox.Status) bool { return true }, h); err != nil {
+		if err := (&rewriting{ctx: ctx, b: b, base: h}).run(l); err != nil {
 			return err
 		}
 		return b.restamp(l.file)
 	})
-}
-
-// rewrite writes the file anew, with what change makes of each message; change
-// says which stay. b.mu is held, the locks too.
-func (b *box) rewrite(ctx context.Context, l *locked, change func(*entry, *mbox.Status) bool, h files.Header) error {
-	var kept []entry
-	f := l.file
-	err := b.replace(l, func(w io.Writer) error {
-		for i := range b.entries {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			e := b.entries[i]
-			m, err := mbox.NewScanner(f, e.at, e.next, b.options()).Next()
-			if err != nil {
-				return err
-			}
-			st := m.Status
-			if !change(&e, &st) {
-				continue
-			}
-			st.Base, st.Pseudo = nil, false
-			if len(kept) == 0 && h.UIDValidity != 0 {
-				st.Base, st.Pseudo = &mbox.Base{UIDValidity: h.UIDValidity, LastUID: uint32(max(h.UIDNext, 1) - 1)}, m.Pseudo
-			}
-			st.UID = uint32(e.uid)
-			text, err := mbox.Open(f, m, b.options())
-			if err != nil {
-				return err
-			}
-			sender := m.Sender
-			if err := mbox.Write(w, &mbox.Outgoing{Sender: sender, Date: m.Date, Status: st, Text: text, Size: text.Size(), Padded: true}); err != nil {
-				return err
-			}
-			kept = append(kept, e)
-		}
-		return nil
-	})
-	if err == nil {
-		b.follow(l.file, kept)
-	}
-	return err
-}
-
-// follow reads a file that was written anew; messages keep their keys.
-func (b *box) follow(f vfs.File, kept []entry) {
-	b.forget()
-	info, err := f.Stat()
-	if err == nil {
-		err = b.scan(f, 0, info.Size())
-	}
-	if err != nil || len(b.entries) != len(kept) {
-		b.forget()
-		return
-	}
-	b.byKey = map[uint64]int{}
-	for i := range b.entries {
-		e := &b.entries[i]
-		e.key = kept[i].key
-		if !e.written {
-			e.uid = kept[i].uid
-		}
-		b.byKey[e.key] = i
-	}
-	b.read = true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	pebble "github.com/cockroachdb/pebble/v2/vfs"
 
+	"plic/internal/store/engine"
 	"plic/internal/store/mbox"
 	"plic/internal/vfs"
 )
@@ -194,14 +196,90 @@ func TestDamagedIndexIsThrownAway(t *testing.T) {
 			t.Errorf("%s: then %d octets were read", name, read)
 		}
 	}
-	// A file that was put in the place of the one that was noted is read.
+	// Of a file that was put in the place of the one that was noted what differs is read.
 	text := s.read()
 	s.ok(os.Remove(s.file()))
 	s.write(strings.Replace(text, "Subject: 7\n", "Subject: x\n", 1))
-	if read := s.reopened(c, indexed); read < size {
+	if read := s.reopened(c, indexed); read < indexed*1024 {
 		t.Errorf("%d octets were read of another file", read)
 	}
 	if got := s.scan(); !strings.HasPrefix(got[7], "0 Subject: x\r\n") {
 		t.Errorf("the changed one is %.40q", got[7])
+	}
+}
+
+// TestOnlyFieldsAreReadAgain: of a file that another program has changed anywhere,
+// the messages that are still there are not read again, wherever they are now; and
+// what is found is what reading all of it finds.
+func TestOnlyFieldsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	s, c := large(t)
+	s.reopened(c, indexed)
+	original := s.read()
+	messages := strings.SplitAfter(original, "length.\n\n")
+	messages = messages[:len(messages)-1]
+	part := func(from, to int) string { return strings.Join(messages[from:to], "") }
+	flagged := strings.Replace(messages[200], "\n\n", "\nStatus: RO\nX-Status: F\n\n", 1)
+	for name, next := range map[string]string{
+		"mutt has flagged one":        part(0, 200) + flagged + part(201, indexed),
+		"flagged and deleted":         part(1, 200) + flagged + part(201, 300) + part(301, indexed-1),
+		"some moved":                  part(100, indexed) + part(0, 100),
+		"the same ones again":         part(0, indexed) + part(0, 3),
+		"a new one in the middle":     part(0, 200) + foreign(1000) + part(200, indexed),
+		"a longer body":               part(0, 200) + strings.TrimSuffix(messages[200], "\n") + "More.\n\n" + part(201, indexed),
+		"a From line in it":           part(0, 200) + strings.TrimSuffix(messages[200], "\n") + "\n" + foreign(9) + part(201, indexed),
+		"no empty line between two":   part(0, 199) + strings.TrimSuffix(messages[199], "\n") + part(200, indexed),
+		"empty lines behind the last": part(0, indexed) + "\n\n",
+		"cut in the last":             original[:len(original)-5000],
+		"all but one gone":            part(7, 8),
+		"empty":                       "",
+	} {
+		s.write(original)
+		s.open()
+		s.scan()
+		s.write(next)
+		c.mail.Store(0)
+		scan, err := s.box.Scan(t.Context(), index{}, true)
+		s.ok(err)
+		read, got := c.mail.Load(), s.scan()
+		if limit := int64(6 << 20); name != "some moved" && read > limit {
+			t.Errorf("%s: %d octets were read", name, read)
+		}
+		again := make([]string, 0, len(got))
+		s.ok(os.RemoveAll(filepath.Join(s.at.Path, ".plic")))
+		s.open()
+		again = append(again, s.scan()...)
+		if !slices.Equal(got, again) || len(scan.Messages) != len(got) {
+			t.Errorf("%s: there are %d messages, %d at first, %d if all is read", name, len(got), len(scan.Messages), len(again))
+		}
+	}
+}
+
+// TestFlagsBehindAnAppend: flags that change in place while the file grows are seen
+// a minute later at the latest, without that it changes once more.
+func TestFlagsBehindAnAppend(t *testing.T) {
+	t.Parallel()
+	c := counting{vfs.Disk(), new(atomic.Int64), new(atomic.Int64)}
+	later := time.Duration(0)
+	s := newSite(t, c, mbox.Options{Now: func() time.Time { return time.Now().Add(later) }}, nil)
+	s.write("From ann@peer.test Thu Nov 26 18:25:12 2026\nX-Status: A\nSubject: first\n\nHello.\n\n" + strings.Repeat(foreign(1), 200))
+	s.touch(time.Hour)
+	s.scan()
+	s.write(strings.Replace(s.read(), "X-Status: A", "X-Status: F", 1) + foreign(2))
+	s.touch(time.Minute)
+	flags := func() engine.Flags {
+		scan, err := s.box.Scan(t.Context(), index{}, true)
+		s.ok(err)
+		return scan.Messages[0].Flags
+	}
+	before := flags()
+	c.mail.Store(0)
+	later = 2 * time.Minute
+	if now := flags(); now == before || c.mail.Load() == 0 {
+		t.Errorf("the flags are still %b, %d octets were read", now, c.mail.Load())
+	}
+	c.mail.Store(0)
+	if flags(); c.mail.Load() != 0 {
+		t.Errorf("%d octets are read again", c.mail.Load())
 	}
 }

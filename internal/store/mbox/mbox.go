@@ -4,9 +4,10 @@
 // X-Keywords. Files are locked as the others do it.
 //
 // New messages are appended. Flags are changed in place where there is room for
-// them, which every message has that was written here. What moves other octets is
-// first written to a log beside the mailboxes, so that a crash leaves the old
-// file or the new one.
+// them, which every message has that was written here. What moves other octets
+// writes a new file and puts it in the place of the old one, so that a crash leaves
+// one or the other. Where messages are in a large file is noted, so that it is read
+// as a whole once.
 package mbox
 
 import (

@@ -12,7 +12,7 @@ import (
 
 // replace writes another file in the place of the locked one, with its owner and
 // mode, and goes on with it.
-func (b *box) replace(l *locked, write func(io.Writer) error) error {
+func (b *box) replace(l *locked, write func(next vfs.File) error) error {
 	info, err := l.file.Stat()
 	if err != nil {
 		return err
@@ -53,10 +53,7 @@ func (b *box) cut(l *locked, size int64) error {
 	err := vfs.Truncate(l.file, size)
 	if errors.Is(err, vfs.ErrNoTruncate) {
 		f := l.file
-		return b.replace(l, func(w io.Writer) error {
-			_, err := io.Copy(w, io.NewSectionReader(f, 0, size))
-			return err
-		})
+		return b.replace(l, func(next vfs.File) error { return vfs.Copy(next, f, 0, size) })
 	}
 	return errors.Join(err, l.file.Sync())
 }
