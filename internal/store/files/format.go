@@ -61,8 +61,9 @@ type Box interface {
 	// Header reads what the files say now.
 	Header(ctx context.Context) (Header, error)
 	// Scan says what there is; nil if nothing can have changed since the Scan
-	// before and it is not asked for again. index knows the UIDs of the messages
-	// that the index has, for formats whose files may have lost them.
+	// before and it is not asked for again, because the index does not agree with
+	// that one. index knows the UIDs of the messages that the index has, for formats
+	// whose files may have lost them.
 	Scan(ctx context.Context, index Index, again bool) (*Scan, error)
 	// Describe reads what the index must have of a new message.
 	Describe(ctx context.Context, key uint64) (Description, error)
@@ -91,6 +92,10 @@ type Scan struct {
 	// Messages; "" is none. Others stay as the index has them.
 	Keywords []string
 	Messages []Seen // those without UID in the order in which they came
+	// Part says that Messages are only those that may have changed since the index
+	// agreed with a Scan; Gone went since.
+	Part bool
+	Gone []uint64
 }
 
 // Seen is a message that is there.

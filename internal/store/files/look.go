@@ -80,11 +80,13 @@ func (b *box) compare(ctx context.Context, scan *Scan, most int) (*engine.Differ
 		d.UIDNext = scan.UIDNext
 	}
 	words := b.translate(scan.Keywords)
-	there := make(map[uint64]struct{}, len(scan.Messages))
+	there := 0 // of those that the index has
 	var added []Seen
 	for _, s := range scan.Messages {
-		there[s.Key] = struct{}{}
 		m, known := b.marks[s.Key]
+		if known {
+			there++
+		}
 		if known && s.UID != 0 && s.UID != m.uid && s.UID >= b.rec.UIDNext {
 			d.Gone, known = append(d.Gone, m.uid), false // another program gave it another
 		}
@@ -95,8 +97,11 @@ func (b *box) compare(ctx context.Context, scan *Scan, most int) (*engine.Differ
 			d.Update = append(d.Update, words.flags(m.uid, m.flags, s.Flags))
 		}
 	}
-	for key, m := range b.marks {
-		if _, ok := there[key]; !ok {
+	if !scan.Part && there < len(b.marks) {
+		d.Gone = append(d.Gone, b.missing(scan.Messages)...)
+	}
+	for _, key := range scan.Gone {
+		if m, known := b.marks[key]; known {
 			d.Gone = append(d.Gone, m.uid)
 		}
 	}
@@ -109,6 +114,20 @@ func (b *box) compare(ctx context.Context, scan *Scan, most int) (*engine.Differ
 		return nil, nil
 	}
 	return d, nil
+}
+
+// missing are the messages of the index that are not there. b is locked.
+func (b *box) missing(all []Seen) (uids []engine.UID) {
+	there := make(map[uint64]struct{}, len(all))
+	for _, s := range all {
+		there[s.Key] = struct{}{}
+	}
+	for key, m := range b.marks {
+		if _, ok := there[key]; !ok {
+			uids = append(uids, m.uid)
+		}
+	}
+	return uids
 }
 
 // describe reads what is to be known of new messages. b is locked.

@@ -26,7 +26,10 @@ type box struct {
 	messages map[uint64]*message
 	read     bool
 	cur, new stamp // of the directories, when they were read
-	dirty    bool  // another program has changed something since, as the watch says
+	dirty    bool  // something has changed since, nobody knows what
+	told     told  // what has changed since, as the watch says
+	whole    bool  // more may differ from the index than recent
+	recent   map[uint64]bool
 	list     uidlist
 	words    keywords
 	unlisted bool // messages with UIDs are not in the list
@@ -49,37 +52,56 @@ func (b *box) Header(context.Context) (files.Header, error) {
 	return b.list.head, err
 }
 
-// Scan reads the folder, if it may have changed.
+// Scan reads the folder, if it may have changed. As long as the watch says what
+// has, that is all that is looked at.
 func (b *box) Scan(_ context.Context, index files.Index, again bool) (*files.Scan, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !again { // the index agrees with the last one
+		b.whole, b.recent = false, nil
+	}
 	changed, err := b.refresh()
 	if err != nil || !changed && !again {
 		return nil, err
 	}
 	b.sweep()
-	s := &files.Scan{Header: b.list.head, Keywords: slices.Clone(b.words.words), Messages: make([]files.Seen, 0, len(b.messages))}
+	s := &files.Scan{Header: b.list.head, Keywords: slices.Clone(b.words.words), Part: !b.whole}
 	var fresh []*message
-	for key, m := range b.messages {
-		l, isListed := b.list.entries[key]
-		known, isKnown := index.UID(key)
-		switch {
-		case isListed:
-			m.uid = l.uid
-		case isKnown:
-			m.uid, b.unlisted = known, true
-		default:
-			m.uid = 0
-			fresh = append(fresh, m)
-			continue
+	if b.whole {
+		s.Messages = make([]files.Seen, 0, len(b.messages))
+		for key, m := range b.messages {
+			fresh = b.see(s, index, fresh, key, m)
 		}
-		s.Messages = append(s.Messages, files.Seen{Key: key, UID: l.uid, Flags: m.flags()})
+	}
+	for key := range b.recent {
+		if m := b.messages[key]; m == nil {
+			s.Gone = append(s.Gone, key)
+		} else if !b.whole {
+			fresh = b.see(s, index, fresh, key, m)
+		}
 	}
 	slices.SortFunc(fresh, func(x, y *message) int { return byTime(x.base, y.base) })
 	for _, m := range fresh {
 		s.Messages = append(s.Messages, files.Seen{Key: keyOf(m.base), Flags: m.flags()})
 	}
 	return s, nil
+}
+
+// see finds the UID of a message, and adds it to a scan; to fresh if it has none.
+func (b *box) see(s *files.Scan, index files.Index, fresh []*message, key uint64, m *message) []*message {
+	l, isListed := b.list.entries[key]
+	known, isKnown := index.UID(key)
+	switch {
+	case isListed:
+		m.uid = l.uid
+	case isKnown:
+		m.uid, b.unlisted = known, true
+	default:
+		m.uid = 0
+		return append(fresh, m)
+	}
+	s.Messages = append(s.Messages, files.Seen{Key: key, UID: l.uid, Flags: m.flags()})
+	return fresh
 }
 
 // refresh reads what may have changed, and says whether that is anything. b.mu
@@ -93,9 +115,17 @@ func (b *box) refresh() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	b.whole = b.whole || uids || words
 	cur, fresh := b.stamps()
-	if b.read && !b.dirty && b.as(cur, fresh) {
-		return uids || words, nil
+	if b.read && !b.dirty {
+		if b.as(cur, fresh) && b.told.nothing() {
+			return uids || words, nil
+		}
+		if b.watched.Load() {
+			if some, ok := b.follow(cur, fresh); ok {
+				return uids || words || some, nil
+			}
+		}
 	}
 	return true, b.readFiles(cur, fresh)
 }
@@ -112,7 +142,8 @@ func (b *box) as(cur, fresh stamp) bool {
 
 // readFiles reads the directories. b.mu is held.
 func (b *box) readFiles(cur, fresh stamp) error {
-	b.dirty = false
+	b.dirty, b.whole = false, true
+	b.told.take() // it will be seen
 	next, err := b.listFiles()
 	if err != nil {
 		return err
@@ -287,55 +318,4 @@ func (b *box) Number(_ context.Context, h files.Header, uids []files.Numbered) e
 		}
 	}
 	return b.writeUIDs(h, added)
-}
-
-// Watch tells of what other programs do. What this one does is known already
-// when it is told of.
-func (b *box) Watch(changed func()) (stop func(), err error) {
-	told := func(fresh bool) func(string) {
-		return func(name string) {
-			if b.foreign(name, fresh) {
-				changed()
-			}
-		}
-	}
-	one, err := b.t.f.watch(b.p, b.at("new"), told(true))
-	if err != nil {
-		return nil, err
-	}
-	two, err := b.t.f.watch(b.p, b.at("cur"), told(false))
-	if err != nil {
-		one()
-		return nil, err
-	}
-	b.mu.Lock()
-	b.dirty = true // nobody told of what happened until now
-	b.mu.Unlock()
-	b.watched.Store(true)
-	return func() { b.watched.Store(false); one(); two() }, nil
-}
-
-// look has the folder read again at the next Scan.
-func (b *box) look() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.dirty = true
-}
-
-// foreign says that a name tells of what is not known.
-func (b *box) foreign(name string, fresh bool) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if m, ok := parseName(name, fresh); ok && b.read {
-		had := b.messages[keyOf(m.base)]
-		here := had != nil && *had == message{m.base, m.info, m.fresh, had.uid}
-		_, err := b.p.Stat(b.at(m.dir(), name))
-		if err == nil && here || vfs.NotExist(err) && !here {
-			return false
-		}
-	} else if name != "" && b.read {
-		return false
-	}
-	b.dirty = true
-	return true
 }

@@ -20,14 +20,9 @@ import (
 // removed when the index follows.
 func (b *box) Carry(ctx context.Context, c *files.Change) (files.Carried, error) {
 	s := &step{b: b, c: c, add: make([]*message, len(c.Add)), touched: map[string]bool{}}
-	quiet := s.quiet()
-	err := s.run(ctx)
-	if err != nil {
+	if err := s.run(ctx); err != nil {
 		s.undo()
 		return files.Carried{}, err
-	}
-	if quiet {
-		s.know()
 	}
 	return files.Carried{Undo: s.undo, Done: s.done}, nil
 }
@@ -42,27 +37,6 @@ type step struct {
 	touched map[string]bool
 }
 
-// quiet says that the folder is as it was read, so that after the step what is
-// known of it is all there is: a change of another program meanwhile will be
-// told by the watch.
-func (s *step) quiet() bool {
-	b := s.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.watched.Load() || !b.read || b.dirty {
-		return false
-	}
-	cur, fresh := b.stamps()
-	return b.as(cur, fresh)
-}
-
-func (s *step) know() {
-	b := s.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.cur, b.new = b.stamps()
-}
-
 func (s *step) undo() {
 	for _, f := range slices.Backward(s.back) {
 		f()
@@ -71,6 +45,7 @@ func (s *step) undo() {
 		_ = s.sync() // as far as it goes: who was told of an error may try again
 	}
 	s.back = nil
+	s.b.look() // what could not be undone is not as it is known
 }
 
 func (s *step) done() {
