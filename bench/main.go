@@ -8,6 +8,8 @@
 //	go run ./bench -directory                  # logins and look-ups with accounts in databases
 //	go run ./bench -directory -only lookups
 //	go run ./bench -growth docs/growth.svg     # the cost as a mailbox grows, as a plot
+//	go run ./bench -files native,maildir,mbox -steps 1000,10000,100000
+//	go run ./bench -files mbox -steps 200000 -octets 25000
 //
 // The mail is made from a seed: both sides, and every run, get the same. It
 // needs root, as the peers do.
@@ -46,25 +48,28 @@ func main() {
 	flag.IntVar(&n.pop, "pop", 5000, "messages that are fetched by POP3")
 	queued := flag.Int("queued", 0, "only fill the queue with so many messages, and print what it takes")
 	accounts := flag.Bool("directory", false, "only measure logins and look-ups with accounts in databases; it needs dovecot-pgsql and dovecot-sqlite")
+	formats := flag.String("files", "", "only measure mailboxes in these `formats`, of -steps messages: native, maildir, mbox")
+	octets := flag.Int("octets", 2000, "how long the messages of -files are")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if *accounts {
-		if err := directoryRates(ctx, *only, *rounds, n.logins); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
+	err := func() error {
+		switch {
+		case *accounts:
+			return directoryRates(ctx, *only, *rounds, n.logins)
+		case *formats != "":
+			return fileRates(ctx, *formats, *steps, *octets)
 		}
-		return
-	}
-	err := withSites(ctx, func(ours, theirs *site) error {
-		if *queued > 0 {
-			return holdQueue(ctx, ours, *queued)
-		}
-		if *growth != "" {
-			return grow(ctx, ours, theirs, *growth, *steps)
-		}
-		return table(ctx, ours, theirs, strings.Split(*only, ","), *rounds, n)
-	})
+		return withSites(ctx, func(ours, theirs *site) error {
+			if *queued > 0 {
+				return holdQueue(ctx, ours, *queued)
+			}
+			if *growth != "" {
+				return grow(ctx, ours, theirs, *growth, *steps)
+			}
+			return table(ctx, ours, theirs, strings.Split(*only, ","), *rounds, n)
+		})
+	}()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
