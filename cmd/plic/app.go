@@ -92,7 +92,7 @@ directory itself when none runs. They find it by --dir, by the data_dir of
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.quickstartCommand(), a.serveCommand(), a.configCommand(),
-		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.directoryCommand(),
+		a.domainCommand(), a.accountCommand(), a.aliasCommand(), a.directoryCommand(), a.sessionCommand(),
 		a.queueCommand(), a.holdCommand(), a.suppressionCommand(), a.routeCommand(), a.journalCommand(), a.indexCommand(),
 		a.dkimCommand(), a.tlsCommand(), a.tlsrptCommand(), a.dmarcCommand(), a.spamCommand(),
 		a.checkCommand(), a.signCommand(),

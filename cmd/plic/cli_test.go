@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,6 +107,29 @@ func (s step) check(t *testing.T, got result) {
 		if x.want == "" && x.got != "" || x.want != "*" && !strings.Contains(x.got, x.want) {
 			t.Errorf("plic %s: %s\n%q\nwant\n%q", s.args, x.name, x.got, x.want)
 		}
+	}
+}
+
+func TestSessionCommands(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	site := &controltest.Site{Open: []control.Session{
+		{Service: "imap", Account: "ann@example.org", Remote: netip.MustParseAddrPort("192.0.2.1:4000"), Since: since},
+		{Service: "smtp", Remote: netip.MustParseAddrPort("[2001:db8::1]:25"), Since: since},
+		{Service: "pop3", Account: "bob@example.org", Remote: netip.MustParseAddrPort("192.0.2.2:4000"), Since: since},
+	}}
+	dir := serve(t, site)
+	for _, s := range []step{
+		{"session list --service smtp", "", 0, "smtp     -        [2001:db8::1]:25\n", ""},
+		{"session list --account ann@example.org --json", "", 0, `{"service":"imap","account":"ann@example.org","remote":"192.0.2.1:4000","since":"2026-01-02T03:04:05Z"}`, ""},
+		{"session list --network 198.51.100.0/24", "", 0, "", "There are no such sessions."},
+		{"session end", "", 2, "", "which sessions?"},
+		{"session end --network nonsense", "", 2, "", "write an address, or a network"},
+		{"session end --network 192.0.2.2", "", 0, "sessions that end: 1\n", ""},
+		{"session end --network 192.0.2.0/24", "", 0, "sessions that end: 1\n", ""},
+		{"session list --service imap", "", 0, "", "There are no such sessions."},
+	} {
+		s.check(t, plic(t, dir, s.stdin, strings.Fields(s.args)...))
 	}
 }
 

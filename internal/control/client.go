@@ -47,6 +47,7 @@ func (c *Client) Operations() Operations {
 		Holds:     queueClient{c},
 		Index:     indexClient{c},
 		Discovery: discoveryClient{c},
+		Sessions:  sessionsClient{c},
 		DKIM:      dkimClient{c},
 		Journal:   journalClient{c},
 		Logins:    loginClient{c},

@@ -24,6 +24,7 @@ type Operations struct {
 	Suppress  Suppression
 	Journal   Journal
 	Logins    Logins
+	Sessions  Sessions
 	Mailboxes Mailboxes
 	Quotas    Quotas
 	TLS       TLS

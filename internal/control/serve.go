@@ -144,6 +144,8 @@ func Handler(o Operations) http.Handler {
 	list(m, "directory/try", func(ctx context.Context, x login) iter.Seq2[Finding, error] {
 		return one(o.Sources.Try(ctx, x.Name, x.Password))
 	})
+	list(m, "session/list", func(ctx context.Context, f SessionFilter) iter.Seq2[Session, error] { return o.Sessions.List(ctx, f) })
+	list(m, "session/end", func(ctx context.Context, f SessionFilter) iter.Seq2[int, error] { return one(o.Sessions.End(ctx, f)) })
 	list(m, "index/status", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Status(ctx, x.Name) })
 	list(m, "index/rebuild", func(ctx context.Context, x name) iter.Seq2[IndexStatus, error] { return o.Index.Rebuild(ctx, x.Name) })
 	list(m, "discovery/records", func(ctx context.Context, x name) iter.Seq2[Record, error] { return o.Discovery.Records(ctx, x.Name) })

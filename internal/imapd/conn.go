@@ -222,7 +222,7 @@ func (c *conn) misread(cmd imap.Command, err error) bool {
 	case errors.Is(err, imap.ErrLost):
 		c.bye("[TOOBIG] the command or a literal in it is far too long")
 	case errors.Is(err, errInterrupted):
-		c.bye("[UNAVAILABLE] the server is stopping, come back soon")
+		c.bye("[UNAVAILABLE] the server ends the session, come back soon")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.bye("nothing was said for too long")
 	case errors.Is(err, deflate.ErrCorrupt):

@@ -7,6 +7,7 @@ import (
 	"plic/internal/auth"
 	"plic/internal/imap"
 	"plic/internal/journal"
+	"plic/internal/serve"
 )
 
 // logIn is LOGIN, RFC 9051 section 6.2.3.
@@ -41,6 +42,7 @@ func (c *conn) loggedInAs(ctx context.Context, who auth.Login) (reply, error) {
 		return reply{}, fmt.Errorf("open account: %w", err)
 	}
 	c.server.sessions.Leave(c.login)
+	serve.LoggedIn(ctx, who.Account)
 	c.account, c.groups, c.login, c.readOnly, c.bad = account, who.Groups, l, who.ReadOnly, 0
 	c.record(journal.Event{Kind: journal.Read})
 	return reply{"CAPABILITY " + c.capabilities(), "logged in"}, nil

@@ -7,6 +7,7 @@ import (
 
 	"plic/internal/auth"
 	"plic/internal/journal"
+	"plic/internal/serve"
 	"plic/internal/store"
 	"plic/internal/store/headers"
 	"plic/internal/store/search"
@@ -15,16 +16,17 @@ import (
 // Options is what a Server needs and may be told; zero values are good
 // defaults.
 type Options struct {
-	Store   *store.Store
-	Index   *search.Index   // of what messages hold; nil for none
-	Filters Filters         // scripts over what is in mailboxes; nil for none
-	Headers *headers.Keeper // of what mailboxes are listed by; nil for none
-	Auth    *auth.Auth
-	Journal *journal.Journal // nil for none
-	Log     *slog.Logger
-	TLS     *tls.Config // nil for none: then there is no STARTTLS
-	Now     func() time.Time
-	Version string // told by ID
+	Store    *store.Store
+	Index    *search.Index   // of what messages hold; nil for none
+	Filters  Filters         // scripts over what is in mailboxes; nil for none
+	Headers  *headers.Keeper // of what mailboxes are listed by; nil for none
+	Auth     *auth.Auth
+	Journal  *journal.Journal // nil for none
+	Log      *slog.Logger
+	TLS      *tls.Config // nil for none: then there is no STARTTLS
+	Sessions *serve.Roll // that those of ours are in; nil for none
+	Now      func() time.Time
+	Version  string // told by ID
 	// Admin says whether an account may set quotas; nil for none.
 	Admin func(account string) bool
 	// Shared names the account whose mailboxes are those that an account shares

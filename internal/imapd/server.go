@@ -52,7 +52,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS b
 		return errors.New("imap: implicit TLS needs a certificate")
 	}
 	places := make(chan struct{}, s.o.MaxConnections)
-	o := serve.Options{Name: "imap", Log: s.o.Log, Grace: s.o.Grace}
+	o := serve.Options{Name: "imap", Log: s.o.Log, Grace: s.o.Grace, Roll: s.o.Sessions, Now: s.o.Now}
 	return serve.Run(ctx, listener, o, func(nc net.Conn) serve.Session {
 		select {
 		case places <- struct{}{}:

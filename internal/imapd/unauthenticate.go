@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"plic/internal/imap"
+	"plic/internal/serve"
 )
 
 // unauthenticate is UNAUTHENTICATE, RFC 8437: the connection, with its TLS and
@@ -20,6 +21,7 @@ func (c *conn) unauthenticate(ctx context.Context, cmd *imap.Command) (reply, er
 	c.stopNotice()
 	c.closeView(ctx)
 	c.server.sessions.Leave(c.login)
+	serve.LoggedIn(ctx, "")
 	c.login, c.account = l, nil
 	c.modes = modes{}
 	c.patience = time.Now().Add(c.server.o.LoginTimeout)

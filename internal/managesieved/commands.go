@@ -11,6 +11,7 @@ import (
 	"plic/internal/auth"
 	"plic/internal/journal"
 	"plic/internal/scripts"
+	"plic/internal/serve"
 	"plic/internal/sieve"
 	"plic/internal/store"
 	"plic/internal/store/engine"
@@ -231,11 +232,13 @@ func (c *session) enter(ctx context.Context, name string) reply {
 	if err != nil {
 		return c.trouble(err)
 	}
+	serve.LoggedIn(ctx, name)
 	c.account, c.owner = account, name
 	return ok("welcome")
 }
 
-func (c *session) unauthenticate(context.Context, []argument) reply {
+func (c *session) unauthenticate(ctx context.Context, _ []argument) reply {
+	serve.LoggedIn(ctx, "")
 	c.account, c.owner = nil, ""
 	return ok("who are you?")
 }

@@ -13,19 +13,21 @@ import (
 	"plic/internal/auth"
 	"plic/internal/journal"
 	"plic/internal/scripts"
+	"plic/internal/serve"
 	"plic/internal/store"
 )
 
 // Options is what a Server needs and may be told; zero values are good
 // defaults.
 type Options struct {
-	Store   *store.Store
-	Scripts *scripts.Keeper
-	Auth    *auth.Auth
-	Journal *journal.Journal // nil for none
-	Log     *slog.Logger
-	TLS     *tls.Config // nil for none: then there is no STARTTLS
-	Now     func() time.Time
+	Store    *store.Store
+	Scripts  *scripts.Keeper
+	Auth     *auth.Auth
+	Journal  *journal.Journal // nil for none
+	Log      *slog.Logger
+	TLS      *tls.Config // nil for none: then there is no STARTTLS
+	Sessions *serve.Roll // that those of ours are in; nil for none
+	Now      func() time.Time
 
 	MaxScript      int64         // octets of a script: 256 KiB
 	MaxConnections int           // of one Serve: 1000

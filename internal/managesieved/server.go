@@ -34,7 +34,7 @@ func New(o Options) *Server {
 // come again; those at work end their command within the grace time, or are cut
 // off. It closes the listener, and returns when all its sessions have ended.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	o := serve.Options{Name: "managesieve", Log: s.o.Log, Grace: s.o.Grace}
+	o := serve.Options{Name: "managesieve", Log: s.o.Log, Grace: s.o.Grace, Roll: s.o.Sessions, Now: s.o.Now}
 	places := make(chan struct{}, s.o.MaxConnections)
 	return serve.Run(ctx, listener, o, func(nc net.Conn) serve.Session {
 		remote := serve.Remote(nc)
@@ -135,7 +135,7 @@ func (c *session) run(ctx context.Context) {
 		}
 		c.nc.SetReadDeadline(patience)
 		if c.stop.Err() != nil {
-			c.answer(bye("TRYLATER", "the server is stopping, come back soon"))
+			c.answer(bye("TRYLATER", "the server ends the session, come back soon"))
 			return
 		}
 		cmd, err := c.read()
@@ -161,7 +161,7 @@ func (c *session) lost(err error) {
 	var bad syntaxError
 	switch {
 	case c.stop.Err() != nil:
-		c.answer(bye("TRYLATER", "the server is stopping, come back soon"))
+		c.answer(bye("TRYLATER", "the server ends the session, come back soon"))
 	case errors.As(err, &bad):
 		c.answer(bye("", string(bad)))
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -188,7 +188,7 @@ func (c *conn) reply(status, format string, args []any) {
 func (c *conn) lost(err error) (code, text string) {
 	switch {
 	case c.stop.Err() != nil:
-		return "SYS/TEMP", "the server is stopping, come back soon"
+		return "SYS/TEMP", "the server ends the session, come back soon"
 	case errors.Is(err, errLong):
 		return "", "the line is too long"
 	case errors.Is(err, os.ErrDeadlineExceeded):

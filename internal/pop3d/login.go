@@ -8,6 +8,7 @@ import (
 
 	"plic/internal/auth"
 	"plic/internal/journal"
+	"plic/internal/serve"
 )
 
 func (s *session) peer() auth.Peer {
@@ -148,6 +149,7 @@ func (s *session) enter(ctx context.Context, who auth.Login) error {
 		return coded("SYS/TEMP", "the mailbox cannot be opened now, try again later")
 	}
 	s.drop, s.account, s.readOnly = drop, account, who.ReadOnly
+	serve.LoggedIn(ctx, account)
 	s.server.loggedIn(account)
 	s.ok("maildrop has %d messages (%d octets)", drop.count, drop.octets)
 	return nil

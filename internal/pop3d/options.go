@@ -13,18 +13,20 @@ import (
 
 	"plic/internal/auth"
 	"plic/internal/journal"
+	"plic/internal/serve"
 	"plic/internal/store"
 )
 
 // Options is what a Server needs and may be told; zero values are good
 // defaults.
 type Options struct {
-	Store   *store.Store
-	Auth    *auth.Auth
-	Journal *journal.Journal // nil for none
-	Log     *slog.Logger
-	TLS     *tls.Config // nil for none: then there is no STLS
-	Now     func() time.Time
+	Store    *store.Store
+	Auth     *auth.Auth
+	Journal  *journal.Journal // nil for none
+	Log      *slog.Logger
+	TLS      *tls.Config // nil for none: then there is no STLS
+	Sessions *serve.Roll // that those of ours are in; nil for none
+	Now      func() time.Time
 
 	LoginDelay     time.Duration // between two logins of an account, RFC 2449 section 6.5; 0 for none
 	MaxConnections int           // of one Serve: 10000

@@ -44,7 +44,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, implicitTLS b
 		return errors.New("pop3: implicit TLS needs a certificate")
 	}
 	places := make(chan struct{}, s.o.MaxConnections)
-	o := serve.Options{Name: "pop3", Log: s.o.Log, Grace: s.o.Grace}
+	o := serve.Options{Name: "pop3", Log: s.o.Log, Grace: s.o.Grace, Roll: s.o.Sessions, Now: s.o.Now}
 	return serve.Run(ctx, listener, o, func(nc net.Conn) serve.Session {
 		remote := serve.Remote(nc)
 		if len(places) == cap(places) || !s.hosts.Enter(remote.Addr(), s.o.PerHost) {

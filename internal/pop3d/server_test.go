@@ -442,7 +442,7 @@ func TestStop(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	h.stop()
-	idle.expect("-ERR [SYS/TEMP] the server is stopping")
+	idle.expect("-ERR [SYS/TEMP] the server ends the session")
 	idle.expect("(closed)")
 	h.engine.Release()
 	busy.expect("+OK goodbye")

@@ -15,7 +15,9 @@ import (
 type Options struct {
 	Name  string // in the log
 	Log   *slog.Logger
-	Grace time.Duration // for sessions to end when the service stops
+	Grace time.Duration    // for sessions to end when the service stops
+	Roll  *Roll            // that the sessions are in; nil for none
+	Now   func() time.Time // time.Now if nil
 }
 
 // Session serves one connection and closes it. When ctx ends it should end as
@@ -27,6 +29,9 @@ type Session func(ctx, work context.Context)
 // closes the listener and returns when every session has ended: nil if that was
 // because ctx ended.
 func Run(ctx context.Context, l net.Listener, o Options, admit func(net.Conn) Session) error {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	work, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
@@ -36,7 +41,7 @@ func Run(ctx context.Context, l net.Listener, o Options, admit func(net.Conn) Se
 	var sessions sync.WaitGroup
 	err := Accept(ctx, l, o, func(nc net.Conn) {
 		if session := admit(nc); session != nil {
-			sessions.Go(func() { session(running, work) })
+			sessions.Go(func() { o.Roll.run(running, work, nc, o, session) })
 		}
 	})
 	l.Close()

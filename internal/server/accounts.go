@@ -15,6 +15,7 @@ import (
 type entrances struct {
 	d    *native.Directory
 	host string // as programs for one-time codes show it
+	open present
 }
 
 // Login tells how an account logs in.
@@ -59,7 +60,11 @@ func (l entrances) SetLogin(ctx context.Context, s control.Login) error {
 	if err := l.d.SetAppOnly(ctx, s.Name, s.AppOnly); err != nil {
 		return told(err)
 	}
-	return told(l.d.SetDisabled(ctx, s.Name, s.Disabled))
+	err := l.d.SetDisabled(ctx, s.Name, s.Disabled)
+	if a, unknown := l.d.Account(ctx, s.Name); err == nil && unknown == nil && a.Disabled {
+		l.open.endOf(a.Name)
+	}
+	return told(err)
 }
 
 // SetHash keeps a hash of another server.

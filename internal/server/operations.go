@@ -37,18 +37,19 @@ func (c closer) Close() error { return c() }
 
 func (s *site) operations() control.Operations {
 	return control.Operations{
-		Directory: people{s.directory, s.people, s.store},
+		Directory: people{s.directory, s.people, s.store, present{&s.sessions}},
 		Discovery: clients{s},
 		DKIM:      signatures{s},
 		Holds:     holds{s},
 		Index:     indexes{s},
 		Journal:   s.journal,
-		Logins:    entrances{s.directory, s.config.Hostname.String()},
+		Logins:    entrances{s.directory, s.config.Hostname.String(), present{&s.sessions}},
 		Moving:    moved{s},
 		Mailboxes: mailPlaces{s},
 		Queue:     waiting{s},
 		Quotas:    quotas{s.people, s.store},
 		Route:     ways{s},
+		Sessions:  present{&s.sessions},
 		Sources:   asked{s.people},
 		Spam:      verdicts{s},
 		Storage:   storing{s.config, s.log, s.engine},
@@ -63,6 +64,7 @@ type people struct {
 	d     *native.Directory
 	all   *everyone // with those of sources
 	store *store.Store
+	open  present
 }
 
 // told turns what the directory says into the words of control.
@@ -141,6 +143,7 @@ func (p people) RemoveAccount(ctx context.Context, name string, purge bool) erro
 	if err := p.d.RemoveAccount(ctx, name); err != nil {
 		return told(err)
 	}
+	p.open.endOf(a.Name)
 	if !purge {
 		return nil
 	}
@@ -162,6 +165,7 @@ func (p people) purge(ctx context.Context, name string) error {
 	if bad != nil || !directory.Missing(err) {
 		return told(err)
 	}
+	p.open.endOf(address.Key())
 	err = p.store.RemoveAccount(ctx, address.Key())
 	p.all.forget(address.Key())
 	return told(err)

@@ -57,25 +57,25 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	}
 	options := smtpd.Options{
 		Host: c.Hostname.String(), Intake: intake{s.office}, Auth: smtpd.FromAuth(a), TLS: func() *tls.Config { return keys.people(c) },
-		Journal: s.journal, Log: s.log, Reverse: s.reverse,
+		Journal: s.journal, Log: s.log, Sessions: &s.sessions, Reverse: s.reverse,
 		Guard: s.door(c), XClient: c.Access.XClient,
 		Normalise: normalised(c), AllowEarly: !c.SMTP.EarlyTalker, Limits: limits,
 	}
 	all := &services{smtp: smtpd.New(options), web: pages(c, s), keys: keys, log: s.log, proxies: c.Access.Proxies}
 	all.imap = imapd.New(imapd.Options{
-		Store: s.store, Index: s.index, Headers: s.headers, Filters: s.standing(c), Auth: a, Journal: s.journal, Log: s.log, TLS: keys.people(c), Version: Version(),
+		Store: s.store, Index: s.index, Headers: s.headers, Filters: s.standing(c), Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, TLS: keys.people(c), Version: Version(),
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
 		SaveLimit: c.IMAP.SaveLimit, MessageLimit: c.IMAP.MessageLimit,
 		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Shared: sharedAccount(c.IMAP.SharedAccount),
 		Admin: func(account string) bool { return slices.Contains(c.Quota.Administrators, account) }, Grace: orNone(c.StopGrace),
 	})
 	all.pop3 = pop3d.New(pop3d.Options{
-		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.people(c),
+		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, TLS: keys.people(c),
 		MaxConnections: c.POP3.Connections, PerHost: c.POP3.ConnectionsPerHost,
 		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, LoginDelay: c.POP3.LoginDelay, Grace: orNone(c.StopGrace),
 	})
 	all.sieve = managesieved.New(managesieved.Options{
-		Store: s.store, Scripts: s.scripts, Auth: a, Journal: s.journal, Log: s.log, TLS: keys.people(c),
+		Store: s.store, Scripts: s.scripts, Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, TLS: keys.people(c),
 		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Grace: orNone(c.StopGrace),
 	})
 	return all

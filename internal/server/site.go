@@ -34,6 +34,7 @@ import (
 	"plic/internal/queue"
 	"plic/internal/sasl"
 	"plic/internal/scripts"
+	"plic/internal/serve"
 	"plic/internal/signer"
 	"plic/internal/store"
 	"plic/internal/store/engine/embedded"
@@ -84,6 +85,7 @@ type site struct {
 	transport *remote.Transport
 	queue     *queue.Queue
 	failed    chan error // the engine has stopped
+	sessions  serve.Roll
 
 	keys     *certificates         // of the server that runs, nil if none does
 	settings func() *config.Config // that hold now, nil likewise

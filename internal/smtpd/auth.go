@@ -9,6 +9,7 @@ import (
 	"plic/internal/auth"
 	"plic/internal/mail"
 	"plic/internal/sasl"
+	"plic/internal/serve"
 )
 
 // Authenticator finds out who a client is; FromAuth makes one of auth.Auth.
@@ -111,6 +112,7 @@ func (s *session) exchange(x Exchange, response []byte) {
 			return
 		}
 		if done {
+			serve.LoggedIn(s.ctx, x.Account())
 			s.account, s.known.Account = x.Account(), x.Account()
 			s.say(okAuth)
 			return

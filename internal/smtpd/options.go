@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"plic/internal/journal"
+	"plic/internal/serve"
 	"plic/internal/smtp"
 )
 
@@ -38,13 +39,14 @@ func (k Kind) submission() bool { return k == Submission || k == Submissions }
 
 // Options are what a Server works with. Host and Intake must be set.
 type Options struct {
-	Host    string             // our name in the greeting and in Received
-	Intake  Intake             // takes the mail
-	Auth    Authenticator      // who may submit; nil for nobody
-	TLS     func() *tls.Config // asked for each handshake; nil for no TLS
-	Journal *journal.Journal   // may be nil
-	Log     *slog.Logger       // nil for none
-	Now     func() time.Time   // time.Now if nil; deadlines of sockets use the runtime's clock
+	Host     string             // our name in the greeting and in Received
+	Intake   Intake             // takes the mail
+	Auth     Authenticator      // who may submit; nil for nobody
+	TLS      func() *tls.Config // asked for each handshake; nil for no TLS
+	Journal  *journal.Journal   // may be nil
+	Log      *slog.Logger       // nil for none
+	Sessions *serve.Roll        // that those of ours are in; nil for none
+	Now      func() time.Time   // time.Now if nil; deadlines of sockets use the runtime's clock
 
 	// Wait waits for the delays after errors; a timer if nil.
 	Wait func(ctx context.Context, d time.Duration) error

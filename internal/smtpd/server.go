@@ -54,7 +54,7 @@ func (s *Server) Panics() uint64 { return s.panics.Load() }
 // Limits.Grace, what is left then is cancelled. It closes the listener and
 // returns when every session has ended; the error is nil after a stop.
 func (s *Server) Serve(ctx context.Context, l net.Listener, kind Kind) error {
-	o := serve.Options{Name: kind.String(), Log: s.o.Log, Grace: s.o.Limits.Grace}
+	o := serve.Options{Name: kind.String(), Log: s.o.Log, Grace: s.o.Limits.Grace, Roll: s.o.Sessions, Now: s.o.Now}
 	return serve.Run(ctx, l, o, func(nc net.Conn) serve.Session {
 		c := newConn(s, kind, nc)
 		if refusal, ok := s.admit(c); !ok {

@@ -40,6 +40,7 @@ type Site struct {
 	Reports    []control.DMARCReport
 	Ways       map[string]control.Way // by recipient
 	Records    []control.Record
+	Open       []control.Session
 	Indexes    []control.IndexStatus
 	Spam       Spam
 	Faults     []control.Fault
@@ -64,6 +65,7 @@ func (s *Site) Operations() control.Operations {
 		Queue:     waiting{s},
 		Quotas:    s,
 		Route:     s,
+		Sessions:  sessions{s},
 		Sources:   sources{s},
 		Spam:      spam{s},
 		Storage:   storage{s},
