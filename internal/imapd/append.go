@@ -191,13 +191,13 @@ func (a *arrivals) literal(draft *store.Draft) error {
 	if err := c.accept(l); err != nil {
 		return err
 	}
-	page := c.server.pages.Get().(*[]byte)
-	defer c.server.pages.Put(page)
-	buf := (*page)[:cap(*page)]
 	var failed error
 	for left := l.Size; left > 0; {
-		part := buf[:min(left, int64(len(buf)))]
-		if err := c.fill(part); err != nil {
+		if c.in.buffered() == 0 {
+			c.in.deadline(time.Now().Add(c.server.o.WriteTimeout))
+		}
+		part, err := c.in.take(left)
+		if err != nil {
 			return fmt.Errorf("%w: %w", imap.ErrLost, err)
 		}
 		left -= int64(len(part))
@@ -213,19 +213,6 @@ func (a *arrivals) literal(draft *store.Draft) error {
 		return err
 	}
 	return failed
-}
-
-// fill reads octets of a literal until the page is full.
-func (c *conn) fill(page []byte) error {
-	for len(page) > 0 {
-		c.in.deadline(time.Now().Add(c.server.o.WriteTimeout))
-		n, err := c.in.Read(page)
-		if err != nil {
-			return err
-		}
-		page = page[n:]
-	}
-	return nil
 }
 
 // room says whether so many octets more may come.

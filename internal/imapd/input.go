@@ -12,15 +12,18 @@ import (
 	"plic/internal/imap"
 )
 
-// inputSize is what is read at once while a command comes in.
-const inputSize = 4 << 10
+// What is read at once: while a command comes in, and while messages do.
+const (
+	inputSize = 4 << 10
+	wideSize  = 32 << 10
+)
 
 // input reads a connection through a buffer that it holds only while there is
 // something in it; what a client sends first after a pause goes to small.
 type input struct {
 	server *Server
 	conn   net.Conn
-	big    *[]byte // from the pool, nil at rest
+	big    *[]byte // from a pool, nil at rest
 	buf    []byte  // *big or small
 	r, w   int
 	small  [64]byte
@@ -92,11 +95,19 @@ func (in *input) rest() {
 		return
 	}
 	in.r, in.w = 0, 0
-	if in.big != nil {
-		in.server.lines.Put(in.big)
-		in.big = nil
-	}
+	in.release()
 	in.buf = in.small[:]
+}
+
+func (in *input) release() {
+	switch {
+	case in.big == nil:
+	case len(*in.big) == wideSize:
+		in.server.wides.Put(in.big)
+	default:
+		in.server.lines.Put(in.big)
+	}
+	in.big = nil
 }
 
 // fill reads more, at least one octet.
@@ -142,6 +153,25 @@ func (in *input) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return in.Read(p)
+}
+
+// take gives at most n octets, which hold until the next are read; what follows
+// them is read with them.
+func (in *input) take(n int64) ([]byte, error) {
+	if in.r == in.w {
+		if in.big == nil || len(*in.big) != wideSize {
+			in.release()
+			in.big = in.server.wides.Get().(*[]byte)
+			in.buf = *in.big
+		}
+		if err := in.fill(); err != nil {
+			return nil, err
+		}
+	}
+	part := in.buf[in.r:in.w]
+	part = part[:min(int64(len(part)), n)]
+	in.r += len(part)
+	return part, nil
 }
 
 // readLine appends a line without its end to dst; a bare LF ends one too.

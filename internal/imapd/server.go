@@ -15,6 +15,7 @@ import (
 type Server struct {
 	o     Options
 	lines sync.Pool // *[]byte, input of inputSize
+	wides sync.Pool // *[]byte, input of wideSize
 	pages sync.Pool // *[]byte, output and commands, of pageSize
 	large sync.Pool // *[]byte, output, of largePage
 
@@ -36,6 +37,7 @@ func New(o Options) *Server {
 	return &Server{
 		o:      o.withDefaults(),
 		lines:  sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
+		wides:  sync.Pool{New: func() any { b := make([]byte, wideSize); return &b }},
 		pages:  sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
 		large:  sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
 		atWork: newBench(),

@@ -324,6 +324,9 @@ func (l *Learner) take(ctx context.Context, x lesson) {
 		close(x.done)
 		return
 	}
+	if p, _ := l.before(x.account, x.body.String()); p.own && p.class == x.class {
+		return
+	}
 	body, err := l.o.Store.OpenBody(ctx, x.body)
 	if err == nil {
 		defer body.Close()

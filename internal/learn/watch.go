@@ -48,9 +48,6 @@ func (l *Learner) Touched(mb *store.Mailbox, c *engine.MailboxChange) {
 }
 
 func (l *Learner) teach(x lesson) {
-	if p, _ := l.before(x.account, x.body.String()); p.own && p.class == x.class {
-		return
-	}
 	select {
 	case l.todo <- x:
 	default:

@@ -1,6 +1,11 @@
 package store
 
-import "strings"
+import (
+	"context"
+	"strings"
+
+	"plic/internal/store/engine"
+)
 
 // annotationNotes is where annotations are kept among notes.
 const annotationNotes = "metadata/"
@@ -23,4 +28,34 @@ func (a *Account) Annotations(m *Mailbox, entry string) (of Notes, prefix string
 		return a.store.Notes(), prefix
 	}
 	return a.Notes(), prefix
+}
+
+// bare says, under the account's lock, that the key is of an annotation where it
+// is known that there is none at all, as in most mailboxes: they are looked for
+// after each change of a mailbox.
+func (n Notes) bare(key string) bool {
+	if len(n.a.bare) == 0 || !strings.HasPrefix(key, annotationNotes) {
+		return false
+	}
+	_, ok := n.a.bare[n.mailbox()]
+	return ok
+}
+
+// lookBare remembers that there are no annotations, if that is durable.
+func (n Notes) lookBare(ctx context.Context, key string) {
+	if !strings.HasPrefix(key, annotationNotes) {
+		return
+	}
+	n.a.mu.Lock()
+	defer n.a.mu.Unlock()
+	if n.gone() != nil || !n.a.last.kept() {
+		return
+	}
+	for range n.a.store.engine.Notes(ctx, n.a.id, n.mailbox(), annotationNotes) {
+		return // there is one, or trouble
+	}
+	if n.a.bare == nil {
+		n.a.bare = map[engine.MailboxID]struct{}{}
+	}
+	n.a.bare[n.mailbox()] = struct{}{}
 }

@@ -238,6 +238,19 @@ func (f *fate) wait(ctx context.Context) error {
 	}
 }
 
+// kept says that the commit is durable already.
+func (f *fate) kept() bool {
+	if f == nil {
+		return true
+	}
+	select {
+	case <-f.done:
+		return f.err == nil
+	default:
+		return false
+	}
+}
+
 // publish waits until the commit is durable, makes it visible and tells the
 // watchers. The accounts are not locked any more.
 func (p *applied) publish() error {

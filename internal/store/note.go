@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"plic/internal/store/engine"
 )
@@ -53,9 +54,15 @@ func (n Notes) Get(ctx context.Context, key string) ([]byte, error) {
 		err = gone
 	}
 	last := n.a.last
+	if n.bare(key) {
+		last = nil
+	}
 	n.a.mu.Unlock()
 	// What was read, or read as absent, may be newer than what is durable.
 	if err := errors.Join(err, last.wait(ctx)); err != nil {
+		if errors.Is(err, engine.ErrNotFound) {
+			n.lookBare(ctx, key)
+		}
 		return nil, err
 	}
 	return value, nil
@@ -167,6 +174,9 @@ func (n Notes) get(ctx context.Context, key string) ([]byte, error) {
 	if err := n.gone(); err != nil {
 		return nil, err
 	}
+	if n.bare(key) {
+		return nil, engine.ErrNotFound
+	}
 	return n.a.store.engine.Note(ctx, n.a.id, n.mailbox(), key)
 }
 
@@ -190,6 +200,9 @@ func (c *commit) note(n Notes, key string, value []byte) error {
 	}
 	if err := n.gone(); err != nil {
 		return err
+	}
+	if strings.HasPrefix(key, annotationNotes) {
+		delete(n.a.bare, n.mailbox())
 	}
 	c.batch.PutNotes = append(c.batch.PutNotes, engine.Note{Account: n.a.id, Mailbox: n.mailbox(), Key: key, Value: value})
 	return nil

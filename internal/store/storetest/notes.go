@@ -119,3 +119,37 @@ func testNotesTogether(t *testing.T, s *site) {
 	}
 	equal(t, "count", s.notes(inbox.Notes(), ""), "x/count=160")
 }
+
+// testBare asks for annotations where there are none, which is remembered, and
+// where one comes and goes.
+func testBare(t *testing.T, s *site) {
+	inbox := s.mailbox("ann", store.Inbox)
+	ctx := s.ctx
+	get := func(n store.Notes) string {
+		t.Helper()
+		value, err := n.Get(ctx, "metadata/\x00/shared/comment")
+		if errors.Is(err, engine.ErrNotFound) {
+			return "none"
+		}
+		s.ok(err)
+		return string(value)
+	}
+	for _, n := range []store.Notes{inbox.Notes(), s.account("ann").Notes(), s.Notes()} {
+		for range 3 {
+			equal(t, "before there is one", get(n), "none")
+		}
+		s.ok(n.Put(ctx, "metadata/\x00/shared/other", []byte("x")))
+		equal(t, "beside another", get(n), "none")
+		s.ok(n.Put(ctx, "metadata/\x00/shared/comment", []byte("text")))
+		equal(t, "once it is there", get(n), "text")
+		s.ok(n.PutAll(ctx, store.Note{Key: "metadata/\x00/shared/comment"}, store.Note{Key: "metadata/\x00/shared/other"}))
+		for range 3 {
+			equal(t, "when it is gone", get(n), "none")
+		}
+		tx := s.Begin()
+		tx.PutNote(n, "metadata/\x00/shared/comment", []byte("again"))
+		_, err := tx.Commit(ctx)
+		s.ok(err)
+		equal(t, "with a commit of others", get(n), "again")
+	}
+}

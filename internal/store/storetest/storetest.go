@@ -65,6 +65,7 @@ func Run(t *testing.T, place NewPlace) {
 		{"QuotaTogether", testQuotaTogether},
 		{"Notes", testNotes},
 		{"NotesTogether", testNotesTogether},
+		{"Bare", testBare},
 		{"Watch", testWatch},
 		{"Reopen", testReopen},
 		{"Concurrent", testConcurrent},

@@ -27,7 +27,7 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 	}
 	e.mending.RLock()
 	defer e.mending.RUnlock()
-	c := change{e: e, in: in, out: e.db.NewBatchWithSize(batchSize(in)), owned: map[mail.ID]bool{}}
+	c := change{e: e, in: in, out: e.db.NewBatchWithSize(e.batchSize(in)), owned: map[mail.ID]bool{}}
 	if err := c.encode(); err != nil {
 		c.out.Close()
 		return nil, err
@@ -44,12 +44,16 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 }
 
 // batchSize is about what a batch takes, so that it need not grow.
-func batchSize(in *engine.Batch) int {
-	size := 1 << 10
+func (e *Engine) batchSize(in *engine.Batch) int {
+	size, frames := 1<<10, 0
 	for _, body := range in.Bodies {
 		w := body.(*writer)
 		w.Finish()
-		size += len(w.frame) + 128
+		frames += len(w.frame)
+		size += 128
+	}
+	if int64(frames) < e.o.once {
+		size += frames
 	}
 	for i := range in.Mailboxes {
 		m := &in.Mailboxes[i]
@@ -108,6 +112,7 @@ type change struct {
 	graves []grave
 	lost   []mail.ID // bodies that lost an owner
 	value  []byte    // scratch
+	once   bool      // small bodies are in their segment alone, which is synced first
 }
 
 func (c *change) encode() error {
@@ -433,9 +438,11 @@ func (c *change) bodies() error {
 }
 
 // place writes the frames of small bodies to the current segment, some at a
-// time, and redo records to the batch.
+// time, and redo records to the batch. Of many bodies it makes no redo records:
+// a sync of the segment then costs less than to write all of them twice.
 func (c *change) place() error {
 	atOnce := int(min(1<<20, c.e.o.segment/4))
+	c.once = c.frames() >= c.e.o.once
 	var page []byte // is written, which may change it
 	var ready []*writer
 	for i, b := range c.in.Bodies {
@@ -460,15 +467,28 @@ func (c *change) place() error {
 		}
 		page, ready = page[:0], ready[:0]
 	}
+	if c.once {
+		return c.e.settle()
+	}
 	return nil
+}
+
+// frames is how many octets the small bodies take.
+func (c *change) frames() (n int64) {
+	for _, b := range c.in.Bodies {
+		n += int64(len(b.(*writer).frame))
+	}
+	return n
 }
 
 // placed puts down that a small body has its place.
 func (c *change) placed(w *writer, at place) error {
 	stored := w.frame[frameHead:]
 	l := location{place: at, size: w.size, stored: int64(len(stored)), packed: w.packed, sum: frameSum(w.frame)}
-	if err := c.out.Set(redoKey(at), w.frame, nil); err != nil {
-		return err
+	if !c.once {
+		if err := c.out.Set(redoKey(at), w.frame, nil); err != nil {
+			return err
+		}
 	}
 	return c.located(w.id, &l)
 }

@@ -6,7 +6,8 @@
 // share: a small body goes to its segment without waiting for the disk, and
 // into the log as a redo record. Later the segment is synced and the redo
 // records go; after a crash those that are left are written anew. A large body
-// and its name are synced before the batch that takes it.
+// and its name are synced before the batch that takes it, and so is the segment
+// of small ones that are very many in one batch: they are not in the log.
 //
 // After an error of a write or sync that may have lost something the engine
 // stops (engine.ErrFailed): a second fsync would report what the page cache
@@ -43,6 +44,7 @@ const (
 
 const (
 	memTableSize  = 32 << 20
+	onceBytes     = 1 << 20
 	formatVersion = pebble.FormatTableFormatV6 // the last before value separation
 
 	markerPrefix = "marker." // of the files that name Pebble's current ones
@@ -68,6 +70,7 @@ type Options struct {
 	fold     int    // records of a log after which it is folded
 	segment  int64  // octets after which a segment is sealed
 	memTable uint64 // octets after which Pebble flushes
+	once     int64  // octets of small bodies in a batch from which they are written once
 }
 
 func (o *Options) defaults() {
@@ -94,6 +97,9 @@ func (o *Options) defaults() {
 	}
 	if o.memTable == 0 {
 		o.memTable = memTableSize
+	}
+	if o.once == 0 {
+		o.once = onceBytes
 	}
 	if o.OnFail == nil {
 		o.OnFail = func(error) {}
