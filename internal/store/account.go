@@ -33,7 +33,7 @@ type Account struct {
 	seq  uint64 // of the last commit applied
 	last *fate  // of that commit
 	gone bool
-	bare map[engine.MailboxID]struct{} // those without annotations: see Notes.bare
+	bare map[engine.MailboxID]bool // which have no annotations: see Notes.bare
 
 	moved atomic.Bool // see Convert
 

@@ -30,32 +30,25 @@ func (a *Account) Annotations(m *Mailbox, entry string) (of Notes, prefix string
 	return a.Notes(), prefix
 }
 
-// bare says, under the account's lock, that the key is of an annotation where it
-// is known that there is none at all, as in most mailboxes: they are looked for
-// after each change of a mailbox.
-func (n Notes) bare(key string) bool {
-	if len(n.a.bare) == 0 || !strings.HasPrefix(key, annotationNotes) {
+// bare says, under the account's lock, that the key is of an annotation where
+// there are none at all, durably: as in most mailboxes, of which it is remembered
+// since somebody looks for some after each change of a mailbox.
+func (n Notes) bare(ctx context.Context, key string) bool {
+	if !strings.HasPrefix(key, annotationNotes) {
 		return false
 	}
-	_, ok := n.a.bare[n.mailbox()]
-	return ok
-}
-
-// lookBare remembers that there are no annotations, if that is durable.
-func (n Notes) lookBare(ctx context.Context, key string) {
-	if !strings.HasPrefix(key, annotationNotes) {
-		return
+	bare, known := n.a.bare[n.mailbox()]
+	if known || !n.a.last.kept() {
+		return bare
 	}
-	n.a.mu.Lock()
-	defer n.a.mu.Unlock()
-	if n.gone() != nil || !n.a.last.kept() {
-		return
-	}
+	bare = true
 	for range n.a.store.engine.Notes(ctx, n.a.id, n.mailbox(), annotationNotes) {
-		return // there is one, or trouble
+		bare = false // there is one, or trouble
+		break
 	}
 	if n.a.bare == nil {
-		n.a.bare = map[engine.MailboxID]struct{}{}
+		n.a.bare = map[engine.MailboxID]bool{}
 	}
-	n.a.bare[n.mailbox()] = struct{}{}
+	n.a.bare[n.mailbox()] = bare
+	return bare
 }

@@ -46,6 +46,10 @@ func (m *Mailbox) Notes() Notes { return Notes{m.account, m} }
 // Get gives a note's value; engine.ErrNotFound.
 func (n Notes) Get(ctx context.Context, key string) ([]byte, error) {
 	n.a.mu.Lock()
+	if n.gone() == nil && n.bare(ctx, key) {
+		n.a.mu.Unlock()
+		return nil, engine.ErrNotFound
+	}
 	mailbox := n.mailbox()
 	n.a.mu.Unlock()
 	value, err := n.a.store.engine.Note(ctx, n.a.id, mailbox, key) // nobody waits for it
@@ -54,15 +58,9 @@ func (n Notes) Get(ctx context.Context, key string) ([]byte, error) {
 		err = gone
 	}
 	last := n.a.last
-	if n.bare(key) {
-		last = nil
-	}
 	n.a.mu.Unlock()
 	// What was read, or read as absent, may be newer than what is durable.
 	if err := errors.Join(err, last.wait(ctx)); err != nil {
-		if errors.Is(err, engine.ErrNotFound) {
-			n.lookBare(ctx, key)
-		}
 		return nil, err
 	}
 	return value, nil
@@ -173,9 +171,6 @@ func (n Notes) gone() error {
 func (n Notes) get(ctx context.Context, key string) ([]byte, error) {
 	if err := n.gone(); err != nil {
 		return nil, err
-	}
-	if n.bare(key) {
-		return nil, engine.ErrNotFound
 	}
 	return n.a.store.engine.Note(ctx, n.a.id, n.mailbox(), key)
 }
