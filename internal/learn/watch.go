@@ -36,7 +36,7 @@ func (l *Learner) Touched(mb *store.Mailbox, c *engine.MailboxChange) {
 	for i := range c.Add[:min(len(c.Add), atOnce)] {
 		m := &c.Add[i]
 		if class, ok := l.added(account, place, words.of(m.Flags), m); ok {
-			l.teach(lesson{account: account, body: m.Body, class: class, prefix: m.Prefix})
+			l.teach(lesson{account: account, body: m.Body, class: class, prefix: bytes.Clone(m.Prefix)})
 		}
 	}
 	for i := range c.Update[:min(len(c.Update), atOnce)] {

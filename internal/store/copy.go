@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"plic/internal/store/engine"
 )
@@ -60,16 +62,7 @@ func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bo
 	}
 	uids = rising(uids)
 	for len(uids) > 0 {
-		details, n, err := m.details(ctx, uids)
-		if err != nil {
-			return src, dst, fmt.Errorf("copy from %s: %w", m.Name(), err)
-		}
-		var s []UID
-		var d []Placed
-		err = m.account.store.freshly(ctx, func() (err error) {
-			s, d, err = m.transferBatch(ctx, details, to, move, drop)
-			return err
-		})
+		s, d, n, err := m.transferSome(ctx, uids, to, move, drop)
 		if err != nil {
 			return src, dst, fmt.Errorf("copy from %s to %s: %w", m.Name(), to.Name(), err)
 		}
@@ -79,16 +72,30 @@ func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bo
 	return src, dst, nil
 }
 
+// transferSome transfers as many of the messages as fit a batch: n of the UIDs.
+func (m *Mailbox) transferSome(ctx context.Context, uids []UID, to *Mailbox, move bool, drop engine.Flags) (src []UID, dst []Placed, n int, err error) {
+	keep := arena{of: &m.account.store.pieces}
+	defer keep.free() // nobody keeps the details of a commit
+	details, n, err := m.details(ctx, uids, &keep)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	err = m.account.store.freshly(ctx, func() (err error) {
+		src, dst, err = m.transferBatch(ctx, details, to, move, drop)
+		return err
+	})
+	return src, dst, n, err
+}
+
 // details reads what goes along with messages, for as many of the UIDs as fit a
 // batch: n of them.
-func (m *Mailbox) details(ctx context.Context, uids []UID) (out []engine.Detailed, n int, err error) {
+func (m *Mailbox) details(ctx context.Context, uids []UID, keep *arena) (out []engine.Detailed, n int, err error) {
 	st := m.visible.Load()
 	if st.gone {
 		return nil, 0, m.errGone()
 	}
 	uids = uids[:min(len(uids), copyBatch)]
 	bytes := 0
-	var keep arena
 	out = make([]engine.Detailed, 0, len(uids))
 	for d, err := range m.rawDetails(ctx, st, uids) {
 		if err != nil {
@@ -181,16 +188,36 @@ func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engin
 }
 
 // arena keeps copies of many small things that are dropped together.
-type arena []byte
+type arena struct {
+	of   *sync.Pool // of *[]byte
+	used []*[]byte
+	rest []byte
+}
 
 func (a *arena) clone(b []byte) []byte {
 	const piece = 64 << 10
-	if cap(*a)-len(*a) < len(b) {
-		*a = make([]byte, 0, max(piece, len(b)))
+	if len(b) > piece/4 {
+		return bytes.Clone(b)
 	}
-	start := len(*a)
-	*a = append(*a, b...)
-	return (*a)[start:len(*a):len(*a)]
+	if len(a.rest) < len(b) {
+		p, _ := a.of.Get().(*[]byte)
+		if p == nil {
+			p = new(make([]byte, piece))
+		}
+		a.used = append(a.used, p)
+		a.rest = *p
+	}
+	n := copy(a.rest, b)
+	out := a.rest[:n:n]
+	a.rest = a.rest[n:]
+	return out
+}
+
+func (a *arena) free() {
+	for _, p := range a.used {
+		a.of.Put(p)
+	}
+	a.used, a.rest = nil, nil
 }
 
 // translation gives keywords the numbers of another mailbox.

@@ -36,7 +36,7 @@ type Options struct {
 	Changed func(*Mailbox)
 	// Touched is told in the same way, also of flags, what a user has done there: of
 	// all changes but arrivals, and what other programs did to files. It must not change
-	// the change.
+	// the change, nor keep prefixes and summaries.
 	Touched      func(*Mailbox, *engine.MailboxChange)
 	KeepExpunged int // UIDs that a mailbox remembers after their messages went, up to twice as many: 10000
 }
@@ -52,6 +52,7 @@ type Store struct {
 	columns columnCache
 	parsed  parsed
 	early   early
+	pieces  sync.Pool             // *[]byte, of arenas
 	failed  atomic.Pointer[error] // the first write error: nothing more is opened
 
 	files      engine.Files   // the engine, if it keeps mail in files

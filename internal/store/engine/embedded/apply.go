@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -27,7 +26,7 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 	}
 	e.mending.RLock()
 	defer e.mending.RUnlock()
-	c := change{e: e, in: in, out: e.db.NewBatchWithSize(e.batchSize(in)), owned: map[mail.ID]bool{}}
+	c := change{e: e, in: in, out: e.db.NewBatchWithSize(e.batchSize(in), pebble.WithMaxRetainedSizeBytes(batchKept))}
 	if err := c.encode(); err != nil {
 		c.out.Close()
 		return nil, err
@@ -42,6 +41,9 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 	}
 	return &ticket{e: e, batch: c.out}, nil
 }
+
+// batchKept is the size of batches whose memory is used again.
+const batchKept = 4 << 20
 
 // batchSize is about what a batch takes, so that it need not grow.
 func (e *Engine) batchSize(in *engine.Batch) int {
@@ -108,7 +110,7 @@ type change struct {
 	e      *Engine
 	in     *engine.Batch
 	out    *pebble.Batch
-	owned  map[mail.ID]bool // bodies that the batch names
+	refs   refs
 	graves []grave
 	lost   []mail.ID // bodies that lost an owner
 	value  []byte    // scratch
@@ -150,6 +152,7 @@ func (c *change) encode() error {
 		return err
 	}
 	c.suspect()
+	c.refs.put(c.out)
 	// Pebble leaves an empty batch out of the log, and with it its place there.
 	if c.out.Empty() {
 		return c.out.LogData(nil, nil)
@@ -291,13 +294,11 @@ func rises[T any](list []T, uid func(*T) engine.UID) bool {
 	return true
 }
 
-// add puts references and details of new messages down: neighbours together,
-// since Pebble finds the place of a key quickly beside that of the one before.
+// add puts details of new messages down, and notes their references.
 func (c *change) add(m *engine.MailboxChange) {
 	box := m.Record.ID
 	for i := range m.Add {
-		c.owned[m.Add[i].Body] = true
-		c.out.Set(messageRef(m.Add[i].Body, m.Account, box, m.Add[i].UID), nil, nil)
+		c.refs.add(messageRef(m.Add[i].Body, m.Account, box, m.Add[i].UID))
 	}
 	for i := range m.Add {
 		if m.Moved && len(m.Add[i].Prefix)+len(m.Add[i].Summary) == 0 {
@@ -320,7 +321,7 @@ func (c *change) leave(m *engine.MailboxChange) error {
 		return err
 	}
 	for i := range entries {
-		c.out.Delete(messageRef(entries[i].Body, m.Account, m.Record.ID, entries[i].UID), nil)
+		c.refs.drop(messageRef(entries[i].Body, m.Account, m.Record.ID, entries[i].UID))
 		c.lost = append(c.lost, entries[i].Body)
 	}
 	return nil
@@ -339,7 +340,7 @@ func (c *change) expunge(m *engine.MailboxChange) error {
 		return err
 	}
 	for i := range entries {
-		c.out.Delete(messageRef(entries[i].Body, m.Account, box, entries[i].UID), nil)
+		c.refs.drop(messageRef(entries[i].Body, m.Account, box, entries[i].UID))
 		c.lost = append(c.lost, entries[i].Body)
 	}
 	for uids := m.Expunge; len(uids) > 0; {
@@ -369,7 +370,7 @@ func (c *change) dropDetails(m *engine.MailboxChange, uids []engine.UID) {
 
 // suspect puts down which bodies lost an owner and got none in this batch.
 func (c *change) suspect() {
-	c.lost = slices.DeleteFunc(c.lost, func(id mail.ID) bool { return c.owned[id] || engine.Elsewhere(id) })
+	c.lost = slices.DeleteFunc(c.lost, func(id mail.ID) bool { return c.refs.owns(id) || engine.Elsewhere(id) })
 	c.e.suspect(c.out, c.lost)
 }
 
@@ -397,11 +398,10 @@ func (c *change) putItem(i *mail.Item) error {
 		return err
 	}
 	if body, _, err := decodeItemBody(key, old); err == nil && body != i.Body {
-		c.out.Delete(itemRef(body, i.ID), nil)
+		c.refs.drop(itemRef(body, i.ID))
 		c.lost = append(c.lost, body)
 	}
-	c.owned[i.Body] = true
-	c.out.Set(itemRef(i.Body, i.ID), nil, nil)
+	c.refs.add(itemRef(i.Body, i.ID))
 	return c.out.Set(key, value, nil)
 }
 
@@ -412,88 +412,8 @@ func (c *change) dropItem(id mail.ID) error {
 		return err
 	}
 	if body, _, err := decodeItemBody(key, old); err == nil {
-		c.out.Delete(itemRef(body, id), nil)
+		c.refs.drop(itemRef(body, id))
 		c.lost = append(c.lost, body)
 	}
 	return c.out.Delete(key, nil)
-}
-
-// bodies puts down where bodies are, and places the small ones.
-func (c *change) bodies() error {
-	for _, b := range c.in.Bodies {
-		w := b.(*writer)
-		if !c.owned[w.id] {
-			c.lost = append(c.lost, w.id) // nobody wants it
-		}
-		if w.file != nil {
-			l := w.location()
-			if err := c.located(w.id, &l); err != nil {
-				return err
-			}
-			continue
-		}
-		w.Finish()
-	}
-	return c.place()
-}
-
-// place writes the frames of small bodies to the current segment, some at a
-// time, and redo records to the batch. Of many bodies it makes no redo records:
-// a sync of the segment then costs less than to write all of them twice.
-func (c *change) place() error {
-	atOnce := int(min(1<<20, c.e.o.segment/4))
-	c.once = c.frames() >= c.e.o.once
-	var page []byte // is written, which may change it
-	var ready []*writer
-	for i, b := range c.in.Bodies {
-		if w := b.(*writer); w.file == nil {
-			page, ready = append(page, w.frame...), append(ready, w)
-		}
-		if len(ready) == 0 || len(page) < atOnce && i < len(c.in.Bodies)-1 {
-			continue
-		}
-		at, err := c.e.segments.append(page)
-		if err != nil {
-			if full := noSpace(err); errors.Is(full, engine.ErrFull) {
-				return full
-			}
-			return c.e.fail(err)
-		}
-		for _, w := range ready {
-			if err := c.placed(w, at); err != nil {
-				return err
-			}
-			at.offset += int64(len(w.frame))
-		}
-		page, ready = page[:0], ready[:0]
-	}
-	if c.once {
-		return c.e.settle()
-	}
-	return nil
-}
-
-// frames is how many octets the small bodies take.
-func (c *change) frames() (n int64) {
-	for _, b := range c.in.Bodies {
-		n += int64(len(b.(*writer).frame))
-	}
-	return n
-}
-
-// placed puts down that a small body has its place.
-func (c *change) placed(w *writer, at place) error {
-	stored := w.frame[frameHead:]
-	l := location{place: at, size: w.size, stored: int64(len(stored)), packed: w.packed, sum: frameSum(w.frame)}
-	if !c.once {
-		if err := c.out.Set(redoKey(at), w.frame, nil); err != nil {
-			return err
-		}
-	}
-	return c.located(w.id, &l)
-}
-
-func (c *change) located(id mail.ID, l *location) error {
-	key := idKey(kindLocation, id)
-	return c.out.Set(key, encodeLocation(key, l), nil)
 }
