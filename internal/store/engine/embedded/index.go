@@ -263,7 +263,7 @@ func decodeChange(key, record []byte) (indexChange, error) {
 // overlay is what the log says of messages since the pages were written.
 type overlay struct {
 	over    map[engine.UID]change1
-	order   []engine.UID // its keys, rising
+	order   []engine.UID // its keys, rising once all is taken
 	records int
 	first   uint64 // the oldest record
 	last    uint64 // the newest
@@ -307,16 +307,8 @@ func (e *Engine) overlayFrom(ctx context.Context, at pebble.Reader, m mailboxRef
 	if failed != nil {
 		return nil, failed
 	}
-	o.sort()
-	return o, nil
-}
-
-func (o *overlay) sort() {
-	o.order = make([]engine.UID, 0, len(o.over))
-	for uid := range o.over {
-		o.order = append(o.order, uid)
-	}
 	slices.Sort(o.order)
+	return o, nil
 }
 
 func (o *overlay) take(c *indexChange) {
@@ -328,8 +320,9 @@ func (o *overlay) take(c *indexChange) {
 	if o.over == nil {
 		o.over = make(map[engine.UID]change1, c.size())
 	}
+	o.order = slices.Grow(o.order, c.size())
 	for i := range c.add {
-		o.over[c.add[i].UID] = change1{c.add[i], put}
+		o.set(c.add[i].UID, change1{c.add[i], put})
 	}
 	for _, u := range c.update {
 		now, ok := o.over[u.UID]
@@ -337,10 +330,17 @@ func (o *overlay) take(c *indexChange) {
 			now = change1{u, marked}
 		}
 		now.entry.ModSeq, now.entry.Flags = u.ModSeq, u.Flags
-		o.over[u.UID] = now
+		o.set(u.UID, now)
 	}
 	for _, uid := range c.gone {
-		o.over[uid] = change1{kind: expunge}
+		o.set(uid, change1{kind: expunge})
+	}
+}
+
+func (o *overlay) set(uid engine.UID, now change1) {
+	n := len(o.over)
+	if o.over[uid] = now; len(o.over) > n {
+		o.order = append(o.order, uid)
 	}
 }
 

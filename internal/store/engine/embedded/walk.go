@@ -249,12 +249,12 @@ func (w *walker) missing() error {
 		w.o.over = map[engine.UID]change1{}
 	}
 	for _, entry := range lost {
-		w.o.over[entry.UID] = change1{entry, put}
+		w.o.set(entry.UID, change1{entry, put})
 	}
 	if err := w.departed(known); err != nil {
 		return err
 	}
-	w.o.sort()
+	slices.Sort(w.o.order)
 	return nil
 }
 
@@ -264,7 +264,7 @@ func (w *walker) departed(known map[engine.UID]bool) (err error) {
 	scanAt(w.ctx, w.e, w.at, span{from: all, to: after(all)}, decodeGone, func(gone expunged, gerr error) bool {
 		for _, uid := range gone.uids {
 			if _, changed := w.o.over[uid]; changed || known[uid] {
-				w.o.over[uid] = change1{kind: expunge}
+				w.o.set(uid, change1{kind: expunge})
 				w.went = append(w.went, uid)
 			}
 		}
