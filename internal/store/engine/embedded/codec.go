@@ -260,19 +260,18 @@ func decodeDetail(key, record []byte) (engine.Detail, error) {
 	return d, nil
 }
 
-// An item's record names the body before the JSON, so that dropping an item
-// needs no JSON.
+// An item's record names the body before the rest, so that dropping an item needs
+// nothing else of it.
 func encodeItem(key []byte, i *mail.Item) ([]byte, error) {
-	text, err := json.Marshal(i)
+	b := make([]byte, 0, 512)
+	b, err := i.AppendBinary(append(append(b, recordVersion), i.Body[:]...))
 	if err != nil {
 		return nil, fmt.Errorf("item %s: %w", i.ID, err)
 	}
-	b := make([]byte, 0, 1+16+len(text)+checksumSize)
-	b = append(append(append(b, recordVersion), i.Body[:]...), text...)
 	return seal(key, b), nil
 }
 
-func decodeItemBody(key, record []byte) (body mail.ID, text []byte, err error) {
+func decodeItemBody(key, record []byte) (body mail.ID, rest []byte, err error) {
 	raw, err := unseal(key, record)
 	if err != nil {
 		return mail.ID{}, nil, err
@@ -284,12 +283,17 @@ func decodeItemBody(key, record []byte) (body mail.ID, text []byte, err error) {
 }
 
 func decodeItem(key, record []byte) (mail.Item, error) {
-	_, text, err := decodeItemBody(key, record)
+	_, rest, err := decodeItemBody(key, record)
 	if err != nil {
 		return mail.Item{}, err
 	}
 	var i mail.Item
-	if err := json.Unmarshal(text, &i); err != nil {
+	if len(rest) > 0 && rest[0] == '{' { // as they were up to format 3
+		err = json.Unmarshal(rest, &i)
+	} else {
+		err = i.UnmarshalBinary(rest)
+	}
+	if err != nil {
 		return mail.Item{}, fmt.Errorf("%w: %w", engine.ErrDamaged, err)
 	}
 	return i, nil

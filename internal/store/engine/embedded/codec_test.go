@@ -3,7 +3,9 @@ package embedded
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -221,5 +223,21 @@ func TestUnpackWhatWasPackedBefore(t *testing.T) {
 				t.Errorf("%d octets cut: %v", n, err)
 			}
 		}
+	}
+}
+
+// TestItemsInJSON: items of stores up to format 3 are read.
+func TestItemsInJSON(t *testing.T) {
+	t.Parallel()
+	want := mail.Item{ID: mail.ID{1, 2}, Body: mail.ID{9}, Prefix: []byte("x"), Hop: mail.Hop{Kind: mail.HopRemote, Host: "b.test"}, Attempts: 3,
+		Due: time.Unix(1_800_000_000, 5).UTC(), To: []mail.ItemRcpt{{Recipient: mail.Recipient{Address: mail.MustAddress("bob@b.test")}}}}
+	text, err := json.Marshal(&want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := idKey(kindItem, want.ID)
+	got, err := decodeItem(key, seal(key, append(append([]byte{recordVersion}, want.Body[:]...), text...)))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v\nwant %+v", got, err, want)
 	}
 }

@@ -229,8 +229,9 @@ func (e *Engine) open(ctx context.Context) error {
 }
 
 // format is the version of keys and files; a change that older programs would
-// misread raises it: pages of an index came with 2, bodies by S2 with 3.
-const format = 3
+// misread raises it: pages of an index came with 2, bodies by S2 with 3, records of
+// queue items that are no JSON with 4.
+const format = 4
 
 // checkFormat refuses a store of a newer version, and brings an older one up.
 func (e *Engine) checkFormat(ctx context.Context) error {
