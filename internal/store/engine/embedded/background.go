@@ -8,9 +8,9 @@ import (
 
 const (
 	tidyEvery    = time.Second      // indexes and ballast are looked at as often
-	settleEvery  = 10 * time.Second // segments are synced as often,
-	settleBytes  = 16 << 20         // or when so much is not
-	pushBytes    = 1 << 20          // which is on its way to the disk before
+	settleBytes  = 16 << 20         // segments are synced when so much is not: what a start may have to write anew
+	settleEvery  = 10 * time.Minute // or after so long, so that little mail keeps no log for ever
+	pushBytes    = 1 << 20          // is on its way to the disk before
 	reclaimEvery = time.Minute
 )
 
@@ -41,7 +41,6 @@ func (e *Engine) background() {
 		case <-settle.C:
 			due = true
 		case <-reclaim.C:
-			due = true
 			if err := e.Reclaim(ctx); err != nil && ctx.Err() == nil {
 				e.o.Log.Warn("reclaiming bodies failed", "error", err)
 			}

@@ -60,6 +60,12 @@ func TestSegmentsAreSyncedSeldom(t *testing.T) {
 		want("a few bodies", 0, 0, 0)
 		time.Sleep(settleEvery)
 		want("later", 1, 1, 0)
+		for range 60 {
+			put(1000)
+			time.Sleep(time.Minute)
+		}
+		want("one a minute for an hour", 6, 7, 0)
+		syncs.Store(1)
 		for range settleBytes/bodyInMemory + 2 {
 			put(bodyInMemory)
 			synctest.Wait()
