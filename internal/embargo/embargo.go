@@ -10,10 +10,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plic/internal/mail"
@@ -55,6 +57,31 @@ type Book struct {
 
 	mu    sync.Mutex
 	rules []Rule
+
+	noted sketch
+}
+
+// sketch says of most addresses that nothing is noted of them, so that mail for
+// them needs no look: a bit for each that something was noted of since the start,
+// which some others share.
+type sketch struct {
+	seed maphash.Seed
+	bits [1 << 15]atomic.Uint32
+}
+
+func (s *sketch) place(key string) (*atomic.Uint32, uint32) {
+	h := maphash.String(s.seed, key)
+	return &s.bits[h>>5%uint64(len(s.bits))], 1 << (h & 31)
+}
+
+func (s *sketch) add(key string) {
+	word, bit := s.place(key)
+	word.Or(bit)
+}
+
+func (s *sketch) has(key string) bool {
+	word, bit := s.place(key)
+	return word.Load()&bit != 0
 }
 
 // Open reads the rules, and drops addresses whose time is over.
@@ -68,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	if o.For == 0 {
 		o.For = 30 * 24 * time.Hour
 	}
-	b := &Book{o: o}
+	b := &Book{o: o, noted: sketch{seed: maphash.MakeSeed()}}
 	notes, err := o.Notes.All(ctx, holdPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("read the hold rules: %w", err)
@@ -87,6 +114,7 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the suppressed addresses: %w", err)
 		}
+		b.noted.add(s.Address.Key())
 	}
 	return b, nil
 }
@@ -226,7 +254,11 @@ func (b *Book) Suppressed(ctx context.Context) iter.Seq2[Suppressed, error] {
 // Refuses gives the reply that mail for an address gets because nothing is
 // sent there; false if it may go. Trouble lets it go.
 func (b *Book) Refuses(ctx context.Context, to mail.Address) (mail.Status, bool) {
-	text, err := b.o.Notes.Get(ctx, suppressPrefix+to.Key())
+	key := to.Key()
+	if !b.noted.has(key) {
+		return mail.Status{}, false
+	}
+	text, err := b.o.Notes.Get(ctx, suppressPrefix+key)
 	var s Suppressed
 	if err == nil {
 		err = json.Unmarshal(text, &s)
@@ -302,8 +334,9 @@ func (b *Book) Gone(ctx context.Context, to mail.ItemRcpt) {
 // update changes what is noted of an address; what was noted long ago is
 // forgotten.
 func (b *Book) update(ctx context.Context, to mail.Address, change func(*Suppressed, time.Time)) error {
-	now := b.o.Now()
-	return b.o.Notes.Update(ctx, suppressPrefix+to.Key(), func(old []byte) ([]byte, error) {
+	now, key := b.o.Now(), to.Key()
+	b.noted.add(key) // before, so that nobody misses it
+	return b.o.Notes.Update(ctx, suppressPrefix+key, func(old []byte) ([]byte, error) {
 		var s Suppressed
 		if old != nil && json.Unmarshal(old, &s) != nil || !s.live(now) {
 			s = Suppressed{}

@@ -82,11 +82,13 @@ func (d *Draft) claim() {
 	d.claimed = true
 }
 
-// Message is the message's structure. It is analysed at the first call, when
-// all is written; the error is one of reading.
+// Message is the message's structure. It is parsed at the first call, when all is
+// written; the error is one of reading. The rest of the analysis is left to who
+// delivers it here: what goes on to others does not need it.
 func (d *Draft) Message() (*message.Message, error) {
-	m, _, err := d.analyse()
-	return m, err
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.parseLocked()
 }
 
 func (d *Draft) analyse() (*message.Message, []byte, error) {
@@ -96,15 +98,26 @@ func (d *Draft) analyse() (*message.Message, []byte, error) {
 }
 
 func (d *Draft) analyseLocked() (*message.Message, []byte, error) {
+	m, err := d.parseLocked()
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.summary == nil {
+		d.summary = summarize(m, nil)
+	}
+	return m, d.summary, nil
+}
+
+func (d *Draft) parseLocked() (*message.Message, error) {
 	if d.parsed == nil {
 		m, err := parse(d.w.Body(), d.s.o.Parse)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		d.parsed, d.summary = m, summarize(m, nil)
+		d.parsed = m
 		d.w.Finish()
 	}
-	return d.parsed, d.summary, nil
+	return d.parsed, nil
 }
 
 // Discard frees the body if no commit has taken it. It may be called more than

@@ -139,7 +139,7 @@ func (t *Tx) analyse() {
 		all.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(t.deliver)); i = next.Add(1) - 1 {
 				if d := t.deliver[i].in.Draft; d != nil {
-					d.Message()
+					d.analyse()
 				}
 			}
 		})
