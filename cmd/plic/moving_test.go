@@ -24,6 +24,10 @@ func TestMovingCommands(t *testing.T) {
 	if err := os.WriteFile(list, []byte("# accounts\n\nbob@example.org "+box+"\ncarl@example.org "+box+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	broken := list + ".broken"
+	if err := os.WriteFile(broken, []byte("gil@example.org /nowhere\nhal@example.org "+box+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	out := filepath.Join(filepath.Dir(box), "out")
 	for _, c := range []struct {
 		args, out, err string
@@ -32,6 +36,8 @@ func TestMovingCommands(t *testing.T) {
 		{"import mbox " + box + " ann@example.org", "ann@example.org: imported 2 messages", "", 0},
 		{"import mbox " + box + " ann@example.org", "2 were there already", "", 0},
 		{"import mbox --accounts " + list, "carl@example.org: imported 2 messages", "", 0},
+		{"import mbox --accounts " + broken, "hal@example.org: imported 2 messages", "1 of 2 accounts were not imported, or not all of them: gil@example.org", 1},
+		{"import mbox --accounts " + broken + " --json", `{"account":"gil@example.org","folders":0,"messages":0,"known":0,"bad":0,"bytes":0,"digest":"","renumbered":0,"error":"`, "", 1},
 		{"import mbox " + box + " dan@example.org --into Old --json", `"messages":2`, "", 0},
 		{"import mbox " + box, "", "give the source and the account", 2},
 		{"import mbox /nowhere ann@example.org", "", "no such file", 1},

@@ -10,6 +10,16 @@ type Mailboxes interface {
 	SetMailboxes(ctx context.Context, account, place string) error
 	// Convert moves an account's mail to another place.
 	Convert(ctx context.Context, account, place string) (Converted, error)
+	// RemoveOld removes the messages that the last conversion has left at the old
+	// place.
+	RemoveOld(ctx context.Context, account string) (Removed, error)
+}
+
+// Removed is what RemoveOld has done.
+type Removed struct {
+	Account  string `json:"account"`
+	Old      string `json:"old"`
+	Messages int    `json:"messages"`
 }
 
 // Converted is what Convert has done.
@@ -42,4 +52,8 @@ func (c mailboxClient) SetMailboxes(ctx context.Context, who, place string) erro
 
 func (c mailboxClient) Convert(ctx context.Context, who, place string) (Converted, error) {
 	return first[Converted](ctx, c.Client, "mailboxes/convert", forAccount{who, place})
+}
+
+func (c mailboxClient) RemoveOld(ctx context.Context, who string) (Removed, error) {
+	return first[Removed](ctx, c.Client, "mailboxes/remove-old", name{who})
 }

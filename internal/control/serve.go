@@ -90,6 +90,9 @@ func Handler(o Operations) http.Handler {
 	list(m, "mailboxes/convert", func(ctx context.Context, x forAccount) iter.Seq2[Converted, error] {
 		return one(o.Mailboxes.Convert(ctx, x.Account, x.Text))
 	})
+	list(m, "mailboxes/remove-old", func(ctx context.Context, x name) iter.Seq2[Removed, error] {
+		return one(o.Mailboxes.RemoveOld(ctx, x.Name))
+	})
 	act(m, "mailboxes/set", func(ctx context.Context, x forAccount) error { return o.Mailboxes.SetMailboxes(ctx, x.Account, x.Text) })
 	list(m, "queue/list", func(ctx context.Context, f queue.Filter) iter.Seq2[queue.Listed, error] { return q.List(ctx, f) })
 	list(m, "queue/shapes", func(ctx context.Context, x shaping) iter.Seq2[queue.Shape, error] {

@@ -230,3 +230,21 @@ func (p mailPlaces) Convert(ctx context.Context, account, place string) (control
 	out.Old, out.Messages, out.Octets = c.Old, c.Messages, c.Octets
 	return out, nil
 }
+
+// RemoveOld removes the messages that the last conversion has left.
+func (p mailPlaces) RemoveOld(ctx context.Context, account string) (control.Removed, error) {
+	a, err := p.s.people.Account(ctx, account)
+	if err != nil {
+		return control.Removed{}, told(err)
+	}
+	out := control.Removed{Account: a.Name}
+	now, _, err := p.s.locate(ctx, a.Name)
+	if err != nil {
+		return out, err
+	}
+	out.Old, out.Messages, err = p.s.kept.RemoveLeft(ctx, a.Name, now)
+	if out.Messages > 0 && err != nil {
+		err = fmt.Errorf("%w (after %d were removed)", err, out.Messages)
+	}
+	return out, err
+}

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"net/smtp"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -217,8 +219,33 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// TestConvertKilled kills conversions again and again: the account is whole at
-// each time, and the command can be run again.
+// killed runs a command until it ends before it is killed, and says how often it
+// was.
+func killed(t *testing.T, wait time.Duration, data string, args ...string) (kills int) {
+	t.Helper()
+	for ; ; wait += wait * 2 / 3 {
+		cmd := exec.CommandContext(t.Context(), program, append(args, "--dir", data)...)
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(wait, func() { cmd.Process.Kill() })
+		err := cmd.Wait()
+		timer.Stop()
+		if err == nil {
+			t.Logf("%v: %s", args, out.String())
+			return kills
+		}
+		if cmd.ProcessState.ExitCode() >= 0 {
+			t.Fatalf("%v: %v %s", args, err, out.String())
+		}
+		kills++
+	}
+}
+
+// TestConvertKilled kills conversions again and again, and removals of what they
+// have left: the account is whole at each time, and the command can be run again.
 func TestConvertKilled(t *testing.T) {
 	t.Parallel()
 	s := site(t)
@@ -229,24 +256,9 @@ func TestConvertKilled(t *testing.T) {
 	s.Stop(t)
 	kills := 0
 	for i, to := range []string{"maildir:" + dir + "/m", "mbox:" + dir + "/b", "native"} {
-		for wait := time.Duration(60+40*i) * time.Millisecond; ; wait += wait * 2 / 3 {
-			cmd := exec.CommandContext(t.Context(), program, "account", "convert", newcomer, "--to", to, "--dir", data)
-			var out bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &out, &out
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			timer := time.AfterFunc(wait, func() { cmd.Process.Kill() })
-			err := cmd.Wait()
-			timer.Stop()
-			if err == nil {
-				t.Logf("%s: %s", to, out.String())
-				break
-			}
-			if cmd.ProcessState.ExitCode() >= 0 {
-				t.Fatalf("%s: %v %s", to, err, out.String())
-			}
-			kills++
+		kills += killed(t, time.Duration(60+40*i)*time.Millisecond, data, "account", "convert", newcomer, "--to", to)
+		if i > 0 {
+			kills += killed(t, 20*time.Millisecond, data, "account", "convert", newcomer, "--remove-old")
 		}
 		s := trial.StartIn(t, data, program)
 		got, there := look(t, s.At(143), newcomer)
@@ -257,6 +269,21 @@ func TestConvertKilled(t *testing.T) {
 		s.Stop(t)
 	}
 	t.Logf("killed %d times, then: %s", kills, plic(t, data, "", "check"))
+	for _, source := range []string{"m", "b"} {
+		var rest []string
+		err := filepath.WalkDir(filepath.Join(dir, source), func(path string, d fs.DirEntry, err error) error {
+			if strings.HasSuffix(path, ".lock") || strings.Contains(path, "/.plic/") { // half written when it was killed
+				return err
+			}
+			if text, _ := os.ReadFile(path); bytes.Contains(text, []byte("Subject: ")) {
+				rest = append(rest, path)
+			}
+			return err
+		})
+		if err != nil || len(rest) > 0 {
+			t.Errorf("left behind: %v %v", rest, err)
+		}
+	}
 	if kills == 0 {
 		t.Error("nothing was killed")
 	}

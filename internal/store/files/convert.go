@@ -413,6 +413,11 @@ func (c *Conversion) Switch(ctx context.Context) error {
 		{Account: c.rec.ID, Key: convertedNote, Value: []byte(c.text)},
 		{Account: c.rec.ID, Key: copyingNote},
 	}
+	left, err := c.leaves(ctx, old)
+	if err != nil {
+		return err
+	}
+	batch.PutNotes = append(batch.PutNotes, left...)
 	if err := c.to.settle(ctx, c, batch); err != nil {
 		return full(err)
 	}

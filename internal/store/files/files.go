@@ -58,6 +58,7 @@ type Engine struct {
 type account struct {
 	id   engine.AccountID
 	name string
+	at   Place
 	tree Tree
 
 	mu       sync.Mutex // of what follows, and of tree; taken after that of a box
@@ -180,7 +181,7 @@ func (e *Engine) bind(ctx context.Context, rec engine.Account, at Place) (*accou
 	if err != nil {
 		return nil, fmt.Errorf("mail of %s at %s: %w", rec.Name, at.Path, err)
 	}
-	a := &account{id: rec.ID, name: rec.Name, tree: tree, boxes: map[engine.MailboxID]*box{}}
+	a := &account{id: rec.ID, name: rec.Name, at: at, tree: tree, boxes: map[engine.MailboxID]*box{}}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if have := e.accounts[rec.ID]; have != nil {

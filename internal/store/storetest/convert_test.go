@@ -75,4 +75,57 @@ func TestConversionLeavesOthers(t *testing.T) {
 	if err != nil || c.Messages != 3 {
 		t.Fatalf("%d messages, %v", c.Messages, err)
 	}
+	removal(t, e, fs, theirs)
+}
+
+// removal converts back, and removes what that has left, but never mail of others.
+func removal(t *testing.T, e *files.Engine, fs vfs.FS, theirs string) {
+	t.Helper()
+	native, there := files.Location{Text: files.Native}, files.Location{Text: "maildir:/m/%u"}
+	remove := func(now files.Location, messages int, want error) {
+		t.Helper()
+		if _, n, err := e.RemoveLeft(t.Context(), "ann", now); n != messages || !errors.Is(err, want) {
+			t.Errorf("%d messages were removed, %v; want %d, %v", n, err, messages, want)
+		}
+	}
+	count := func() (n int) {
+		for _, dir := range []string{"/m/ann/new", "/m/ann/cur"} {
+			names, err := fs.List(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(names)
+		}
+		return n
+	}
+	remove(there, 0, files.ErrNothingLeft)
+	if _, _, err := e.Account(t.Context(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.Convert(t.Context(), "ann", native)
+	if err == nil {
+		err = errors.Join(c.Copy(t.Context()), c.Switch(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Create(theirs, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(f, "Subject: ours\n\nbody\n") // the same as others, and yet not copied
+	f.Close()
+	remove(native, 0, files.ErrNewThere)
+	remove(there, 0, files.ErrOccupied)
+	if n := count(); n != 4 {
+		t.Errorf("%d files of 4", n)
+	}
+	if err := fs.Remove(theirs); err != nil {
+		t.Fatal(err)
+	}
+	remove(native, 3, nil)
+	if n := count(); n != 0 {
+		t.Errorf("%d files are left", n)
+	}
+	remove(native, 0, files.ErrNothingLeft)
 }
