@@ -1,6 +1,10 @@
 package control
 
-import "context"
+import (
+	"context"
+	"iter"
+	"net/http"
+)
 
 // Mailboxes is where accounts have their mail.
 type Mailboxes interface {
@@ -56,4 +60,17 @@ func (c mailboxClient) Convert(ctx context.Context, who, place string) (Converte
 
 func (c mailboxClient) RemoveOld(ctx context.Context, who string) (Removed, error) {
 	return first[Removed](ctx, c.Client, "mailboxes/remove-old", name{who})
+}
+
+func handleMailboxes(m *http.ServeMux, o Mailboxes) {
+	list(m, "mailboxes/show", func(ctx context.Context, x name) iter.Seq2[Placing, error] {
+		return one(o.Mailboxes(ctx, x.Name))
+	})
+	list(m, "mailboxes/convert", func(ctx context.Context, x forAccount) iter.Seq2[Converted, error] {
+		return one(o.Convert(ctx, x.Account, x.Text))
+	})
+	list(m, "mailboxes/remove-old", func(ctx context.Context, x name) iter.Seq2[Removed, error] {
+		return one(o.RemoveOld(ctx, x.Name))
+	})
+	act(m, "mailboxes/set", func(ctx context.Context, x forAccount) error { return o.SetMailboxes(ctx, x.Account, x.Text) })
 }

@@ -84,16 +84,7 @@ func Handler(o Operations) http.Handler {
 		return one(o.Logins.TryCode(ctx, x.Account, x.Text))
 	})
 	act(m, "totp/remove", func(ctx context.Context, x name) error { return o.Logins.RemoveFactor(ctx, x.Name) })
-	list(m, "mailboxes/show", func(ctx context.Context, x name) iter.Seq2[Placing, error] {
-		return one(o.Mailboxes.Mailboxes(ctx, x.Name))
-	})
-	list(m, "mailboxes/convert", func(ctx context.Context, x forAccount) iter.Seq2[Converted, error] {
-		return one(o.Mailboxes.Convert(ctx, x.Account, x.Text))
-	})
-	list(m, "mailboxes/remove-old", func(ctx context.Context, x name) iter.Seq2[Removed, error] {
-		return one(o.Mailboxes.RemoveOld(ctx, x.Name))
-	})
-	act(m, "mailboxes/set", func(ctx context.Context, x forAccount) error { return o.Mailboxes.SetMailboxes(ctx, x.Account, x.Text) })
+	handleMailboxes(m, o.Mailboxes)
 	list(m, "queue/list", func(ctx context.Context, f queue.Filter) iter.Seq2[queue.Listed, error] { return q.List(ctx, f) })
 	list(m, "queue/shapes", func(ctx context.Context, x shaping) iter.Seq2[queue.Shape, error] {
 		return q.Shapes(ctx, x.Filter, x.By)
