@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -254,5 +255,59 @@ func TestRepairDirectory(t *testing.T) {
 		if all[uid] != text {
 			t.Errorf("uid %d is another message", uid)
 		}
+	}
+}
+
+// TestRepairLost takes the files that say what the database consists of: nothing
+// is taken for empty, and repair brings all of it back.
+func TestRepairLost(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	quiet := slog.New(slog.DiscardHandler)
+	site, err := openSite(t.Context(), c, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 10 {
+		put(t, site.store, letter(n))
+	}
+	all := contents(t, site.store)
+	if err := site.close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"MANIFEST-*", "marker.manifest*"} {
+		names, err := filepath.Glob(filepath.Join(c.DataDir, "records", pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := openSite(t.Context(), c, quiet); err == nil || !strings.Contains(err.Error(), "plic repair") {
+		t.Fatalf("started: %v", err)
+	}
+	o := Storage(c, quiet)
+	var done []control.Fault
+	for f, err := range o.Repair(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		done = append(done, f)
+	}
+	if len(done) == 0 || !strings.HasPrefix(done[0].Kept, filepath.Join(c.DataDir, "damaged")) {
+		t.Errorf("done %+v", done)
+	}
+	for f, err := range o.Check(t.Context()) {
+		t.Errorf("after the repair: %+v, %v", f, err)
+	}
+	if site, err = openSite(t.Context(), c, quiet); err != nil {
+		t.Fatal(err)
+	}
+	defer site.close()
+	if left := contents(t, site.store); !maps.Equal(left, all) {
+		t.Errorf("%d of %d messages are left", len(left), len(all))
 	}
 }

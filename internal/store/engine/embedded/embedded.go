@@ -293,7 +293,16 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	// They are collected beside an Open that fails, as on a full disk, and end the
 	// process when they meet what it has closed.
 	o.DisableTableStats = true
-	return pebble.Open(e.records, o)
+	o.ErrorIfNotExists = e.hasRecords()
+	err := e.checkManifest()
+	var db *pebble.DB
+	if err == nil {
+		db, err = pebble.Open(e.records, o)
+	}
+	if err != nil && !errors.Is(noSpace(err), engine.ErrFull) {
+		err = fmt.Errorf("%w (%w)", ErrRecords, err)
+	}
+	return db, err
 }
 
 // lasting is the first level of records that stay for long.
