@@ -115,7 +115,7 @@ func (r *Reporter) compose(item *mail.Item, fates []mail.Fate, o original, id ma
 	env := &item.Envelope
 	host := r.o.Host.String()
 	report := &dsn.Report{
-		EnvelopeID: env.EnvelopeID, ReportingMTA: host, MessageID: idText(env.ID), Arrival: env.Received,
+		EnvelopeID: env.EnvelopeID, ReportingMTA: host, MessageID: idText(env.ID), Arrival: env.Received, DeliverBy: env.By.At,
 	}
 	if env.Origin.Account == "" { // where our own users are is not told
 		report.ReceivedFrom = env.Origin.Helo

@@ -469,13 +469,31 @@ func TestMixed(t *testing.T) {
 	}
 }
 
+// RFC 2852 section 4.1.4.2: who wants to know of delays is told that a host keeps to
+// no time.
+func TestUntimed(t *testing.T) {
+	it := item()
+	it.Envelope.By = mail.DeliverBy{At: now.Add(time.Hour)}
+	f := fates(mail.NotifySuccess, rcpt("bob@example.com", "mx.example.com", mail.Reply(250, "", "ok"), 0))
+	f[0].Untimed = true
+	r, due := reporter(lunch).Report(it, f)
+	if !due || !strings.Contains(string(r.Message), "\r\nAction: relayed\r\n") || !strings.Contains(string(r.Message), "does not keep to the time") {
+		t.Errorf("%v, report:\n%s", due, r.Message)
+	}
+	f[0].Notify = mail.NotifyNever
+	if _, due := reporter(lunch).Report(it, f); due {
+		t.Error("a report to one who wants none")
+	}
+}
+
 // RFC 2852: each relay reports a message that is traced.
 func TestTraced(t *testing.T) {
 	it := item()
 	it.Envelope.By = mail.DeliverBy{At: now, Trace: true}
 	to := rcpt("bob@example.com", "mx.example.com", mail.Reply(250, "", "ok"), 0)
-	if _, due := reporter(lunch).Report(it, fates(mail.NotifySuccess, to)); !due {
-		t.Error("no report")
+	r, due := reporter(lunch).Report(it, fates(mail.NotifySuccess, to))
+	if !due || !strings.Contains(string(r.Message), "\r\nDeliver-By-Date: "+now.Format("Mon, 02 Jan 2006")) {
+		t.Errorf("no report, or no time in it:\n%s", r.Message)
 	}
 	to.Notify = mail.NotifyNever
 	if _, due := reporter(lunch).Report(it, fates(mail.NotifySuccess, to)); due {

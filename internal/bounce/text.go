@@ -71,6 +71,9 @@ func group(f mail.Fate) [2]int {
 	if f.Kind == mail.NotifySuccess && f.Host != "" {
 		passed = 1
 	}
+	if f.Untimed {
+		passed = 2
+	}
 	return [2]int{rank(f), passed}
 }
 
@@ -94,6 +97,9 @@ func opening(item *mail.Item, fates []mail.Fate) string {
 		return "As you asked to be told: your message was passed on to the members of\n" + whom + ". Nothing more is reported of them.\n"
 	case f.Host == "":
 		return "As you asked to be told: your message was delivered to the mailbox of\n" + whom + ".\n"
+	case f.Untimed: // RFC 2852 section 4.1.4.2
+		return "Your message was passed on for " + whom + ",\n" +
+			"to a mail system that does not keep to the time by which you want it delivered.\n"
 	}
 	return "As you asked to be told: your message was passed on for " + whom + ",\n" +
 		"to a mail system that will not confirm its delivery.\n"

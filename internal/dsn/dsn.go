@@ -34,6 +34,7 @@ type Report struct {
 	ReceivedFrom string // name of the client that it came from, "" if it is not told
 	MessageID    string // our own name of the message, in X-Plic-Message
 	Arrival      time.Time
+	DeliverBy    time.Time // when its sender wanted it to be there, RFC 2852
 	Recipients   []Recipient
 }
 
@@ -105,6 +106,7 @@ func (r *Report) Append(dst []byte, utf8Allowed bool) []byte {
 	field("Reporting-MTA", prefixed("dns; ", r.ReportingMTA))
 	field("Received-From-MTA", prefixed("dns; ", r.ReceivedFrom))
 	field("Arrival-Date", date(r.Arrival))
+	field("Deliver-By-Date", date(r.DeliverBy))
 	field("X-Plic-Message", r.MessageID)
 	for _, rcpt := range r.Recipients {
 		dst = append(dst, "\r\n"...)

@@ -67,8 +67,9 @@ func TestGolden(t *testing.T) {
 	r := full()
 	r.Recipients = r.Recipients[1:2]
 	r.Recipients[0].Diagnostic = "nobody answers"
+	r.DeliverBy = r.Arrival.Add(time.Hour)
 	const want = "Original-Envelope-Id: QQ 314+159\r\nReporting-MTA: dns; mx.example.org\r\nReceived-From-MTA: dns; [192.0.2.1]\r\n" +
-		"Arrival-Date: Mon, 02 Mar 2026 10:15:30 +0100\r\nX-Plic-Message: 01k\r\n\r\n" +
+		"Arrival-Date: Mon, 02 Mar 2026 10:15:30 +0100\r\nDeliver-By-Date: Mon, 02 Mar 2026 11:15:30 +0100\r\nX-Plic-Message: 01k\r\n\r\n" +
 		"Final-Recipient: utf-8; j\\x{F6}\\x{2B}r\\x{5C}g\\x{3D}@b\\x{FC}cher.example\r\nAction: delayed\r\nStatus: 4.4.1\r\n" +
 		"Diagnostic-Code: X-Plic; nobody answers\r\nWill-Retry-Until: Mon, 02 Mar 2026 11:15:30 +0100\r\n"
 	if got := string(r.Append(nil, false)); got != want {

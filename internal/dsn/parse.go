@@ -44,6 +44,7 @@ func Parse(body []byte) (*Report, error) {
 			r.ReceivedFrom = group.typed("Received-From-MTA")
 			r.MessageID = group.get("X-Plic-Message")
 			r.Arrival, _ = message.ParseDate(group.get("Arrival-Date"))
+			r.DeliverBy, _ = message.ParseDate(group.get("Deliver-By-Date"))
 		}
 		if rcpt, ok := parseRecipient(group); ok {
 			r.Recipients = append(r.Recipients, rcpt)

@@ -232,6 +232,9 @@ type Fate struct {
 	// Expanded says that the address was replaced by those behind it, RFC 3461
 	// section 5.2.7.3.
 	Expanded bool `json:"expanded,omitempty"`
+	// Untimed says that a host took the message that keeps to no time, of which its
+	// sender wants to know, RFC 2852 section 4.1.4.2.
+	Untimed bool `json:"untimed,omitempty"`
 	ItemRcpt
 }
 
@@ -246,7 +249,8 @@ type ItemRcpt struct {
 }
 
 // Wanted says whether the sender wants to know a fate: by NOTIFY, RFC 3461
-// section 4.1, or because each relay is to report, RFC 2852 section 4.1.
+// section 4.1, or because each relay is to report, or one that keeps to no time,
+// RFC 2852 section 4.1.4.
 func (f *Fate) Wanted(env *Envelope) bool {
-	return f.Notify.Wants(f.Kind) || f.Kind == NotifySuccess && env.By.Trace && f.Notify != NotifyNever
+	return f.Notify.Wants(f.Kind) || f.Kind == NotifySuccess && (env.By.Trace || f.Untimed) && f.Notify != NotifyNever
 }

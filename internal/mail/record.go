@@ -45,7 +45,7 @@ func (i *Item) AppendBinary(b []byte) ([]byte, error) {
 	for k := range i.Fates {
 		f := &i.Fates[k]
 		r.b = append(r.b, byte(f.Kind))
-		r.bits(f.Expanded)
+		r.bits(f.Expanded, f.Untimed)
 		r.rcpt(&f.ItemRcpt)
 	}
 	return r.b, nil
@@ -198,7 +198,7 @@ func (i *Item) UnmarshalBinary(record []byte) error {
 	i.Tries = list(&r, r.try)
 	i.Fates = list(&r, func(f *Fate) {
 		f.Kind = Notify(r.octet())
-		r.bits(&f.Expanded)
+		r.bits(&f.Expanded, &f.Untimed)
 		r.rcpt(&f.ItemRcpt)
 	})
 	if r.bad || r.rest != "" {

@@ -127,6 +127,10 @@ type Outcome struct {
 	// and will report a success itself, RFC 3461 section 5.2.1.
 	Reports bool
 
+	// Timed says that the next host keeps to the time for the delivery, RFC 2852, or
+	// has delivered.
+	Timed bool
+
 	// Apart says that the outcome tells of this recipient only, and nothing of the
 	// next place: that of a program of this host, say.
 	Apart bool

@@ -22,6 +22,7 @@ type verdict struct {
 	health  health
 	item    *mail.Item      // as it goes on, nil when it is done
 	relayed []mail.ItemRcpt // and nobody else will report it
+	untimed []mail.ItemRcpt // relayed to a host that may take longer than the sender wants
 	taken   []mail.ItemRcpt // all that were relayed
 	failed  []mail.ItemRcpt
 	expired []mail.ItemRcpt
@@ -42,7 +43,10 @@ func (o *Options) judge(item *mail.Item, outcomes []mail.Outcome, tries int, beg
 		switch out.Status.Class() {
 		case mail.Success:
 			v.taken = append(v.taken, to)
-			if !out.Reports || item.Envelope.By.Trace { // RFC 2852 section 4.1.4
+			switch by := &item.Envelope.By; {
+			case !by.At.IsZero() && !by.Return && out.Host != "" && !out.Timed: // RFC 2852 section 4.1.4.2
+				v.untimed = append(v.untimed, to)
+			case !out.Reports || by.Trace: // RFC 2852 section 4.1.4
 				v.relayed = append(v.relayed, to)
 			}
 		case mail.Permanent:

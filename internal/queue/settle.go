@@ -72,6 +72,7 @@ func (q *Queue) outcome(item *mail.Item, v *verdict, wished wish) (*mail.Item, [
 	}
 	fates := slices.Clone(item.Fates)
 	fates = append(fates, fatesOf(item, mail.NotifySuccess, v.relayed)...)
+	fates = append(fates, fatesOf(item, mail.NotifySuccess, v.untimed, untimed)...)
 	fates = append(fates, fatesOf(item, mail.NotifyFailure, failed)...)
 	if v.delayed && next != nil {
 		fates = append(fates, fatesOf(item, mail.NotifyDelay, v.waiting)...)
@@ -80,17 +81,23 @@ func (q *Queue) outcome(item *mail.Item, v *verdict, wished wish) (*mail.Item, [
 }
 
 // fatesOf are the fates of those recipients whose sender wants to know them.
-func fatesOf(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt) (fates []mail.Fate) {
+func fatesOf(item *mail.Item, kind mail.Notify, rcpts []mail.ItemRcpt, and ...func(*mail.Fate)) (fates []mail.Fate) {
 	if item.Report || item.Envelope.From.IsNull() { // RFC 5321 section 6.1
 		return nil
 	}
 	for _, to := range rcpts {
-		if f := (mail.Fate{Kind: kind, ItemRcpt: to}); f.Wanted(&item.Envelope) {
+		f := mail.Fate{Kind: kind, ItemRcpt: to}
+		for _, more := range and {
+			more(&f)
+		}
+		if f.Wanted(&item.Envelope) {
 			fates = append(fates, f)
 		}
 	}
 	return fates
 }
+
+func untimed(f *mail.Fate) { f.Untimed = true }
 
 // tellLater says whether what became of an item is told together with news of
 // others of its message. If not, others are those that have waited for it.

@@ -100,10 +100,13 @@ func parents(domain string) []string {
 // require asks the policies what a host must prove, in the words of the
 // transport.
 func (s *site) require(ctx context.Context, p remote.Peer, env *mail.Envelope) remote.Requirement {
+	// A report goes on where it would not be safe, rather than be lost: RFC 8689
+	// section 5.
+	demand := tlspolicy.Demand{RequireTLS: env.RequireTLS && !env.From.IsNull(), Optional: env.TLSOptional}
 	d := s.policies.Decide(ctx, tlspolicy.Peer{
 		Domain: p.Hop.Host, Host: p.Host, Port: p.Port, Exact: p.Hop.Exact || p.Hop.Kind != mail.HopRemote, Login: p.Hop.Login != "",
 		Secure: p.Secure, Validated: p.Validated, Canonical: p.Canonical,
-	}, tlspolicy.Demand{RequireTLS: env.RequireTLS, Optional: env.TLSOptional})
+	}, demand)
 	return remote.Requirement{
 		TLS: map[tlspolicy.Level]remote.Policy{
 			tlspolicy.Opportunistic: remote.Opportunistic, tlspolicy.Clear: remote.Cleartext,

@@ -175,7 +175,11 @@ func TestDemands(t *testing.T) {
 	smart := Peer{Domain: "relay.test", Host: "relay.test", Port: 587, Exact: true, Secure: true, Login: true}
 	is(t, "a smart host with a login", p.Decide(t.Context(), smart, Demand{}), Verify, Verified, false)
 	off := w.policies(func(o *Options) { o.Default = None })
-	is(t, "a site without TLS", off.Decide(t.Context(), plain, need), None, Clear, true)
+	d = off.Decide(t.Context(), plain, need)
+	is(t, "a site without TLS", d, None, Clear, true)
+	if s := mail.StatusOf(d.Refuse); s.Enhanced.String() != "5.7.10" {
+		t.Errorf("refused with %v", s)
+	}
 }
 
 // A name is the same in any case, whoever wrote it.

@@ -264,7 +264,7 @@ func (d *decider) requireTLS() {
 	d.say("the message has REQUIRETLS: the host must be surely the right one, prove who it is, and offer REQUIRETLS")
 	switch {
 	case d.Level == Clear:
-		d.refuse(mail.Reply(550, "5.7.30", "the message needs REQUIRETLS, and this site sends to "+d.peer.Domain+" without TLS"), nil)
+		d.refuse(mail.Reply(550, "5.7.10", "the message needs REQUIRETLS, and this site sends to "+d.peer.Domain+" without TLS"), nil)
 	case d.found.kind == foundDANE && d.Verify != nil, d.found.kind == foundSTS && d.Level == Verified, d.Kind == Fingerprint:
 	case d.peer.Secure:
 		d.Level, d.Verify = Verified, nil

@@ -55,6 +55,13 @@ func TestRequirements(t *testing.T) {
 			env: mail.Envelope{RequireTLS: true}, status: "250", told: "offered TLS -", mail: " REQUIRETLS"},
 		{name: "REQUIRETLS, not offered", need: remote.Requirement{TLS: remote.Encrypted, Offer: "REQUIRETLS"}, tls: true,
 			env: mail.Envelope{RequireTLS: true}, status: "550 5.7.30", told: "offered TLS -"},
+		{name: "REQUIRETLS, without TLS", need: remote.Requirement{TLS: remote.Encrypted, Offer: "REQUIRETLS"}, offers: []string{"REQUIRETLS"},
+			env: mail.Envelope{RequireTLS: true}, status: "550 5.7.10", told: "- - error"},
+		{name: "a report of REQUIRETLS", tls: true, offers: []string{"REQUIRETLS"},
+			env: mail.Envelope{RequireTLS: true}, status: "250", told: "offered TLS -", mail: " REQUIRETLS"},
+		{name: "a report of REQUIRETLS, not offered", tls: true, env: mail.Envelope{RequireTLS: true}, status: "250", told: "offered TLS -"},
+		{name: "a report of REQUIRETLS, without TLS", offers: []string{"REQUIRETLS"},
+			env: mail.Envelope{RequireTLS: true}, status: "250", told: "- - -"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -81,7 +88,10 @@ func TestRequirements(t *testing.T) {
 					}
 				})
 				item, body := to(toMX, "a")
-				c.env.ID, c.env.From = item.Envelope.ID, item.Envelope.From
+				c.env.ID = item.Envelope.ID
+				if !strings.HasPrefix(c.name, "a report") {
+					c.env.From = item.Envelope.From
+				}
 				item.Envelope = c.env
 				o := tr.Deliver(t.Context(), item, body)[0]
 				w.end(tr)

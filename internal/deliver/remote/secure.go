@@ -26,7 +26,10 @@ func (s *session) secure(ctx context.Context, need Requirement) *trouble {
 	}
 	required := need.TLS != Opportunistic
 	if !s.ext.Has("STARTTLS") {
-		if required {
+		switch {
+		case need.Offer != "": // RFC 8689 section 4.2.1
+			return &trouble{status: mail.Reply(550, "5.7.10", "the message needs "+need.Offer+", and "+s.host+" does not offer TLS")}
+		case required:
 			return insecure("it does not offer TLS, which is required", nil)
 		}
 		return nil

@@ -474,6 +474,7 @@ func TestDeliverBy(t *testing.T) {
 	}{
 		{"not offered, to be returned", "", true, 554, ""},
 		{"not offered, to be told", "", false, 250, "FROM:<sender@client.test>"},
+		{"not offered, to be told, with reports", "DSN", false, 250, "FROM:<sender@client.test>"},
 		{"offered, to be returned", "DELIVERBY", true, 250, "FROM:<sender@client.test> BY=3600;R"},
 		{"offered, to be told", "DELIVERBY", false, 250, "FROM:<sender@client.test> BY=3600;N"},
 		{"time enough", "DELIVERBY 3000", true, 250, "FROM:<sender@client.test> BY=3600;R"},
@@ -491,6 +492,12 @@ func TestDeliverBy(t *testing.T) {
 				got := ""
 				if m := host.Messages(); len(m) > 0 {
 					got = m[0].From
+					if told := strings.HasSuffix(m[0].To[0], " NOTIFY=FAILURE,DELAY"); told != (test.offer == "DSN") {
+						t.Errorf("RCPT TO:%s", m[0].To[0])
+					}
+				}
+				if o.Status.Code == 554 && o.Status.Enhanced.String() != "5.4.7" || o.Timed != (strings.HasPrefix(test.offer, "DELIVERBY") && test.code == 250) {
+					t.Errorf("%+v", o)
 				}
 				if o.Status.Code != test.code || test.mail != "" && "FROM:"+got != test.mail || test.mail == "" && got != "" {
 					t.Errorf("%v, MAIL %q", o.Status, got)

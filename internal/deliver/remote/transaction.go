@@ -56,7 +56,7 @@ func (d *delivery) precheck(s *session) {
 		case d.needsUTF8(i) && !s.ext.Has("SMTPUTF8"): // RFC 6531 section 3.4
 			fail(i, mail.Reply(553, "5.6.7", "the host does not take addresses or headers that are not ASCII"))
 		case d.item.Envelope.By.Return && !s.ext.Has("DELIVERBY") && !s.lmtp(): // RFC 2852 section 4.1.4
-			fail(i, mail.Reply(554, "5.3.3", "the sender wants the message back unless it is delivered in time, which the host cannot promise"))
+			fail(i, mail.Reply(554, "5.4.7", "the sender wants the message back unless it is delivered in time, which the host cannot promise"))
 		case d.tooSoon(s):
 			fail(i, mail.Reply(554, "5.4.7", "the host cannot promise a delivery in the time that is left"))
 		}
@@ -124,7 +124,8 @@ func (t *transaction) mailFrom() string {
 			m.UTF8 = m.UTF8 || t.d.needsUTF8(i)
 		}
 	}
-	m.RequireTLS = env.RequireTLS // or the session had been refused
+	// A host that does not offer it was refused, but for a report, RFC 8689 section 5.
+	m.RequireTLS = env.RequireTLS && (!env.From.IsNull() || t.s.tls != "" && ext.Has("REQUIRETLS"))
 	if ext.Has("DSN") {
 		m.Ret, m.EnvelopeID = env.Ret, env.EnvelopeID
 	}
@@ -139,8 +140,15 @@ func (t *transaction) mailFrom() string {
 
 func (t *transaction) rcptTo(i int) string {
 	to := t.d.item.To[i].Recipient
-	if !t.s.ext.Has("DSN") {
+	by := &t.d.item.Envelope.By
+	switch {
+	case !t.s.ext.Has("DSN"):
 		to.Notify, to.Original = 0, ""
+	case by.At.IsZero() || by.Return || t.s.timed() || to.Notify == mail.NotifyNever:
+	case to.Notify == 0: // a host that keeps to no time is to tell of delays, RFC 2852 section 4.1.4.2
+		to.Notify = mail.NotifyFailure | mail.NotifyDelay
+	default:
+		to.Notify |= mail.NotifyDelay
 	}
 	return string(smtp.AppendRcpt(nil, to))
 }
@@ -301,8 +309,11 @@ const afterData = "after the end of the message, which may arrive twice"
 
 // taken is the outcome of a recipient for whom the host has taken the message.
 func (t *transaction) taken(r smtp.Reply) mail.Outcome {
-	return mail.Outcome{Status: statusOf(r), Host: t.s.host, Remote: t.s.String(), TLS: t.s.tls, Reports: t.s.ext.Has("DSN")}
+	return mail.Outcome{Status: statusOf(r), Host: t.s.host, Remote: t.s.String(), TLS: t.s.tls, Reports: t.s.ext.Has("DSN"), Timed: t.s.timed()}
 }
+
+// timed says that the host keeps to a time for delivery, or delivers at once.
+func (s *session) timed() bool { return s.ext.Has("DELIVERBY") || s.lmtp() }
 
 // message writes the message and its end.
 func (t *transaction) message() error {
