@@ -23,8 +23,8 @@ The journal has what was found of each message, not the message: changed weights
 limits, lists that are no longer asked, senders.dmarc, trusted lists and sealers and
 excepted networks are replayed. What was not asked then cannot be: lists, scanners and
 symbols that are new or had no weight, what a list's answers weigh, words that were
-learnt since, the limits of accounts and domains, and the score of what was refused for
-its sender.`,
+learnt since, and the score of what was refused for its sender. Each recipient counts
+by the limits of its account and domain as they are now.`,
 		Example: "  plic check replay --since 7d --config new.toml",
 		Args:    arguments(0, 0, ""),
 	})

@@ -33,10 +33,11 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 	if err := d.office.author(ctx, env, msg); err != nil {
 		return nil, err
 	}
-	found, verdict, err := d.office.ask(ctx, d, env, msg)
+	found, verdict, told, err := d.office.ask(ctx, d, env, msg)
 	if err != nil {
 		return nil, err
 	}
+	defer d.office.tellScore(told)
 	if found != nil {
 		trace = append(found.Field(), trace...)
 	}
@@ -53,7 +54,7 @@ func (d *Draft) Commit(ctx context.Context, env *mail.Envelope, trace []byte) ([
 			return nil, err
 		}
 	}
-	j := job{draft: d.Draft, env: &shaped, trace: trace, found: found, verdict: verdict}
+	j := job{draft: d.Draft, env: &shaped, trace: trace, found: found, verdict: verdict, told: told}
 	switch {
 	case orders.discard:
 		d.Discard()
@@ -84,6 +85,7 @@ type job struct {
 	seal  []byte           // what goes before it where it is sent on
 	// verdict is that of the site by its score; nil if nobody has judged it.
 	verdict *score.Verdict
+	told    *journal.Event          // what the journal is to have of that; nil likewise
 	titled  map[string]*store.Draft // the message with a word before its subject
 	// item is what the message was in the queue, if it has been there; what is
 	// left of it changes in the same commit.

@@ -29,11 +29,13 @@ type Judge interface {
 }
 
 // ask has a message of a stranger looked at, before anything in it is changed: who
-// sent it, and beside that what it is. The error is the answer to who brings it.
-func (p *Office) ask(ctx context.Context, d *Draft, env *mail.Envelope, msg *message.Message) (*sender.Findings, *score.Verdict, error) {
+// sent it, and beside that what it is. What the journal is to have of the second is
+// written once it is known for whom the message is. The error is the answer to who
+// brings it.
+func (p *Office) ask(ctx context.Context, d *Draft, env *mail.Envelope, msg *message.Message) (found *sender.Findings, v *score.Verdict, told *journal.Event, err error) {
 	if p.o.Judge == nil || !p.o.Judge.Wants(env) {
-		found, err := p.examine(ctx, d, env, msg)
-		return found, nil, err
+		found, err = p.examine(ctx, d, env, msg)
+		return found, nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -41,20 +43,27 @@ func (p *Office) ask(ctx context.Context, d *Draft, env *mail.Envelope, msg *mes
 	m := score.NewMessage(env, msg, d.Body())
 	judged := make(chan *score.Verdict)
 	go func() { judged <- p.o.Judge.Judge(ctx, m) }()
-	found, err := p.examine(ctx, d, env, msg)
+	found, err = p.examine(ctx, d, env, msg)
 	m.Found(found)
 	if err != nil {
 		cancel()
 		<-judged // it reads the draft
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	v := <-judged
-	p.record(journal.Event{
+	v = <-judged
+	return found, v, &journal.Event{
 		Kind: journal.Spam, Service: env.Origin.Service, Conn: env.Origin.Conn, Message: env.ID,
 		From: env.From.String(), Remote: env.Origin.Remote.Addr().String(), Name: env.Origin.Name, Helo: env.Origin.Helo,
 		Size: d.Size(), Reason: v.Summary(), Action: v.Action.String(), Found: v.Record(), Took: p.o.Now().Sub(began),
-	})
-	return found, v, nil
+	}, nil
+}
+
+// tellScore writes down what is known of a message by its score, once.
+func (p *Office) tellScore(e *journal.Event) {
+	if e != nil && e.Kind != "" {
+		p.record(*e)
+		e.Kind = ""
+	}
 }
 
 // verdictFor is the verdict for the account of a delivery.
@@ -74,13 +83,18 @@ func (p *Office) decide(ctx context.Context, j *job, msg *message.Message, pl *p
 		return nil
 	}
 	var all []*score.Verdict
+	var ends []score.For
 	for i := range pl.local {
 		d := &pl.local[i]
 		d.verdict = p.o.Judge.JudgeFor(ctx, j.verdict, d.account)
-		all = append(all, d.verdict)
+		all, ends = append(all, d.verdict), append(ends, score.For{Account: d.account, Verdict: d.verdict})
 	}
 	if len(pl.remote)+len(pl.discarded) > 0 {
-		all = append(all, j.verdict)
+		all, ends = append(all, j.verdict), append(ends, score.For{Verdict: j.verdict})
+	}
+	if j.told != nil {
+		j.told.Action, j.told.Found = score.Fate(all), j.verdict.RecordFor(ends)
+		p.tellScore(j.told)
 	}
 	refused, putOff := score.Together(all)
 	if refused != nil {

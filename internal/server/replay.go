@@ -24,7 +24,7 @@ type replay struct {
 	config *config.Config
 	engine *score.Engine
 	sender *sender.Checker // nil if nobody looks
-	limits score.Limits
+	limits *spamLimits     // of the settings, with those of accounts and domains as they are now
 
 	waiting map[mail.ID]*past // whose sender was looked at, but not yet the rest
 	sums    map[[2]string]int
@@ -85,6 +85,10 @@ func (v verdicts) newReplay(q control.SpamReplay) (*replay, error) {
 	if err := errors.Join(other.openLists(v.s.now), other.openScanners()); err != nil {
 		return nil, err
 	}
+	limits, err := openLimits(context.Background(), v.s.store.Notes(), siteLimits(c))
+	if err != nil {
+		return nil, err
+	}
 	weights, errs := weightsOf(c)
 	parts, personal := other.scorers(v.s.now)
 	engine, err := score.New(score.Options{Parts: parts, Personal: personal, Weights: weights, Now: v.s.now})
@@ -92,7 +96,7 @@ func (v verdicts) newReplay(q control.SpamReplay) (*replay, error) {
 		return nil, err
 	}
 	return &replay{
-		config: c, engine: engine, sender: other.checker(v.s.now), limits: siteLimits(c),
+		config: c, engine: engine, sender: other.checker(v.s.now), limits: limits,
 		waiting: map[mail.ID]*past{}, sums: map[[2]string]int{},
 	}, nil
 }
@@ -127,28 +131,56 @@ func (r *replay) event(e *journal.Event) *control.SpamChange {
 		return nil
 	}
 	delete(r.waiting, e.Message)
-	verdict, before, changes := r.engine.Replay(e.Found, r.limits)
-	after := verdict.Action
+	ends := r.engine.Replay(e.Found, r.limits.hold)
+	var all []*score.Verdict
+	var changes, limits []string
+	for _, x := range ends {
+		all = append(all, x.Verdict)
+		for _, change := range x.Changes {
+			if !slices.Contains(changes, change) {
+				changes = append(changes, change)
+			}
+		}
+		l, whose := x.Verdict.Limits, "the site"
+		if l != r.limits.hold("") {
+			whose = x.Account
+		}
+		why := fmt.Sprintf("by the limits of %s; junk is from %.1f, refuse from %.1f", whose, l.Junk, l.Refuse)
+		if !slices.Contains(limits, why) {
+			limits = append(limits, why)
+		}
+	}
+	after := score.Fate(all)
 	switch {
 	case excepted:
-		after = score.Accept
+		after = sender.Accept
 	case !r.config.Spam.Check:
-		after = score.Accept
+		after = sender.Accept
 		p.why = append(p.why, "spam.check is off")
 	default:
 		p.why = append(p.why, changes...)
 	}
-	p.before, p.after = both(p.before, e.Action), both(p.after, after.String())
+	p.before, p.after = both(p.before, e.Action), both(p.after, after)
 	if len(p.why) == 0 {
-		p.why = append(p.why, fmt.Sprintf("by its limits; junk is from %.1f, refuse from %.1f", r.limits.Junk, r.limits.Refuse))
+		p.why = limits[:min(len(limits), 5)]
 	}
-	return r.end(p, before, verdict.Score)
+	return r.end(p, ends[0].Before, ends[0].Verdict.Score)
 }
 
-// both is what becomes of a message by its sender and by its score.
+// both is what becomes of a message by its sender and by its score, which may be
+// several things, for several recipients.
 func both(sent, scored string) string {
-	if action, err := score.ParseAction(scored); sent == sender.Accept || sent == sender.Junk && (err != nil || action >= score.Junk) {
+	switch sent {
+	case sender.Accept:
 		return scored
+	case sender.Junk:
+		words := strings.Split(scored, ", ")
+		for i, word := range words {
+			if action, err := score.ParseAction(word); err == nil && action < score.Junk {
+				words[i] = sender.Junk
+			}
+		}
+		return strings.Join(slices.Compact(words), ", ")
 	}
 	return sent
 }

@@ -100,13 +100,35 @@ func TestReplay(t *testing.T) {
 		why    string
 	}{
 		"weight":   {same + "weights = [\"LIST_DL_TEST=3\"]\n", 2, "junk", "LIST_DL_TEST +4.0 → +12.0"},
-		"limit":    {same + "junk = 0.5\n", 2, "junk", "by its limits"},
+		"limit":    {same + "junk = 0.5\n", 2, "junk", "by the limits of the site"},
 		"policy":   {strings.Replace(same, "[senders]", "[senders]\ndmarc = \"tell\"", 1), 1, "accept", "senders.dmarc only tells; its score is not known"},
 		"excepted": {strings.Replace(same, "[]", "[\"192.0.2.0/24\"]", 1), 1, "accept", "senders.excepted_networks"},
 	} {
 		changes, _ := try(x.config)
 		if len(changes) != x.count || changes[0].After != x.after || !strings.Contains(changes[0].Why, x.why) {
 			t.Errorf("%s: %+v", name, changes)
+		}
+	}
+	// Accounts and domains have limits of their own, which the mail was held against.
+	low, high := 0.5, 20.0
+	for name, x := range map[string]struct {
+		limits control.SpamLimits
+		config string
+		count  int
+		after  string
+		why    string
+	}{
+		"a domain's":   {control.SpamLimits{Name: "here.test", Junk: &high}, same + "junk = 0.5\n", 0, "", ""},
+		"an account's": {control.SpamLimits{Name: "ann@here.test", Junk: &low}, same, 2, "junk", "by the limits of ann@here.test; junk is from 0.5"},
+	} {
+		if err := s.Operations().Spam.SetLimits(t.Context(), x.limits); err != nil {
+			t.Fatal(err)
+		}
+		if changes, _ := try(x.config); len(changes) != x.count || x.count > 0 && (changes[0].After != x.after || !strings.Contains(changes[0].Why, x.why)) {
+			t.Errorf("%s: %+v", name, changes)
+		}
+		if err := s.Operations().Spam.SetLimits(t.Context(), control.SpamLimits{Name: x.limits.Name}); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for _, err := range s.Operations().Spam.Replay(t.Context(), control.SpamReplay{Name: "new.toml", Config: []byte("x = 1")}) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -253,12 +254,67 @@ func TestReplay(t *testing.T) {
 		"whatever":         {Options{}, at, []string{"least=refuse"}, Refuse, 0, ""},
 		"nonsense":         {Options{Parts: []Part{says()}}, at, []string{"", "BAD", "BAD x", "least=x"}, Accept, 0, ""},
 	} {
-		got, before, changes := engine(t, x.o).Replay(x.record, x.limits)
-		if got.Action != x.action || got.Score != x.score || strings.Join(changes, ", ") != x.why {
+		all := engine(t, x.o).Replay(x.record, func(string) Limits { return x.limits })
+		got, before, changes := all[0].Verdict, all[0].Before, all[0].Changes
+		if len(all) != 1 || got.Action != x.action || got.Score != x.score || strings.Join(changes, ", ") != x.why {
 			t.Errorf("%s: %s %v %q", name, got.Action, got.Score, changes)
 		}
 		if len(x.record) == len(v.Record()) && name != "nonsense" && before != v.Score {
 			t.Errorf("%s: it was %v, not %v", name, before, v.Score)
 		}
 	}
+}
+
+// TestReplayForEach replays what accounts thought of a message, and their limits: what
+// becomes of it for each is what Together and Taken say, as for the message itself.
+func TestReplayForEach(t *testing.T) {
+	t.Parallel()
+	at := map[string]Limits{"": {Junk: 6, Refuse: 10}, "ann@here.test": {Junk: 2, Refuse: 10}, "bob@here.test": {Junk: 20}, "carl@here.test": {Refuse: 4}, "dan@here.test": {Refuse: 2}}
+	hold := func(_ context.Context, account string) Limits { return at[account] }
+	one := engine(t, Options{Parts: []Part{says(Hit{Symbol: "BAD"}, Hit{Symbol: "TOLD"})}, Personal: []Personal{likes{"bob@here.test"}}, Limits: hold})
+	site := one.Judge(t.Context(), letter(t, "Subject: x\r\n\r\n"))
+	for _, x := range []struct {
+		accounts, want string
+		scores         []float64
+	}{
+		{"ann@here.test", "junk", []float64{4}}, {"bob@here.test", "accept", []float64{-2}}, {"", "accept", []float64{4}},
+		{"ann@here.test bob@here.test", "accept, junk", []float64{4, -2}}, {"carl@here.test dan@here.test", "refuse", []float64{4, 4}},
+		{"bob@here.test carl@here.test", "accept, junk", []float64{-2, 4}},
+	} {
+		var ends []For
+		var all, again []*Verdict
+		for _, account := range strings.Split(x.accounts, " ") {
+			v := site
+			if account != "" {
+				v = one.JudgeFor(t.Context(), site, account)
+			}
+			ends, all = append(ends, For{account, v}), append(all, v)
+		}
+		record := site.RecordFor(ends)
+		var scores []float64
+		for _, r := range one.Replay(record, func(account string) Limits { return at[account] }) {
+			again, scores = append(again, r.Verdict), append(scores, r.Verdict.Score)
+			if r.Before != r.Verdict.Score || len(r.Changes) > 0 {
+				t.Errorf("%s: %v before, %q", r.Account, r.Before, r.Changes)
+			}
+		}
+		if got := Fate(all); got != x.want || Fate(again) != got || !slices.Equal(scores, x.scores) {
+			t.Errorf("%s: %s, again %s %v, by %q", x.accounts, got, Fate(again), scores, record)
+		}
+	}
+}
+
+// likes is a part that one account teaches.
+type likes struct{ account string }
+
+func (likes) Name() string      { return "likes" }
+func (likes) Symbols() []Symbol { return says().Symbols() }
+
+func (likes) Look(context.Context, *Message) (Answer, error) { return Answer{}, nil }
+
+func (l likes) LookFor(_ context.Context, _ *Message, account string) ([]Hit, error) {
+	if account != l.account {
+		return nil, nil
+	}
+	return []Hit{{Symbol: "GOOD"}}, nil
 }
