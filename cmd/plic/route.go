@@ -82,6 +82,9 @@ func (a *app) showWay(way control.Way, all bool) {
 		if d.From != way.From {
 			ends.add("", "with the sender <"+d.From+">")
 		}
+		if d.Onward != "" {
+			ends.add("", d.Onward)
+		}
 	}
 	for _, copied := range way.Copies {
 		ends.add("=> "+copied, "gets a copy")

@@ -62,7 +62,7 @@ func (c *Config) rules() []rule {
 		{q.BackoffMax > q.ExpireAfter, "queue.backoff_max", order(q.BackoffMax, "queue.expire_after", q.ExpireAfter)},
 		{q.WarnAfter > q.ExpireAfter, "queue.warn_after", order(q.WarnAfter, "queue.expire_after", q.ExpireAfter)},
 		{q.ConcurrencyStart > q.ConcurrencyMax, "queue.concurrency_start", "is more than queue.concurrency_max"},
-		{c.Rewrite.SRSSecrets != "" && c.Rewrite.SRSDomain.IsZero(), "rewrite.srs_secrets", "has no domain: set rewrite.srs_domain too"},
+		{c.Rewrite.SRSSecrets != "" && !c.Rewrite.SRS, "rewrite.srs_secrets", "is of no use without rewrite.srs"},
 		{r.SmartHostUser != "" && r.SmartHost == "", "remote.smart_host_user", "has no smart host: set remote.smart_host too"},
 		{r.SmartHostUser != "" && r.SmartHostPasswordFile == "", "remote.smart_host_user", "has no password: set remote.smart_host_password_file too"},
 		{r.SmartHostPasswordFile != "" && r.SmartHostUser == "", "remote.smart_host_password_file", "has no user: set remote.smart_host_user too"},

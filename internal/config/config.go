@@ -261,6 +261,8 @@ type Rewrite struct {
 	RecipientCanonical []string
 	Masquerade         []mail.Domain
 	MasqueradeExcept   []string
+	DMARC              OnwardDMARC
+	SRS                bool
 	SRSDomain          mail.Domain
 	SRSSecrets         string
 	SRSMaxAge          time.Duration
@@ -454,7 +456,7 @@ func Default() *Config {
 		Directory: Directory{Sources: []string{Native}, PlusSeparator: "+"},
 		Sieve:     Sieve{ProgramTimeout: 10 * time.Second},
 		Route:     Route{CommandUser: "nobody", CommandTimeout: 15 * time.Minute},
-		Rewrite:   Rewrite{SRSMaxAge: 21 * day},
+		Rewrite:   Rewrite{DMARC: ReplaceAuthor, SRS: true, SRSMaxAge: 21 * day},
 		Queue: Queue{
 			BackoffMin: 5 * time.Minute, BackoffMax: time.Hour, WarnAfter: 4 * time.Hour, ExpireAfter: 5 * day,
 			Active: 500, ConcurrencyStart: 5, ConcurrencyMax: 20,

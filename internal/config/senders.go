@@ -30,6 +30,16 @@ const (
 	TellDMARC    DMARCPolicy = "tell"
 )
 
+// OnwardDMARC is what is done with mail that is sent on and would fail DMARC.
+type OnwardDMARC string
+
+// What may be done.
+const (
+	ReplaceAuthor OnwardDMARC = "replace"
+	KeepAuthor    OnwardDMARC = "keep"
+	RefuseOnward  OnwardDMARC = "refuse"
+)
+
 func (c *Config) senders() []Setting {
 	s := &c.Senders
 	return []Setting{

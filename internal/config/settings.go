@@ -190,7 +190,9 @@ func (c *Config) rewrite() Section {
 		{"recipient_canonical", "The same for recipients only, before `canonical`.", restart, tables{&r.RecipientCanonical}},
 		{"masquerade", "Domains whose hosts are hidden: user@host.example.org is shown as user@example.org.", restart, list[mail.Domain]{&r.Masquerade, "domains", "example.org", mail.ParseDomain, mail.Domain.String}},
 		{"masquerade_except", "Users of whom the host is shown.", restart, list[string]{&r.MasqueradeExcept, "user names", "root", one, plain}},
-		{"srs_domain", "Our domain for the senders of forwarded mail (Sender Rewriting Scheme), so that SPF elsewhere lets it pass; what comes back is sent on. Empty: senders stay.", restart, noDomain{domain{&r.SRSDomain}}},
+		{"dmarc", "What is done with mail of strangers that an alias or a filter sends on to another host, and that would fail DMARC there, since its author's domain asks for `reject` or `quarantine` and no signature of that domain holds for it: it gets an author of ours (`\"Ann via example.org\" <the address that it came to>`, answers go to the old one) and our signature, or goes on as it is, or is refused with 550 5.7.1.", restart, choice[OnwardDMARC]{&r.DMARC, []OnwardDMARC{ReplaceAuthor, KeepAuthor, RefuseOnward}}},
+		{"srs", "Give mail of strangers that is sent on to another host a sender of ours (Sender Rewriting Scheme), so that SPF lets it pass there; what comes back is sent on to the old one.", restart, switchValue{&r.SRS}},
+		{"srs_domain", "Our domain for these senders; it must take mail here. Empty: `hostname`.", restart, noDomain{domain{&r.SRSDomain}}},
 		{"srs_secrets", "File with the secrets that such addresses are signed with, one on each line: the first signs, each is believed. Empty: a secret of the data directory.", restart, free{&r.SRSSecrets, "path", nil}},
 		{"srs_max_age", "How long mail may come back to such an address.", restart, duration{&r.SRSMaxAge, day, 365 * day}},
 	}}

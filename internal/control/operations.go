@@ -226,6 +226,7 @@ type Destination struct {
 	Trouble string    `json:"trouble,omitempty"`
 	Hold    bool      `json:"hold,omitempty"`
 	Discard bool      `json:"discard,omitempty"`
+	Onward  string    `json:"onward,omitempty"` // what becomes of the author of mail that is sent on
 }
 
 // Discovery is how others and mail programs find us.

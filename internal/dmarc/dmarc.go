@@ -127,9 +127,9 @@ func (c *Checker) policy(ctx context.Context, author string, at *found) (Policy,
 
 // disposition is what to do about a failure.
 func (c *Checker) disposition(p Policy, r Record) Policy {
-	switch {
-	case r.Testing || r.Percent == 0:
-		return p.less()
+	switch tried := r.Tried(p); {
+	case tried != p:
+		return tried
 	case r.Percent < 100 && c.Sample != nil && c.Sample() >= r.Percent:
 		return p.less() // RFC 7489 section 6.6.4
 	}

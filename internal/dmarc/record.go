@@ -25,6 +25,15 @@ func (p Policy) less() Policy {
 	return NoPolicy
 }
 
+// Tried is what a policy of the record asks for in earnest: less, where it is only
+// being tried.
+func (r *Record) Tried(p Policy) Policy {
+	if r.Testing || r.Percent == 0 {
+		return p.less()
+	}
+	return p
+}
+
 // Record is a DMARC policy record.
 type Record struct {
 	Policy     Policy // p=

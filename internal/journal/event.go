@@ -31,6 +31,7 @@ const (
 	Relayed    = "relayed" // Host has taken it
 	Hold       = "hold"
 	Redirect   = "redirect" // sent on by the filter of an account
+	Onward     = "onward"   // how it is sent on, by the DMARC policy of its author's domain
 	Discard    = "discard"  // thrown away, as a table wants it
 	Rule       = "rule"     // a header rule had something to say
 	Sender     = "sender"   // what was found of who sent it

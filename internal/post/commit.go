@@ -82,7 +82,6 @@ type job struct {
 	env   *mail.Envelope
 	trace []byte
 	found *sender.Findings // of who sent it; nil if nobody looked
-	seal  []byte           // what goes before it where it is sent on
 	// verdict is that of the site by its score; nil if nobody has judged it.
 	verdict *score.Verdict
 	told    *journal.Event          // what the journal is to have of that; nil likewise
@@ -91,6 +90,10 @@ type job struct {
 	// left of it changes in the same commit.
 	item    *mail.Item
 	changed map[*local.Plan]*store.Draft // the message as filters have changed it
+	// Of how it is sent on, by its form: what becomes of it as it is, and the message
+	// with an author of ours.
+	outlooks map[*store.Draft]*outlook
+	replaced map[replacement]*outgoing
 	// drafts are messages of our own that are committed with it.
 	drafts []*store.Draft
 }
@@ -180,14 +183,11 @@ func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 	tx := p.o.Store.Begin()
 	tx.Arrival()
 	defer j.discard()
+	if err := p.onward(ctx, j, pl); err != nil {
+		return err
+	}
 	sent, err := p.deliver(ctx, tx, j, pl.local)
 	if err != nil {
-		return err
-	}
-	if err := p.seal(ctx, j, pl.remote); err != nil {
-		return err
-	}
-	if err := p.leave(ctx, j, pl.remote); err != nil {
 		return err
 	}
 	items := p.items(j, pl.remote)
@@ -304,14 +304,13 @@ func (p *Office) items(j *job, remote []departure) []mail.Item {
 		if d.hold {
 			item.Why = "a transport holds it"
 		}
-		if d.hop.Kind == mail.HopRemote {
-			item.Prefix = slices.Concat(j.seal, item.Prefix)
+		as := j.base(&d)
+		if d.as != nil {
+			as = *d.as
 		}
-		if j.verdict != nil && d.hop.Kind != mail.HopPost {
+		item.Body, item.Prefix, item.Size = as.draft.ID(), as.prefix, as.draft.Size()+int64(len(j.trace))
+		if j.verdict != nil && d.hop.Kind != mail.HopPost && j.changed[d.changed] == nil {
 			item.Prefix = append(j.verdict.Fields(j.junk() != ""), item.Prefix...)
-		}
-		if draft := j.changed[d.changed]; draft != nil { // it has its trace in itself
-			item.Body, item.Prefix, item.Size = draft.ID(), nil, draft.Size()+int64(len(j.trace))
 		}
 		if !d.via.IsNull() { // so that a circle of filters ends, RFC 9228
 			item.Prefix = append([]byte("Delivered-To: "+d.via.String()+"\r\n"), item.Prefix...)

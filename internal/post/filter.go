@@ -111,7 +111,7 @@ func (p *Office) sendOn(ctx context.Context, j *job, msg *message.Message, pl *p
 			}
 			for _, to := range next.to {
 				added = true
-				pl.depart(next.way, to)
+				pl.depart(next.way, d.to, to)
 			}
 		}
 		if !added && len(d.todo.Files) == 0 {
@@ -131,7 +131,7 @@ func (pl *plan) pipe(d *delivery) {
 	}
 	for _, x := range d.todo.Pipes {
 		hop := mail.Hop{Kind: mail.HopPipe, Host: mail.ForScripts + x.Program, Args: strings.Join(x.Args, "\n"), Exact: true}
-		pl.depart(way{hop: hop, from: d.from, via: d.to, changed: changed(d.todo)}, mail.ItemRcpt{Recipient: to})
+		pl.depart(way{hop: hop, from: d.from, via: d.to, changed: changed(d.todo)}, mail.Address{}, mail.ItemRcpt{Recipient: to})
 	}
 }
 

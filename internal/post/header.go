@@ -12,6 +12,7 @@ import (
 	"plic/internal/mail"
 	"plic/internal/message"
 	"plic/internal/route"
+	"plic/internal/store"
 )
 
 // orders are what header rules want with a whole message.
@@ -36,10 +37,9 @@ func (p *Office) shape(ctx context.Context, d *Draft, env *mail.Envelope) (o ord
 	if env.From, err = p.o.Router.Form(ctx, env.From, route.EnvelopeSender); err != nil {
 		return o, err
 	}
-	body := d.Body()
-	header := make([]byte, msg.Root.Body)
-	if _, err := body.ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
-		return o, storage("read the header", err)
+	header, _, err := headerOf(d.Draft)
+	if err != nil {
+		return o, err
 	}
 	s := shaper{office: p, env: env, rewrites: rewrites && mayRelay(env.Origin), orders: &o}
 	if err := s.header(ctx, header); err != nil || !s.changed || o.discard {
@@ -50,22 +50,31 @@ func (p *Office) shape(ctx context.Context, d *Draft, env *mail.Envelope) (o ord
 
 // replaceHeader copies the message with another header.
 func (d *Draft) replaceHeader(ctx context.Context, header []byte, from int64) error {
-	next, err := d.office.o.Store.NewDraft(ctx)
+	next, err := d.office.copied(ctx, d.Draft, header, from)
 	if err != nil {
-		return storage("begin a message", err)
+		return err
 	}
-	body := d.Body()
+	d.Draft.Discard()
+	d.Draft = next
+	return nil
+}
+
+// copied is a message with another header before what stands from an offset on.
+func (p *Office) copied(ctx context.Context, draft *store.Draft, header []byte, from int64) (*store.Draft, error) {
+	next, err := p.o.Store.NewDraft(ctx)
+	if err != nil {
+		return nil, storage("begin a message", err)
+	}
+	body := draft.Body()
 	_, err = next.Write(header)
 	if err == nil {
 		_, err = io.Copy(next, io.NewSectionReader(body, from, body.Size()-from))
 	}
 	if err != nil {
 		next.Discard()
-		return storage("copy the message", err)
+		return nil, storage("copy the message", err)
 	}
-	d.Draft.Discard()
-	d.Draft = next
-	return nil
+	return next, nil
 }
 
 // shaper goes through one header.

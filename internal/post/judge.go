@@ -2,9 +2,7 @@ package post
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -225,20 +223,11 @@ func (p *Office) titled(ctx context.Context, j *job, d *delivery) (*store.Draft,
 	if have := j.titled[word]; have != nil {
 		return have, nil
 	}
-	msg, err := j.draft.Message()
+	header, from, err := headerOf(j.draft)
 	if err != nil {
-		return nil, storage("read the message", err)
+		return nil, err
 	}
-	header := make([]byte, msg.Root.Body)
-	if _, err := j.draft.Body().ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, storage("read the header", err)
-	}
-	text := slices.Concat(retitled(header, word), make([]byte, j.draft.Size()-msg.Root.Body))
-	rest := text[int64(len(text))-(j.draft.Size()-msg.Root.Body):]
-	if _, err := j.draft.Body().ReadAt(rest, msg.Root.Body); err != nil && !errors.Is(err, io.EOF) {
-		return nil, storage("read the message", err)
-	}
-	draft, err := p.draft(ctx, text)
+	draft, err := p.copied(ctx, j.draft, retitled(header, word), from)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type plan struct {
 	released  bool        // nothing is held any more
 	filtered  bool        // accounts have filters, which may send mail on in a circle
 	fates     []mail.Fate // that the sender may want to know at once
+	onward    error       // why something does not go on; nil if all does
 }
 
 // delivery is a message's way into one account.
@@ -43,6 +44,8 @@ type delivery struct {
 type departure struct {
 	way
 	to []mail.ItemRcpt
+	at []mail.Address // for each of to, the address of ours that sends it on; null if none does
+	as *outgoing      // the message as it leaves; nil if it leaves as it came
 }
 
 // way is what recipients of one departure have in common.
@@ -151,7 +154,7 @@ func (pl *plan) add(to mail.Recipient, found []route.Destination, seen, passed m
 		case d.Account != "":
 			d.Hop = mail.Hop{Kind: mail.HopPost, Host: heldAccount}
 		}
-		pl.depart(way{hop: d.Hop, from: d.From, list: d.List, hold: d.Hold}, mail.ItemRcpt{Recipient: onward(to, d)})
+		pl.depart(way{hop: d.Hop, from: d.From, list: d.List, hold: d.Hold}, sendsOn(to.Address, d), mail.ItemRcpt{Recipient: onward(to, d)})
 	}
 	if !added {
 		return &mail.Failure{Op: "deliver to " + to.Address.String(),
@@ -180,6 +183,15 @@ func (p *Office) posted(ctx context.Context, env *mail.Envelope, found []route.D
 		}
 	}
 	return nil
+}
+
+// sendsOn is the address of ours that sends mail on to another; null if the mail was
+// for that one.
+func sendsOn(to mail.Address, d route.Destination) mail.Address {
+	if d.Address == to {
+		return mail.Address{}
+	}
+	return to
 }
 
 // onward is a recipient as it leaves, with what the sender wants to know. A list
@@ -225,15 +237,16 @@ func original(a mail.Address) string {
 	return "rfc822;" + a.String()
 }
 
-// depart adds a recipient to the departure for its hop.
-func (pl *plan) depart(by way, to mail.ItemRcpt) {
+// depart adds a recipient to the departure for its hop, and the address of ours that
+// sends on to it.
+func (pl *plan) depart(by way, at mail.Address, to mail.ItemRcpt) {
 	for i := range pl.remote {
-		if pl.remote[i].way == by {
-			pl.remote[i].to = append(pl.remote[i].to, to)
+		if d := &pl.remote[i]; d.way == by {
+			d.to, d.at = append(d.to, to), append(d.at, at)
 			return
 		}
 	}
-	pl.remote = append(pl.remote, departure{by, []mail.ItemRcpt{to}})
+	pl.remote = append(pl.remote, departure{way: by, to: []mail.ItemRcpt{to}, at: []mail.Address{at}})
 }
 
 // copies adds those who get a copy by the wish of the administrator. Nobody is
@@ -266,8 +279,8 @@ func (p *Office) copies(ctx context.Context, env *mail.Envelope, msg *message.Me
 		}
 	}
 	for _, d := range extra.remote {
-		for _, to := range d.to {
-			pl.depart(d.way, to)
+		for i, to := range d.to {
+			pl.depart(d.way, d.at[i], to)
 		}
 	}
 	return nil

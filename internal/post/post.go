@@ -61,6 +61,7 @@ type Options struct {
 	Quarantine mail.Address
 	Signer     Signer // of mail of ours; nil signs nothing
 	Sealer     Sealer // of mail that is sent on; nil seals nothing
+	Onward     Onward // with mail that is sent on and would fail DMARC
 	Ledger     Ledger // reads reports that come by mail; nil for none
 	// Filter says what accounts do with their mail; nil is to put it into INBOX.
 	Filter Filter

@@ -20,6 +20,9 @@ type Examiner interface {
 	Wants(env *mail.Envelope) bool
 	// Check looks at it as it came; the error is one of reading.
 	Check(ctx context.Context, env *mail.Envelope, msg *message.Message, body mail.Body) (*sender.Findings, error)
+	// Survives says whether it passes DMARC at the next host if it is sent on as it is
+	// in body, and why; the error is one of reading.
+	Survives(ctx context.Context, found *sender.Findings, body mail.Body) (ok bool, why string, err error)
 }
 
 // examine finds out who has sent a message of a stranger, before anything in it

@@ -25,6 +25,10 @@ func (suspicious) Check(context.Context, *mail.Envelope, *message.Message, mail.
 	return &sender.Findings{Results: authres.Field{Server: "mx.here.test"}, Junk: "it looks bad"}, nil
 }
 
+func (suspicious) Survives(context.Context, *sender.Findings, mail.Body) (bool, string, error) {
+	return true, "", nil
+}
+
 // TestJunk files what looks bad as the account's script wants it, or else into
 // Junk; nobody gets an answer to it.
 func TestJunk(t *testing.T) {

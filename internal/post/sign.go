@@ -40,12 +40,11 @@ func (p *Office) signed(ctx context.Context, draft *store.Draft, trace []byte) (
 	return append(fields, trace...), nil
 }
 
-// seal prepares a stranger's message to be sent on to other hosts, so that they
-// learn what we have found of it: RFC 8617 section 5.1.
-func (p *Office) seal(ctx context.Context, j *job, remote []departure) error {
-	leaves := slices.ContainsFunc(remote, func(d departure) bool { return d.hop.Kind == mail.HopRemote })
-	if p.o.Sealer == nil || j.found == nil || !leaves {
-		return nil
+// seal gives what goes before a stranger's message that is sent on to another host,
+// so that it learns what we have found of it: RFC 8617 section 5.1.
+func (p *Office) seal(ctx context.Context, j *job, body mail.Body) ([]byte, error) {
+	if p.o.Sealer == nil {
+		return nil, nil
 	}
 	var by []mail.Domain
 	for _, to := range j.env.To {
@@ -56,10 +55,9 @@ func (p *Office) seal(ctx context.Context, j *job, remote []departure) error {
 	if host, err := mail.ParseDomain(p.o.Host); err == nil {
 		by = append(by, host)
 	}
-	var err error
-	j.seal, err = p.o.Sealer.Seal(ctx, by, mail.WithPrefix(j.trace, j.draft.Body()), j.found.ARC, j.found.Results.String())
+	seal, err := p.o.Sealer.Seal(ctx, by, body, j.found.ARC, j.found.Results.String())
 	if err != nil {
-		return storage("seal the message", err)
+		return nil, storage("seal the message", err)
 	}
-	return nil
+	return seal, nil
 }

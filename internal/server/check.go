@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"plic/internal/config"
-	"plic/internal/mail"
 )
 
 // Check finds what keeps a server with these settings from starting, beyond what
@@ -14,7 +13,7 @@ import (
 func Check(c *config.Config) error {
 	settings := *c
 	if settings.Rewrite.SRSSecrets == "" {
-		settings.Rewrite.SRSDomain = mail.Domain{} // its secret is in the data directory
+		settings.Rewrite.SRS = false // its secret is in the data directory
 	}
 	s := &site{config: &settings, log: slog.New(slog.DiscardHandler)}
 	if err := s.openSources(); err != nil {

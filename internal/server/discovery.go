@@ -81,6 +81,9 @@ func mailRecords(c *config.Config, d mail.Domain) []control.Record {
 		{Name: "_dmarc." + domain, Type: "TXT", Value: "v=DMARC1; p=reject; rua=mailto:" + reports.String(), Why: "what others do with mail that is not from it (DMARC); p=none while you look"},
 		{Name: "_smtp._tls." + domain, Type: "TXT", Value: "v=TLSRPTv1; rua=mailto:" + tls.String(), Why: "where others report trouble with TLS"},
 	}
+	if host := c.Hostname.String(); host != domain {
+		list = append(list, control.Record{Name: host, Type: "TXT", Value: "v=spf1 a -all", Why: "reports and forwarded mail have senders at this host"})
+	}
 	if place := reports.Domain.String(); place != domain { // RFC 9990 section 4
 		list = append(list, control.Record{Name: domain + "._report._dmarc." + place, Type: "TXT", Value: "v=DMARC1", Why: "reports about the domain may go there"})
 	}

@@ -18,7 +18,9 @@ import (
 	"plic/internal/control"
 	"plic/internal/deliver/pipe"
 	"plic/internal/deliver/remote"
+	"plic/internal/dmarc"
 	"plic/internal/mail"
+	"plic/internal/post"
 	"plic/internal/route"
 	"plic/internal/srs"
 	"plic/internal/table"
@@ -146,10 +148,13 @@ func (s *site) newRouting(relay *mail.Hop) (*routing, error) {
 // srs makes the rewriter of forwarded senders, nil if none is wanted.
 func (s *site) srs() (*srs.Rewriter, error) {
 	c := s.config
-	if c.Rewrite.SRSDomain.IsZero() {
+	if !c.Rewrite.SRS {
 		return nil, nil
 	}
 	o := srs.Options{Domain: c.Rewrite.SRSDomain, MaxAge: c.Rewrite.SRSMaxAge}
+	if o.Domain.IsZero() {
+		o.Domain = c.Hostname
+	}
 	if c.Rewrite.SRSSecrets == "" {
 		mac := hmac.New(sha256.New, s.directory.Secret())
 		mac.Write([]byte("srs"))
@@ -241,6 +246,9 @@ func (w ways) Explain(ctx context.Context, q control.RouteQuery) (control.Way, e
 	}
 	for _, d := range e.Destinations {
 		way.Destinations = append(way.Destinations, w.destination(ctx, d))
+		if d.Hop.Kind == mail.HopRemote && d.Account == "" && !d.Discard && d.Address != to {
+			way.Destinations[len(way.Destinations)-1].Onward = w.onward(ctx, from, to)
+		}
 	}
 	copies, err := router.Copies(ctx, e.Sender, []mail.Recipient{{Address: to}})
 	if err != nil {
@@ -250,6 +258,23 @@ func (w ways) Explain(ctx context.Context, q control.RouteQuery) (control.Way, e
 		way.Copies = append(way.Copies, a.String())
 	}
 	return way, nil
+}
+
+// onward says what becomes of the author of mail that is sent on by an address of ours,
+// if its domain is that of the sender.
+func (w ways) onward(ctx context.Context, from, by mail.Address) string {
+	if from.IsNull() || w.s.local(ctx, from.Domain) {
+		return ""
+	}
+	v := (&dmarc.Checker{Resolver: w.s.resolver}).Check(ctx, from.Domain.String(), nil)
+	policy := v.Record.Tried(v.Policy)
+	if v.PolicyDomain == "" || policy == dmarc.NoPolicy {
+		return ""
+	}
+	what := map[post.Onward]string{
+		post.ReplaceAuthor: "goes on in the name of " + by.String(), post.KeepAuthor: "goes on as it is", post.RefuseOnward: "is refused",
+	}[onwards(w.s.config)]
+	return fmt.Sprintf("what has no signature of %s that holds %s: %s asks for %s (DMARC)", from.Domain, what, v.PolicyDomain, policy)
 }
 
 func (w ways) destination(ctx context.Context, d route.Destination) control.Destination {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/mail"
 	"plic/internal/post"
@@ -26,6 +27,11 @@ func (s *site) seals() post.Sealer {
 		return nil
 	}
 	return s.signer
+}
+
+// onwards is what is done with mail that is sent on and would fail DMARC.
+func onwards(c *config.Config) post.Onward {
+	return map[config.OnwardDMARC]post.Onward{config.KeepAuthor: post.KeepAuthor, config.RefuseOnward: post.RefuseOnward}[c.Rewrite.DMARC]
 }
 
 // signatures is control.DKIM over the keys of the site.

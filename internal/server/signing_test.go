@@ -157,7 +157,7 @@ func TestSigning(t *testing.T) {
 func TestSealing(t *testing.T) {
 	zone := dnstest.New(t, `strict.test 60 IN TXT "v=spf1 ip4:127.0.0.1 -all"`, `_dmarc.strict.test 60 IN TXT "v=DMARC1; p=reject"`, "strict.test 60 IN MX 10 mx.strict.test.")
 	zone.Fail("far.test", dnstest.ServFail)
-	s := startSenders(t, func(c *config.Config) { c.DNS.Servers = []string{zone.Addr()} })
+	s := startSenders(t, func(c *config.Config) { c.DNS.Servers, c.Rewrite.DMARC = []string{zone.Addr()}, config.KeepAuthor })
 	if err := s.Operations().Directory.AddAlias(t.Context(), control.Alias{Address: "fwd@here.test", Targets: []string{"eve@far.test"}}); err != nil {
 		t.Fatal(err)
 	}

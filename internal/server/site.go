@@ -199,7 +199,7 @@ func (s *site) openRoutes(now func() time.Time) error {
 	s.office = post.New(post.Options{
 		Store: s.store, Directory: s.people, Reporter: reporter, Journal: s.journal, Now: now,
 		Router: s.routing.router, HeaderRules: s.routing.rules, Embargo: s.embargo, Host: c.Hostname.String(), Examiner: s.examiner(now),
-		Milters: s.milters, Judge: s.judge(), Wrote: s.wrote(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), Ledger: s.ledger(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
+		Milters: s.milters, Judge: s.judge(), Wrote: s.wrote(), Quarantine: c.Spam.QuarantineTo, Signer: s.signs(), Sealer: s.seals(), Onward: onwards(c), Ledger: s.ledger(now), MaxDrop: c.SMTP.MessageSize, MaxHops: c.SMTP.Hops,
 		Lifetime: c.Queue.ExpireAfter, AnySender: !c.Submission.CheckSender, Filter: s.filter,
 	})
 	s.transport = remote.New(remote.Options{

@@ -13,6 +13,7 @@ import (
 	"plic/internal/control"
 	"plic/internal/mail"
 	"plic/internal/message"
+	"plic/internal/post"
 )
 
 // Judge asks all that is asked of a message of a stranger, and says what would become
@@ -135,9 +136,31 @@ func (v verdicts) way(ctx context.Context, q control.SpamQuestion, t *trial, to 
 		case d.Hold:
 			e.where = "the queue, where it is held"
 		}
+		if d.Hop != nil && d.Hop.Kind == mail.HopRemote && !d.Discard && d.Address != to {
+			v.sentOn(ctx, q, t, to, &e)
+		}
 		list = append(list, e)
 	}
 	return list
+}
+
+// sentOn says how a message goes on to another host, by the DMARC policy of its
+// author's domain.
+func (v verdicts) sentOn(ctx context.Context, q control.SpamQuestion, t *trial, by string, e *end) {
+	x := v.s.checker(v.s.now)
+	if t.found == nil || x == nil {
+		return
+	}
+	ok, why, err := x.Survives(ctx, t.found, mail.Bytes(q.Message))
+	switch how := onwards(v.s.config); {
+	case err != nil || why == "":
+	case ok || how == post.KeepAuthor:
+		e.where += ", as it is: " + why
+	case how == post.RefuseOnward:
+		e.refused = "550 5.7.1 it is not sent on: " + why
+	default:
+		e.where += ", in the name of " + by + ": " + why
+	}
 }
 
 // end says what would become of a message, in the order in which it is asked.
