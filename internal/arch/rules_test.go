@@ -52,6 +52,7 @@ func rules() map[string]rule {
 		"wrapped":  {words, "message"},
 		"tlsrpt":   {words, "mail message wrapped"},
 		"dmarcrpt": {words, "mail message wrapped"},
+		"failrpt":  {words, "mail message"},
 		"srs":      {words, "mail"},
 		"mbox":     {words, ""},
 		"authres":  {words, ""},
@@ -92,7 +93,7 @@ func rules() map[string]rule {
 		"dkim":         {ground, "dns message"},
 		"arc":          {ground, "dkim dns"},
 		"dmarc":        {ground, "dns mail message"},
-		"feedback":     {ground, "dmarc dmarcrpt dns mail notebook"},
+		"feedback":     {ground, "dmarc dmarcrpt dns failrpt mail notebook"},
 		"check/lists":  {ground, "check/score content dns mail message"},
 		"check/milter": {ground, "journal mail message"},
 		"check/scan":   {ground, "check/score mail"},
@@ -178,6 +179,7 @@ func rules() map[string]rule {
 			dmarcrpt
 			dns
 			embargo
+			failrpt
 			feedback
 			imapd
 			journal

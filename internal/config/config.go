@@ -439,7 +439,7 @@ func Default() *Config {
 		},
 		Access: Access{Connections: 300, PolicyTimeout: 10 * time.Second},
 		Senders: Senders{
-			Check: true, DMARC: EnforceDMARC, Timeout: 20 * time.Second,
+			Check: true, DMARC: EnforceDMARC, Timeout: 20 * time.Second, FailureRedact: true, FailureDaily: 5,
 			ExceptedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
 		},
 		Mailboxes:  Mailboxes{Place: "native"},

@@ -18,6 +18,9 @@ type Senders struct {
 	Report           bool
 	ReportFrom       mail.Address
 	ReceiveReports   mail.Address
+	FailureReports   bool
+	FailureRedact    bool
+	FailureDaily     int
 }
 
 // DMARCPolicy is how far the wishes of authors' domains are followed.
@@ -52,5 +55,8 @@ func (c *Config) senders() []Setting {
 		{"report", "Count what DMARC says of mail in the name of each domain, and send the domain a report of each day, if its record asks for one (RFC 9990). A place elsewhere gets it only if it has agreed.", restart, switchValue{&s.Report}},
 		{"report_from", "The sender of these reports, whom to ask about them. Empty: postmaster at `hostname`.", restart, mailbox{&s.ReportFrom}},
 		{"receive_reports", "An account or alias of ours, named by `rua=mailto:` in the DMARC records of our domains: reports in mail to it are read as it comes in, for `plic dmarc list` and `plic dmarc summary`. Empty: none are.", restart, mailbox{&s.ReceiveReports}},
+		{"failure_reports", "Report single messages that fail, to domains whose record asks for that (`ruf=`, `fo=`; RFC 9991). A report has the header of the message, never its body, and goes only to places that have agreed.", restart, switchValue{&s.FailureReports}},
+		{"failure_redact", "Make addresses in such reports unknowable, but for those of the domain itself, and leave out names of recipients and fields that say nothing of the way of the message (RFC 6590).", restart, switchValue{&s.FailureRedact}},
+		{"failure_daily", "Such reports of one day about one domain; a place that takes them for many gets twenty times as many. How many messages were left out is told in the next one.", restart, number{&s.FailureDaily, 1, 10000}},
 	}
 }

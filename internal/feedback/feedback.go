@@ -2,7 +2,7 @@
 // of each message, and sends a report of each day to where the domain wants it, if
 // that place has agreed to get it.
 //
-// RFC 9990 (aggregate reports).
+// RFC 9990 (aggregate reports), RFC 9991 (failure reports).
 package feedback
 
 import (
@@ -37,6 +37,9 @@ type Options struct {
 	Log          *slog.Logger
 	// Send takes a mail into custody.
 	Send func(ctx context.Context, from, to mail.Address, message []byte) error
+	// Aggregate has reports of each day sent.
+	Aggregate bool
+	Failures  Failures
 }
 
 const (
@@ -55,10 +58,13 @@ const (
 type Office struct {
 	o    Options
 	full chan struct{}
+	// failed are messages that wait to be reported.
+	failed chan Incident
 
 	writing sync.Mutex // of one at a time who changes notes
 	mu      sync.Mutex
 	tallies map[tallyKey]*tally
+	quotas  map[string]*quota // of failure reports, by domain, and by "@" and place
 }
 
 // New makes an Office.
@@ -69,7 +75,7 @@ func New(o Options) *Office {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Office{o: o, full: make(chan struct{}, 1), tallies: map[tallyKey]*tally{}}
+	return &Office{o: o, full: make(chan struct{}, 1), failed: make(chan Incident, mostWaiting), tallies: map[tallyKey]*tally{}, quotas: map[string]*quota{}}
 }
 
 // tallyKey is a day in UTC and the domain whose policy it was.
@@ -88,7 +94,7 @@ type tally struct {
 // Count adds a message: by the policy that was found for its author, and what came
 // of it. A domain that wants no reports is not counted.
 func (f *Office) Count(v *dmarc.Verdict, r dmarcrpt.Record) {
-	if len(v.Record.Aggregate) == 0 || v.PolicyDomain == "" {
+	if !f.o.Aggregate || len(v.Record.Aggregate) == 0 || v.PolicyDomain == "" {
 		return
 	}
 	r.Row.Count = 1
@@ -168,6 +174,8 @@ func (f *Office) Run(ctx context.Context) error {
 			f.try(ctx, "write down what was counted of DMARC", f.Flush)
 		case <-f.full:
 			f.try(ctx, "write down what was counted of DMARC", f.Flush)
+		case in := <-f.failed:
+			f.try(ctx, "send a DMARC failure report", func(ctx context.Context) error { return f.tellFailure(ctx, &in) })
 		case <-report.C:
 			f.try(ctx, "send DMARC reports", f.send)
 		}

@@ -25,6 +25,7 @@ type place struct {
 	now   time.Time
 	notes *notebooktest.Notes
 	sent  map[string][]byte // by whom it went to
+	froms map[string]string // who sent it, likewise
 	fails bool
 	names dns.Resolver
 }
@@ -32,16 +33,16 @@ type place struct {
 func newPlace(t *testing.T, records ...string) *place {
 	t.Helper()
 	names := dnstest.New(t, records...)
-	p := &place{t: t, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), notes: &notebooktest.Notes{}, sent: map[string][]byte{}}
+	p := &place{t: t, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), notes: &notebooktest.Notes{}, sent: map[string][]byte{}, froms: map[string]string{}}
 	p.names = dns.New(dns.Options{Servers: []string{names.Addr()}, Timeout: 200 * time.Millisecond, Rounds: 1, Now: func() time.Time { return p.now }})
 	p.Office = New(Options{
-		Resolver: p.names, Notes: p.notes, Host: "mx.here.test", From: mail.MustAddress("postmaster@here.test"), Organization: "here", Version: "1",
+		Resolver: p.names, Notes: p.notes, Host: "mx.here.test", From: mail.MustAddress("postmaster@here.test"), Organization: "here", Version: "1", Aggregate: true, Failures: Failures{Daily: 2, Redact: []byte("key")},
 		Now: func() time.Time { return p.now },
-		Send: func(_ context.Context, _, to mail.Address, text []byte) error {
+		Send: func(_ context.Context, from, to mail.Address, text []byte) error {
 			if p.fails {
 				return errors.New("the queue is full")
 			}
-			p.sent[to.String()] = text
+			p.sent[to.String()], p.froms[to.String()] = text, from.String()
 			return nil
 		},
 	})

@@ -1,12 +1,20 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"strings"
 	"time"
 
 	"plic/internal/check/sender"
+	"plic/internal/dkim"
 	"plic/internal/dmarc"
 	"plic/internal/dmarcrpt"
+	"plic/internal/failrpt"
 	"plic/internal/feedback"
 	"plic/internal/mail"
 	"plic/internal/message"
@@ -17,8 +25,17 @@ import (
 // nothing does.
 func (s *site) newFeedback(now func() time.Time) *feedback.Office {
 	c := s.config
-	if !c.Senders.Report {
+	if !c.Senders.Report && !c.Senders.FailureReports {
 		return nil
+	}
+	var failures feedback.Failures
+	if c.Senders.FailureReports {
+		failures.Daily = c.Senders.FailureDaily
+	}
+	if c.Senders.FailureRedact {
+		mac := hmac.New(sha256.New, s.directory.Secret())
+		mac.Write([]byte("redact"))
+		failures.Redact = mac.Sum(nil)
 	}
 	from := c.Senders.ReportFrom
 	if from.IsNull() {
@@ -27,6 +44,7 @@ func (s *site) newFeedback(now func() time.Time) *feedback.Office {
 	return feedback.New(feedback.Options{
 		Resolver: s.resolver, Notes: siteNotes{s.store, s.log}, Host: c.Hostname.String(), From: from,
 		Organization: c.Hostname.String(), Version: Version(), Now: now, Log: s.log, Send: s.submit,
+		Aggregate: c.Senders.Report, Failures: failures,
 	})
 }
 
@@ -41,8 +59,46 @@ func (c counted) Check(ctx context.Context, env *mail.Envelope, msg *message.Mes
 	f, err := c.Examiner.Check(ctx, env, msg, body)
 	if err == nil && f.Author == nil && f.DMARC.Result != dmarc.TempError {
 		c.office.Count(&f.DMARC, observed(env, f))
+		if len(f.DMARC.Record.Failure) > 0 {
+			c.office.Fail(incident(env, f, msg, body), automatic(msg))
+		}
 	}
 	return f, err
+}
+
+// headerOctets bounds how much of a header is reported.
+const headerOctets = 64 << 10
+
+// incident is what a report says of a message that failed.
+func incident(env *mail.Envelope, f *sender.Findings, msg *message.Message, body mail.Body) feedback.Incident {
+	in := feedback.Incident{
+		Verdict: f.DMARC, SPF: f.From.Result.String(), SPFOf: f.From.Domain, From: env.From, Source: env.Origin.Remote, Arrival: env.Received,
+		Results: f.Results.String(), Delivery: failrpt.Delivered, Header: make([]byte, min(msg.Root.Body, headerOctets)),
+	}
+	switch {
+	case f.Refuse != nil:
+		in.Delivery = failrpt.Reject
+	case f.Junk != "":
+		in.Delivery = failrpt.Spam
+	}
+	for _, d := range f.DKIM {
+		in.DKIM = append(in.DKIM, feedback.SignatureOf{Signed: failrpt.Signed{Domain: d.Domain, Identity: d.Identity, Selector: d.Selector}, Failed: d.Status == dkim.Fail || d.Status == dkim.PermError})
+	}
+	n, err := body.ReadAt(in.Header, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n = 0 // the report does without
+	}
+	in.Header = bytes.TrimRight(in.Header[:n], "\r\n")
+	if len(in.Header) > 0 {
+		in.Header = append(in.Header, "\r\n"...)
+	}
+	return in
+}
+
+// automatic says that a program has written a message by itself, RFC 3834 section 5.
+func automatic(msg *message.Message) bool {
+	said := strings.ToLower(strings.TrimSpace(msg.Root.Get("Auto-Submitted")))
+	return said != "" && said != "no" || msg.Root.Type+"/"+msg.Root.Subtype == "multipart/report"
 }
 
 // observed is what a report says of a message.

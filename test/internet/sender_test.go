@@ -74,7 +74,7 @@ func TestSender(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := checked("mx.list.test", "list.test", map[string]string{
-		"route.header_rules": `"regexp:` + rules + `"`,
+		"route.header_rules": `"regexp:` + rules + `"`, "rewrite.dmarc": `"keep"`,
 	})
 	trusting := checked("mx.three.test", "three.test", map[string]string{"senders.trusted_sealers": `["list.test", "two.test"]`})
 	strict := checked("mx.four.test", "four.test", nil)
