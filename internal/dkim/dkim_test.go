@@ -192,6 +192,10 @@ func TestRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	huge := "huge._domainkey.example.org 60 IN TXT" + strings.Repeat(` "`+strings.Repeat("A", 255)+`"`, 240)
+	if err := server.Add(strings.Replace(huge, `"AAA`, `"p=A`, 1)); err != nil {
+		t.Fatal(err)
+	}
 	if err := server.Add(fmt.Sprintf(`strict._domainkey.example.org 60 IN TXT "%s; t=s:y"`, record)); err != nil {
 		t.Fatal(err)
 	}
@@ -209,6 +213,9 @@ func TestRefused(t *testing.T) {
 		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=subject; bh=BH; b=AAAA", PermError, "From"},
 		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=from; bh=BH; b=AAAA; x=1000", Fail, "ran out"},
 		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=from; bh=BH; b=AAAA; t=9; x=8", PermError, "before it begins"},
+		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=from; bh=BH; b=AAAA; t=99999999999", Fail, "a time to come"},
+		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=from; bh=BH; b=AAAA; l=0", Policy, "part of the body"},
+		{"v=1; a=rsa-sha256; d=example.org; s=huge; h=from; bh=BH; b=AAAA", PermError, "huge._domainkey.example.org"},
 		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=from; bh=BH; b=AAAA; i=ann@example.com", PermError, "not within"},
 		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=from; bh=BH; b=AAAA; d=example.com", PermError, "twice"},
 		{"v=1; a=ed25519-sha256; d=example.org; s=good; h=from; bh=BH; b=*", PermError, "base64"},

@@ -40,6 +40,9 @@ type Result struct {
 	Signature string // the beginning of b=, as RFC 6008 tells signatures apart
 }
 
+// ahead is how much the clock of a signer may be ahead of ours.
+const ahead = time.Hour
+
 // MaxSignatures bounds how many signatures of a message are checked.
 const MaxSignatures = 10
 
@@ -232,6 +235,8 @@ func (s *Signature) Acceptable(now time.Time) error {
 		return refuse(Neutral, "its key is not in DNS")
 	case s.Expires != 0 && now.Unix() > s.Expires:
 		return refuse(Fail, "it ran out at %s", time.Unix(s.Expires, 0).UTC().Format(time.RFC3339))
+	case s.Time > now.Add(ahead).Unix():
+		return refuse(Fail, "it is of a time to come, %s", time.Unix(s.Time, 0).UTC().Format(time.RFC3339))
 	case s.partial:
 		return refuse(Policy, "it covers only part of the body, to which anybody can add")
 	case !isDomain(s.Domain) || !isDomain(s.Selector):

@@ -39,6 +39,7 @@ func TestCheck(t *testing.T) {
 		record("split.example.org", "v=DMARC1; p=reject; psd=n"),
 		record("bank", "v=DMARC1; p=reject; np=reject; psd=y"),
 		record("shop.bank", "v=DMARC1; p=quarantine"),
+		record("one.co.uk", "v=DMARC1; p=reject"),
 		record("twice.example", "v=DMARC1; p=reject"), record("twice.example", "v=DMARC1; p=none"),
 		record("bad.example", "v=DMARC1; p=whatever"),
 		record("report.example", "v=DMARC1; p=whatever; rua=mailto:d@report.example"),
@@ -57,6 +58,8 @@ func TestCheck(t *testing.T) {
 		{"below by SPF", "example.org", []Sender{spfOf("bounce.example.org")}, Pass, Reject, NoPolicy, "example.org", "example.org"},
 		{"above by DKIM", "here.example.org", []Sender{dkimOf("example.org")}, Pass, Quarantine, NoPolicy, "example.org", "example.org"},
 		{"other", "example.org", []Sender{spfOf("example.com"), dkimOf("example.net")}, Fail, Reject, Reject, "example.org", "example.org"},
+		{"side by side", "here.example.org", []Sender{dkimOf("there.example.org")}, Pass, Quarantine, NoPolicy, "example.org", "example.org"},
+		{"under one public suffix", "one.co.uk", []Sender{dkimOf("two.co.uk"), spfOf("co.uk")}, Fail, Reject, Reject, "one.co.uk", "one.co.uk"},
 		{"no pass", "example.org", []Sender{{Method: "spf", Domain: "example.org"}}, Fail, Reject, Reject, "example.org", "example.org"},
 		{"sp", "here.example.org", nil, Fail, Quarantine, Quarantine, "example.org", "example.org"},
 		{"np", "absent.example.org", nil, Fail, Reject, Reject, "example.org", "example.org"},
@@ -97,6 +100,13 @@ func TestWalk(t *testing.T) {
 		"j.mail.example.com", "mail.example.com", "example.com", "com"}
 	if !slices.Equal(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)
+	}
+	before := len(server.Queries())
+	if v := c.Check(t.Context(), strings.Repeat("a.", 123)+"example.com", nil); v.Organization != "example.com" {
+		t.Errorf("%+v", v)
+	}
+	if n := len(server.Queries()) - before; n > 8 {
+		t.Errorf("%d questions about a name of 125 labels", n)
 	}
 }
 

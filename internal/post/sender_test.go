@@ -96,7 +96,7 @@ func TestForged(t *testing.T) {
 	o := newOffice(t)
 	o.o.Host = "mx.here.test"
 	for service, kept := range map[string]bool{"smtp": false, "submission": false, "local": false, "lmtp": true} {
-		for _, field := range []string{"Authentication-Results: mx.here.test; spf=pass\r\n", "AUTHENTICATION-results:\r\n\t\"MX.HERE.TEST\"/1;\r\n spf=pass\r\n"} {
+		for _, field := range []string{"Authentication-Results: mx.here.test; spf=pass\r\n", "AUTHENTICATION-results:\r\n\t\"MX.HERE.TEST\"/1;\r\n spf=pass\r\n", "Authentication-Results: (a (b) ;) mx.here.test (c) 1; spf=pass\r\n"} {
 			env := envelope("x@there.test", "ann@here.test")
 			env.Origin.Service = service
 			if _, err := o.post(env, "X-One: 1\r\n"+field+letter); err != nil {

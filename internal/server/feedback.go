@@ -51,13 +51,18 @@ func (s *site) newFeedback(now func() time.Time) *feedback.Office {
 // counted is an examiner whose findings are counted.
 type counted struct {
 	post.Examiner
-	office *feedback.Office
+	office  *feedback.Office // nil if nobody is told
+	replays *sender.Replays
+	now     func() time.Time
 }
 
 // Check looks at a message as it came, and counts what was found.
 func (c counted) Check(ctx context.Context, env *mail.Envelope, msg *message.Message, body mail.Body) (*sender.Findings, error) {
 	f, err := c.Examiner.Check(ctx, env, msg, body)
-	if err == nil && f.Author == nil && f.DMARC.Result != dmarc.TempError {
+	if err == nil {
+		c.replays.Count(f, env.Origin.Remote.Addr(), c.now())
+	}
+	if err == nil && c.office != nil && f.Author == nil && f.DMARC.Result != dmarc.TempError {
 		c.office.Count(&f.DMARC, observed(env, f))
 		if len(f.DMARC.Record.Failure) > 0 {
 			c.office.Fail(incident(env, f, msg, body), automatic(msg))

@@ -16,10 +16,8 @@ func (s *site) examiner(now func() time.Time) post.Examiner {
 	if e == nil {
 		return nil
 	}
-	if s.feedback = s.newFeedback(now); s.feedback != nil {
-		return counted{e, s.feedback}
-	}
-	return e
+	s.feedback = s.newFeedback(now)
+	return counted{e, s.feedback, &sender.Replays{}, now}
 }
 
 // checker makes what only looks, nil if nothing is to.

@@ -106,13 +106,18 @@ func TestLimits(t *testing.T) {
 	for i := range 11 {
 		records = append(records, fmt.Sprintf("%d.e.org 60 IN A 198.51.100.1", i+1))
 	}
+	for i := range 11 {
+		records = append(records, fmt.Sprintf("manymx.example.org 60 IN MX 10 %d.e.org.", i+1))
+	}
+	records = append(records, `loop.example.org 60 IN TXT "v=spf1 include:round.example.org -all"`, `round.example.org 60 IN TXT "v=spf1 redirect=loop.example.org"`,
+		`mx.example.org 60 IN TXT "v=spf1 mx:manymx.example.org -all"`)
 	c, server := checker(t, records...)
-	for _, from := range []string{"a@wide.example.org", "a@void.example.org"} {
+	for _, from := range []string{"a@wide.example.org", "a@void.example.org", "a@loop.example.org", "a@mx.example.org"} {
 		if v := c.Check(t.Context(), ask("192.0.2.3", "h.example.org", from)); v.Result != PermError {
 			t.Errorf("%s: %+v", from, v)
 		}
 	}
-	if n := len(server.Queries()); n > 20 {
+	if n := len(server.Queries()); n > 45 {
 		t.Errorf("%d questions asked", n)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -90,7 +90,10 @@ type Findings struct {
 	Results authres.Field
 	Refuse  *mail.Failure // nil to take it
 	Junk    string        // why it belongs into Junk, "" if it does not
-	Pardon  string        // why a failure of DMARC has no consequence, "" if it has
+	// Networks is from how many networks one of the good signatures came within a day, if
+	// Replays has counted.
+	Networks int
+	Pardon   string // why a failure of DMARC has no consequence, "" if it has
 
 	took  map[string]time.Duration // by what was asked
 	doubt bool                     // another answer might have excused a failure

@@ -1,6 +1,7 @@
 package signs
 
 import (
+	"fmt"
 	"strings"
 
 	"plic/internal/check/sender"
@@ -63,6 +64,9 @@ func generic(name string) bool {
 	return false
 }
 
+// manyNetworks is from how many networks a message that was signed once may come.
+const manyNetworks = 10
+
 // proofs looks at what was found of the sender.
 func (l *look) proofs() {
 	f := l.found
@@ -86,6 +90,7 @@ func (l *look) proofs() {
 	}
 	l.when(!signed && broken > 0, "DKIM_BROKEN", "")
 	l.when(!signed && f.From.Result != spf.Pass, "NO_PROOF", "")
+	l.when(f.Networks > manyNetworks, "DKIM_REPLAYED", fmt.Sprintf("%d networks", f.Networks))
 	switch f.DMARC.Result {
 	case dmarc.Pass:
 		l.hit("DMARC_PASS", f.DMARC.Author)

@@ -67,6 +67,17 @@ func symbols(t testing.TB, whole string, change func(*mail.Origin), f *sender.Fi
 	return strings.Join(names, " ")
 }
 
+// TestReplayed is K4: what was signed once and comes from everywhere.
+func TestReplayed(t *testing.T) {
+	f := passed()
+	if f.Networks = manyNetworks; strings.Contains(symbols(t, head+text, nil, f), "DKIM_REPLAYED") {
+		t.Error("a few networks are many")
+	}
+	if f.Networks++; !strings.Contains(symbols(t, head+text, nil, f), "DKIM_REPLAYED") {
+		t.Error("many networks are few")
+	}
+}
+
 func swap(old, with string) string { return strings.Replace(head+text, old, with, 1) }
 
 func without(field string) string {

@@ -18,6 +18,7 @@ func (p *Part) Symbols() []score.Symbol {
 		{Name: "SPF_SOFTFAIL", Weight: 0.7, Says: "The domain of the sender says that the client should not send for it (SPF)."},
 		{Name: "SPF_BROKEN", Weight: 0.4, Says: "The SPF record of the sender's domain cannot be used."},
 		{Name: "DKIM_BROKEN", Weight: 0.5, Says: "There are signatures (DKIM) and none of them holds."},
+		{Name: "DKIM_REPLAYED", Weight: 2.0, Says: "A message that was signed once comes from many networks."},
 		{Name: "DMARC_PASS", Weight: -0.5, Says: "The author's domain has sent the message (DMARC)."},
 		{Name: "DMARC_FAIL", Weight: 1.5, Says: "Nobody vouches for the author, whose domain has a DMARC policy."},
 		{Name: "NO_PROOF", Weight: 0.8, Says: "Neither SPF nor DKIM says who has sent the message."},
