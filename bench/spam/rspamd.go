@@ -26,7 +26,10 @@ type rspamd struct {
 	client         http.Client
 }
 
-func newRspamd(ctx context.Context) (_ filter, err error) {
+func newRspamd(ctx context.Context) (filter, error) { return startRspamd(ctx, "") }
+
+// startRspamd starts it; with a resolver it also asks who has sent a message.
+func startRspamd(ctx context.Context, resolver string) (_ *rspamd, err error) {
 	r := &rspamd{}
 	if r.dir, err = os.MkdirTemp("", "plic-rspamd"); err != nil {
 		return nil, err
@@ -55,6 +58,12 @@ func newRspamd(ctx context.Context) (_ filter, err error) {
 	}
 	for _, module := range []string{"rbl", "surbl", "dkim", "spf", "dmarc", "arc", "fuzzy_check", "greylist", "neural", "asn", "dkim_signing", "mx_check", "phishing", "hfilter", "ratelimit", "replies", "reputation", "url_redirector", "antivirus", "history_redis"} {
 		files[module+".conf"] = "enabled = false;\n"
+	}
+	if host, port, ok := strings.Cut(resolver, ":"); ok {
+		for _, module := range []string{"dkim", "spf", "dmarc", "arc", "phishing", "hfilter"} {
+			delete(files, module+".conf")
+		}
+		files["options.inc"] = fmt.Sprintf("dns { timeout = 1s; retransmits = 2; nameserver = [\"%s:%s:10\"]; }\nlocal_addrs = [\"192.168.0.0/16\"];\n", host, port)
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(r.dir, "local.d", name), []byte(text), 0o644); err != nil {
