@@ -238,8 +238,6 @@ func (p *Office) inFlow(ctx context.Context, j *job, queued bool) error {
 // 3461 section 5.2. It comes before the 250 but after the commit, since it
 // quotes the message.
 func (p *Office) report(ctx context.Context, j *job, pl *plan) error {
-	item := mail.Item{Envelope: *j.env, Body: j.draft.ID(), Prefix: j.trace, Size: int64(len(j.trace)) + j.draft.Size()}
-	item.Envelope.To = nil
 	fates := pl.fates
 	if j.each() { // else somebody was told of failures
 		fates = slices.DeleteFunc(fates, func(f mail.Fate) bool { return f.Kind == mail.NotifyFailure })
@@ -247,6 +245,8 @@ func (p *Office) report(ctx context.Context, j *job, pl *plan) error {
 	if len(fates) == 0 {
 		return nil
 	}
+	item := mail.Item{Envelope: *j.env, Body: j.draft.ID(), Prefix: j.trace, Size: int64(len(j.trace)) + j.draft.Size()}
+	item.Envelope.To = nil
 	r, due := p.o.Reporter.Report(&item, fates)
 	if !due {
 		return nil

@@ -318,8 +318,8 @@ func (s *session) timed() bool { return s.ext.Has("DELIVERBY") || s.lmtp() }
 // message writes the message and its end.
 func (t *transaction) message() error {
 	w := smtp.NewDotWriter(t.s.w)
-	buf := make([]byte, 16<<10)
 	size := t.d.body.Size()
+	buf := make([]byte, min(size, 16<<10))
 	for at := int64(0); at < size; {
 		n, err := t.d.body.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
 		if n == 0 && err != nil {
