@@ -54,8 +54,9 @@ type sendmailArgs struct {
 	config string
 	from   *string
 	name   string
-	header bool // -t
-	dots   bool // -i: a lone dot is not the end
+	header bool         // -t
+	dots   bool         // -i: a lone dot is not the end
+	only   queue.Filter // of -q
 	notify mail.Notify
 	ret    string
 	envid  string
@@ -129,11 +130,40 @@ func (s *sendmailArgs) optional(c byte, value string) error {
 			return usagef("-b%s is not for plic: see plic serve", value)
 		}
 	case 'q':
-		if value == "" || value[0] < '0' || value[0] > '9' { // an interval is for daemons
-			s.mode = 'q'
+		if value != "" && value[0] >= '0' && value[0] <= '9' { // an interval is for daemons
+			return nil
 		}
+		s.mode = 'q'
+		return s.choose(value)
 	case 'o':
 		s.dots = s.dots || strings.HasPrefix(value, "i")
+	}
+	return nil
+}
+
+// choose says what of the queue -q is for: Iid, Rrecipient or Ssender, of which the
+// latter two may be domains; all of it without.
+func (s *sendmailArgs) choose(which string) error {
+	if which == "" {
+		return nil
+	}
+	pattern := which[1:]
+	if pattern == "" {
+		return usagef("-q%s wants something behind the letter", which)
+	}
+	switch which[0] {
+	case 'I':
+		id, err := mail.ParseID(pattern)
+		if err != nil {
+			return usagef("-qI%s: %v", pattern, err)
+		}
+		s.only.IDs = append(s.only.IDs, id)
+	case 'R':
+		s.only.To = pattern
+	case 'S':
+		s.only.From = pattern
+	default:
+		return usagef("-q%s: it may be -qI, -qR or -qS", which)
 	}
 	return nil
 }
@@ -204,7 +234,7 @@ func (a *app) oldWays(ctx context.Context, s *sendmailArgs) error {
 	case 'p':
 		return a.mailq(ctx)
 	case 'q':
-		return a.with(ctx, func(o control.Operations) error { return retryAll(ctx, o.Queue) })
+		return a.with(ctx, func(o control.Operations) error { return retry(ctx, o.Queue, s.only) })
 	case 'i':
 		if _, err := a.site(); err != nil {
 			return exitError{exConfig, err}
@@ -361,8 +391,8 @@ func (a *app) mailq(ctx context.Context) error {
 	})
 }
 
-// retryAll lets all of the queue be tried now.
-func retryAll(ctx context.Context, q control.Queue) error {
-	_, err := q.Change(ctx, control.Change{Action: control.Retry})
+// retry lets what of the queue is chosen be tried now.
+func retry(ctx context.Context, q control.Queue, f queue.Filter) error {
+	_, err := q.Change(ctx, control.Change{Action: control.Retry, Filter: f})
 	return err
 }

@@ -10,6 +10,7 @@ import (
 // them, mean what they mean to sendmail and Postfix.
 func TestSendmailFlags(t *testing.T) {
 	t.Parallel()
+	const someID = "0123456789abcdefghijklmnog"
 	for line, want := range map[string]string{
 		"sendmail bob":                   "m to bob",
 		"sendmail -t":                    "m header",
@@ -30,7 +31,11 @@ func TestSendmailFlags(t *testing.T) {
 		"mailq":                                      "p",
 		"mailq -q":                                   "q",
 		"sendmail -q":                                "q",
-		"sendmail -qIabc":                            "q",
+		"sendmail -qI" + someID:                      "q only " + someID,
+		"sendmail -qRexample.net -qSann@here.test":   "q only to example.net only from ann@here.test",
+		"sendmail -qIabc":                            "!",
+		"sendmail -qR":                               "!",
+		"sendmail -qXabc":                            "!",
 		"sendmail -q15m -bm bob":                     "m to bob",
 		"sendmail -bi":                               "i",
 		"sendmail -I":                                "i",
@@ -55,6 +60,11 @@ func TestSendmailFlags(t *testing.T) {
 					got += " " + fmt.Sprintf(format, a...)
 				}
 			}
+			for _, id := range s.only.IDs {
+				add(true, "only %s", id)
+			}
+			add(s.only.To != "", "only to %s", s.only.To)
+			add(s.only.From != "", "only from %s", s.only.From)
 			add(s.header, "header")
 			add(s.dots, "dots")
 			if s.from != nil {
