@@ -43,7 +43,7 @@ func main() {
 	steps := flag.String("steps", "1000,10000,100000,300000,1000000", "sizes of the growing mailbox")
 	var n sizes
 	flag.IntVar(&n.mailbox, "mailbox", 100_000, "messages in the large mailbox, from 1,000 to 1,000,000")
-	flag.IntVar(&n.idle, "idle", 2000, "idle IMAP connections, twice as many at a time")
+	flag.IntVar(&n.idle, "idle", 2000, "idle IMAP connections, twice as many at a time, and three times as many of plic")
 	flag.IntVar(&n.logins, "logins", 5000, "IMAP logins that go on to IDLE")
 	flag.IntVar(&n.pop, "pop", 5000, "messages that are fetched by POP3")
 	queued := flag.Int("queued", 0, "only fill the queue with so many messages, and print what it takes")

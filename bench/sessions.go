@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,16 +20,17 @@ import (
 // servers: one that has worked takes new connections into memory it has.
 func sessionMeasures(n sizes) []measure {
 	fresh := func(ctx context.Context, s *site) error { return s.restart(ctx, known) }
+	of := func(n int) string { return fmt.Sprintf("%d and %d", plicDense*n, n) }
 	return []measure{
-		{name: fmt.Sprintf("memory of an idling session, of %d", n.idle), unit: "KiB", once: true, most: 25, prepare: fresh,
+		{name: "memory of an idling session, of " + of(n.idle), unit: "KiB", once: true, most: 25, prepare: fresh,
 			do: func(ctx context.Context, s *site) (float64, error) { return idling(ctx, s, n.idle, nil) }},
-		{name: fmt.Sprintf("memory of an idling session over TLS, of %d", n.idle/4), unit: "KiB", once: true, most: 45, prepare: fresh,
+		{name: "memory of an idling session over TLS, of " + of(n.idle/4), unit: "KiB", once: true, most: 45, prepare: fresh,
 			// Dovecot's login processes take no more than some thousand over TLS.
 			do: func(ctx context.Context, s *site) (float64, error) { return idling(ctx, s, n.idle/4, insecure) }},
 		{name: fmt.Sprintf("logins: %d that go on to IDLE", n.logins), unit: "ms", once: true, reach: 0.2, prepare: fresh,
 			do: func(ctx context.Context, s *site) (float64, error) {
 				start := time.Now()
-				err := s.crowd(ctx, n.logins, nil, 0, nil)
+				err := s.crowd(ctx, n.logins, nil, nil)
 				return millis(time.Since(start)), err
 			}},
 		{name: "delivery: from the 250 to EXISTS at an idling client", unit: "ms", reach: 0.02, do: notice},
@@ -37,7 +39,7 @@ func sessionMeasures(n sizes) []measure {
 
 // crowd has sessions log in, select their INBOX and idle, then calls a function
 // and ends them.
-func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, pause time.Duration, then func()) error {
+func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, then func()) error {
 	conns := make([]*imapConn, n)
 	defer func() {
 		for _, c := range conns {
@@ -68,8 +70,7 @@ func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, pause time.
 		})
 	}
 	err := g.Wait()
-	time.Sleep(pause)
-	if then != nil {
+	if err == nil && then != nil {
 		then()
 	}
 	return err
@@ -78,16 +79,33 @@ func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, pause time.
 // idling is the memory in KiB that each idling session adds to the server's
 // processes, their proportional set size as the kernel counts it: what n more
 // sessions take beside n that are there, so that neither what is made once nor
-// what was freed before counts.
+// what was freed before counts. Of a server that collects garbage n must be so large
+// that what logins have left is little beside it.
 func idling(ctx context.Context, s *site, n int, secret *tls.Config) (float64, error) {
-	const pause = 8 * time.Second // buffers go and collections end meanwhile
+	n *= s.dense
 	var before, after int64
-	var second error
-	first := s.crowd(ctx, n, secret, pause, func() {
-		before = s.memory()
-		second = s.crowd(ctx, n, secret, pause, func() { after = s.memory() })
+	var errs [3]error
+	errs[0] = s.crowd(ctx, n, secret, func() {
+		if before, errs[1] = s.settled(); errs[1] == nil {
+			errs[1] = s.crowd(ctx, n, secret, func() { after, errs[2] = s.settled() })
+		}
 	})
-	return float64(after-before) / float64(n), errors.Join(first, second)
+	return float64(after-before) / float64(n), errors.Join(errs[:]...)
+}
+
+// settled is the memory of the site once it is at rest: three readings in a row
+// agree.
+func (s *site) settled() (int64, error) {
+	const pause, patience, agree = 4 * time.Second, 20, 3
+	var read []int64
+	for range patience {
+		time.Sleep(pause) // buffers go and collections end meanwhile
+		read = append(read, s.memory())
+		if last := read[max(0, len(read)-agree):]; len(last) == agree && slices.Max(last)-slices.Min(last) <= slices.Max(last)/200 {
+			return slices.Min(last), nil
+		}
+	}
+	return 0, fmt.Errorf("the memory does not come to rest: %d KiB", read)
 }
 
 // memory is the proportional set size of the site's processes in KiB.

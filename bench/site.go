@@ -21,6 +21,9 @@ const (
 	popUser  = "pop@" + domain
 	largeBox = "Archive"
 	users    = 50
+	// plicDense is how many sessions of plic are measured for one of the peers',
+	// which take as much memory as that.
+	plicDense = 3
 )
 
 func user(i int) string { return fmt.Sprintf("u%d@%s", i%users, domain) }
@@ -35,6 +38,7 @@ type site struct {
 	pop3    string
 	sink    *sink
 	many    int // where its many hosts are
+	dense   int // sessions for each that is asked for, when their memory is measured
 	letters *letters
 	program []string // prefixes of the paths of its programs
 	mail    string   // the directory that holds it
@@ -170,7 +174,7 @@ level = "warn"
 func startPlic(ctx context.Context, dir, network string, compress bool) (*site, error) {
 	at := func(port string) string { return network + ".1:" + port }
 	s := &site{name: "plic", smtp: at("25"), relay: at("25"), imap: at("143"), imaps: at("993"), pop3: at("110"),
-		program: []string{dir + "/"}, many: 1, mail: dir + "/data", letters: newLetters()}
+		program: []string{dir + "/"}, many: 1, dense: plicDense, mail: dir + "/data", letters: newLetters()}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -265,7 +269,7 @@ service imap-login {
 // 127.78.0.6 with its quickest local format.
 func startPeers(ctx context.Context, dir string) (*site, error) {
 	s := &site{name: "Postfix + Dovecot", smtp: "127.78.0.5:25", relay: "127.78.0.5:25", imap: "127.78.0.6:143", imaps: "127.78.0.6:993", pop3: "127.78.0.6:110",
-		program: []string{"/usr/lib/dovecot", "/usr/sbin/dovecot", "/usr/lib/postfix"}, many: 2, mail: dir + "/d/mail", letters: newLetters()}
+		program: []string{"/usr/lib/dovecot", "/usr/sbin/dovecot", "/usr/lib/postfix"}, many: 2, dense: 1, mail: dir + "/d/mail", letters: newLetters()}
 	if err := os.MkdirAll(dir+"/d", 0o755); err != nil {
 		return nil, err
 	}
