@@ -15,7 +15,7 @@ import (
 const (
 	aheadMany = 32
 	aheadFull = 64 << 10
-	aheadSize = 32 << 10
+	aheadSize = 64 << 10
 )
 
 // ahead opens the messages of a batch in their order.

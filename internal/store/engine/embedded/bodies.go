@@ -43,6 +43,56 @@ func (e *Engine) OpenBodies(ctx context.Context, ids []mail.ID) iter.Seq2[mail.B
 // errUnplaced says that a body is not known to be in a segment.
 var errUnplaced = errors.New("no place in a segment is known")
 
+// lentBody is a body in a buffer that is used again once it is closed: bodies that
+// are read one after the other would mostly be garbage.
+type lentBody struct {
+	e    *Engine
+	room *[]byte // empty, with room for the body; nil when it is closed
+	body []byte
+}
+
+// lent are the sizes of such buffers; a larger body has one of its own.
+var lent = [lentSizes]int{2 << 10, 8 << 10, 32 << 10}
+
+const lentSizes = 3
+
+// lend gives a body with room for n octets.
+func (e *Engine) lend(n int) *lentBody {
+	for i, size := range lent {
+		if n <= size {
+			room, _ := e.lent[i].Get().(*[]byte)
+			if room == nil {
+				room = new(make([]byte, 0, size))
+			}
+			return &lentBody{e: e, room: room}
+		}
+	}
+	return &lentBody{e: e, room: new(make([]byte, 0, n))}
+}
+
+func (b *lentBody) Size() int64 { return int64(len(b.body)) }
+
+func (b *lentBody) ReadAt(p []byte, off int64) (int, error) {
+	if b.room == nil {
+		return 0, errLent
+	}
+	return memoryBody(b.body).ReadAt(p, off)
+}
+
+// Close gives the buffer back, once.
+func (b *lentBody) Close() error {
+	if b.room == nil {
+		return nil
+	}
+	if i := slices.Index(lent[:], cap(*b.room)); i >= 0 {
+		b.e.lent[i].Put(b.room)
+	}
+	b.room, b.body = nil, nil
+	return nil
+}
+
+var errLent = errors.New("the body is closed")
+
 // opener opens bodies one after the other. Between two of them the engine may be
 // closed.
 type opener struct {
@@ -108,11 +158,16 @@ func (o *opener) open(i int, id mail.ID) (mail.Body, error) {
 	if err != nil {
 		return nil, err
 	}
+	b := o.e.lend(int(max(l.size, int64(len(stored)))))
 	if !l.packed {
-		return memoryBody(bytes.Clone(stored)), nil
+		b.body = append(*b.room, stored...)
+		return b, nil
 	}
-	body, err := o.e.packer.unpack(stored, l.size)
-	return memoryBody(body), err
+	if b.body, err = o.e.packer.unpack(*b.room, stored, l.size); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
 }
 
 // has says that a body is in what was read.

@@ -347,7 +347,7 @@ func (b *fileBody) load(number int64) error {
 	}
 	b.buf = b.stored
 	if size := min(blockSize, b.size-number*blockSize); int64(what.stored) < size {
-		if b.buf, err = b.e.packer.unpack(b.stored, size); err != nil {
+		if b.buf, err = b.e.packer.unpack(nil, b.stored, size); err != nil {
 			return fmt.Errorf("body %s, block %d: %w", b.id, number, err)
 		}
 	}
@@ -424,7 +424,7 @@ func (e *Engine) readFrame(id mail.ID, l *location) (memoryBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.packer.unpack(stored, l.size)
+	return e.packer.unpack(nil, stored, l.size)
 }
 
 // readStored gives a body as it is in its segment, in a buffer if that is large

@@ -212,14 +212,14 @@ func TestUnpackWhatWasPackedBefore(t *testing.T) {
 			if size, err := packedSize(packed); err != nil || size != int64(n) {
 				t.Errorf("%d octets: size %d, %v", n, size, err)
 			}
-			got, err := p.unpack(packed, int64(n))
+			got, err := p.unpack(nil, packed, int64(n))
 			if err != nil || !bytes.Equal(got, raw) {
 				t.Errorf("%d octets: %d octets, %v", n, len(got), err)
 			}
-			if _, err := p.unpack(packed, int64(n+1)); !errors.Is(err, engine.ErrDamaged) {
+			if _, err := p.unpack(nil, packed, int64(n+1)); !errors.Is(err, engine.ErrDamaged) {
 				t.Errorf("%d octets taken for more: %v", n, err)
 			}
-			if _, err := p.unpack(packed[:len(packed)-1], int64(n)); !errors.Is(err, engine.ErrDamaged) {
+			if _, err := p.unpack(nil, packed[:len(packed)-1], int64(n)); !errors.Is(err, engine.ErrDamaged) {
 				t.Errorf("%d octets cut: %v", n, err)
 			}
 		}

@@ -131,9 +131,10 @@ type Engine struct {
 	reclaimer reclaimer
 	folds     folds
 	packer    packer
-	pages     sync.Pool    // of *[]byte: what is unpacked
-	mending   sync.RWMutex // held while an index is mended, and shared by Apply
-	settling  sync.Mutex   // one settle at a time
+	pages     sync.Pool            // of *[]byte: what is unpacked
+	lent      [lentSizes]sync.Pool // likewise, for bodies
+	mending   sync.RWMutex         // held while an index is mended, and shared by Apply
+	settling  sync.Mutex           // one settle at a time
 
 	failOnce sync.Once
 	failed   chan struct{} // closed when the engine has stopped

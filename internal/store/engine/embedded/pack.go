@@ -76,8 +76,9 @@ func (p *packer) pack(dst, raw []byte) ([]byte, bool) {
 	return out, len(out)-start <= len(raw)-len(raw)/packGain
 }
 
-// unpack gives the octets that were compressed; there must be size of them.
-func (p *packer) unpack(packed []byte, size int64) ([]byte, error) {
+// unpack gives the octets that were compressed, in room if there is enough of it;
+// there must be size of them.
+func (p *packer) unpack(room, packed []byte, size int64) ([]byte, error) {
 	got, err := packedSize(packed)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (p *packer) unpack(packed []byte, size int64) ([]byte, error) {
 	if got != size {
 		return nil, fmt.Errorf("%w: %d octets in place of %d", engine.ErrDamaged, got, size)
 	}
-	raw := make([]byte, size)
+	raw := slices.Grow(room[:0], int(size))[:size]
 	if bytes.HasPrefix(packed, zstdMagic) {
 		raw, err = p.dec.DecodeAll(packed, raw[:0])
 	} else {

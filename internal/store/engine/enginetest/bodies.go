@@ -105,6 +105,20 @@ func together(b *bench, kept []engine.BodyWriter, sizes []int) {
 	for range b.e.OpenBodies(b.Context(), ids) {
 		break // stops without trouble
 	}
+	// Those are closed now; what they were read with may serve others, but not while
+	// one is open.
+	i, held := 0, -1
+	var hold mail.Body
+	for body, err := range b.e.OpenBodies(b.Context(), ids) {
+		if err == nil {
+			if hold != nil {
+				equalBody(b, "open while another was opened", hold, pattern(want[held]))
+			}
+			hold, held = body, i
+		}
+		i++
+	}
+	equalBody(b, "the last that was opened", hold, pattern(want[held]))
 }
 
 // readAround reads pieces of a body, and beyond its end.
