@@ -18,7 +18,7 @@ import (
 type imapConn struct {
 	conn net.Conn
 	r    *bufio.Reader
-	last string // the last untagged line
+	last []byte // the last untagged line
 	hits int    // messages in the last SEARCH
 	able string // the last CAPABILITY
 }
@@ -112,7 +112,7 @@ func (c *imapConn) note(line []byte) {
 		c.able = strings.TrimSpace(string(line)) + " "
 	}
 	if len(line) < 200 {
-		c.last = string(line)
+		c.last = append(c.last[:0], line...)
 	}
 }
 

@@ -121,7 +121,7 @@ func (c *imapConn) messages() (int, error) {
 	if err := c.do("STATUS INBOX (MESSAGES)"); err != nil {
 		return 0, err
 	}
-	_, text, _ := strings.Cut(c.last, "(MESSAGES ")
+	_, text, _ := strings.Cut(string(c.last), "(MESSAGES ")
 	n, err := strconv.Atoi(strings.TrimRight(text, ")\r\n"))
 	if err != nil {
 		return 0, fmt.Errorf("STATUS answered %q", c.last)
