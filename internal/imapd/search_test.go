@@ -151,3 +151,57 @@ func TestSearchesTakeTurns(t *testing.T) {
 		t.Errorf("%d places are still taken", n)
 	}
 }
+
+// I4: while one user runs 50 costly searches, few of them are in line for a place,
+// which are fewer than processors. So another user's search is not behind them all,
+// and what is not costly asks for no place.
+func TestCostlySearchesOfOneUser(t *testing.T) {
+	t.Parallel()
+	const many = 50
+	h := newHouse(t, func(o *Options) { o.PerUserIP, o.PerIP = 2*many, 2*many })
+	work := h.server.atWork
+	if n := cap(work.places); n >= runtime.GOMAXPROCS(0) && n > 1 {
+		t.Errorf("%d places on %d processors", n, runtime.GOMAXPROCS(0))
+	}
+	h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n", "Subject: y\r\n\r\nbody\r\n")
+	for range cap(work.places) { // somebody is at work
+		if err := work.sit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until := func(what string, so func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !so(); runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d wait for a place", what, work.waiting.Load())
+			}
+		}
+	}
+	clients := make([]*client, many)
+	for i := range clients {
+		clients[i] = h.open("alice")
+		clients[i].ok("SELECT INBOX")
+		clients[i].send("a SEARCH BODY body\r\n")
+	}
+	until("of all searches", func() bool {
+		h.server.searches.mu.Lock()
+		defer h.server.searches.mu.Unlock()
+		d := h.server.searches.doors["alice"]
+		return d != nil && d.users == many && work.waiting.Load() == perAccount
+	})
+	bob := h.open("bob")
+	bob.ok("APPEND INBOX {22+}\r\nSubject: z\r\n\r\nbody\r\n\r\n")
+	bob.ok("SELECT INBOX")
+	bob.ok("FETCH 1 (ENVELOPE BODY[])")
+	bob.ok("STORE 1 +FLAGS (\\Flagged)")
+	bob.ok("SEARCH FLAGGED")
+	bob.send("a SEARCH BODY body\r\n")
+	until("of another user's", func() bool { return work.waiting.Load() == perAccount+1 })
+	for range cap(work.places) {
+		work.rise()
+	}
+	bob.expect("* SEARCH 1", "a OK ...")
+	for _, c := range clients {
+		c.expect("* SEARCH 1 2", "a OK ...")
+	}
+}
