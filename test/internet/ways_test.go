@@ -245,13 +245,14 @@ func splitRecipients(t *testing.T, n *net) {
 	}
 }
 
-// An alias may lead to another host; the sender stays who it was.
+// An alias may lead to another host; the sender becomes one of ours, by which its own
+// is reached.
 func alias(t *testing.T, n *net) {
 	bea := n.two.Account(t, "alias.target")
 	n.one.Alias(t, "forward@one.test", bea)
 	n.peer.Dial(t).Deliver(world.Letter{From: "bob@peer.test", To: []string{"forward@one.test"}, Text: text("bob@peer.test", "forward@one.test", "alias")})
 	got := n.two.WaitMail(t, bea, "Subject: alias")
-	has(t, "the message", got, "Return-Path: <bob@peer.test>\r\nDelivered-To: "+bea, "by mx.one.test with ESMTPS", "by mx.two.test with ESMTPS")
+	has(t, "the message", got, "Return-Path: <SRS0=", "=peer.test=bob@mx.one.test>\r\nDelivered-To: "+bea, "by mx.one.test with ESMTPS", "by mx.two.test with ESMTPS")
 	e := n.one.WaitJournal(t, "<alias@test>", journal.Accept)
 	if e.Message.IsZero() || fmt.Sprint(e.To) != "[forward@one.test]" {
 		t.Errorf("the journal: %+v", e)
