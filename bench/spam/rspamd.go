@@ -72,6 +72,7 @@ func startRspamd(ctx context.Context, resolver string) (_ *rspamd, err error) {
 	}
 	r.daemon = exec.CommandContext(ctx, "rspamd", "-f", "-i", "-c", "/etc/rspamd/rspamd.conf",
 		"--var", "LOCAL_CONFDIR="+r.dir, "--var", "DBDIR="+r.dir, "--var", "RUNDIR="+r.dir, "--var", "LOGDIR="+r.dir)
+	r.daemon.Cancel = func() error { return r.daemon.Process.Signal(os.Interrupt) } // it ends its workers
 	var complaint bytes.Buffer
 	r.daemon.Stderr, r.daemon.Stdout = &complaint, &complaint
 	if err := r.daemon.Start(); err != nil {
