@@ -1,6 +1,7 @@
 package mailboxes
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,7 +30,9 @@ func mboxes(t *testing.T, network string, options ...string) (p *world.Plic, mai
 // program runs a program of others.
 func program(t *testing.T, stdin, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), world.Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "TERM=dumb")
 	out, err := cmd.CombinedOutput()

@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -28,6 +29,7 @@ type box struct {
 	cur, new stamp // of the directories, when they were read
 	dirty    bool  // something has changed since, nobody knows what
 	told     told  // what has changed since, as the watch says
+	lists    bool  // another program has given UIDs or keywords since the last Scan
 	whole    bool  // more may differ from the index than recent
 	recent   map[uint64]bool
 	list     uidlist
@@ -48,7 +50,7 @@ func (b *box) path(m *message) string { return b.at(m.dir(), m.name()) }
 func (b *box) Header(context.Context) (files.Header, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, err := b.readUIDs()
+	err := b.readUIDs()
 	return b.list.head, err
 }
 
@@ -64,6 +66,7 @@ func (b *box) Scan(_ context.Context, index files.Index, again bool) (*files.Sca
 	if err != nil || !changed && !again {
 		return nil, err
 	}
+	b.lists = false
 	b.sweep()
 	s := &files.Scan{Header: b.list.head, Keywords: slices.Clone(b.words.words), Part: !b.whole}
 	var fresh []*message
@@ -107,23 +110,18 @@ func (b *box) see(s *files.Scan, index files.Index, fresh []*message, key uint64
 // refresh reads what may have changed, and says whether that is anything. b.mu
 // is held.
 func (b *box) refresh() (changed bool, err error) {
-	uids, err := b.readUIDs()
-	if err != nil {
+	if err := errors.Join(b.readUIDs(), b.readKeywords()); err != nil {
 		return false, err
 	}
-	words, err := b.readKeywords()
-	if err != nil {
-		return false, err
-	}
-	b.whole = b.whole || uids || words
+	b.whole = b.whole || b.lists
 	cur, fresh := b.stamps()
 	if b.read && !b.dirty {
 		if b.as(cur, fresh) && b.told.nothing() {
-			return uids || words, nil
+			return b.lists, nil
 		}
 		if b.watched.Load() {
 			if some, ok := b.follow(cur, fresh); ok {
-				return uids || words || some, nil
+				return b.lists || some, nil
 			}
 		}
 	}

@@ -102,7 +102,7 @@ func (s *step) keywords(ctx context.Context) (func(engine.Flags) engine.Flags, e
 		return change, nil
 	}
 	err := b.locked(ctx, func() error {
-		if _, err := b.readKeywords(); err != nil {
+		if err := b.readKeywords(); err != nil {
 			return err
 		}
 		had := slices.Clone(b.words.words)

@@ -23,21 +23,21 @@ type keywords struct {
 	words  []string // by number, "" for none
 }
 
-// readKeywords reads them if they are others than before, and says so. b.mu is
+// readKeywords reads them if they are others than before, and notes it. b.mu is
 // held.
-func (b *box) readKeywords() (changed bool, err error) {
+func (b *box) readKeywords() error {
 	now := b.t.stampOf(b.p, b.at(keywordsName))
 	if b.words.loaded && b.words.stamp.same(now) && (now.seen.IsZero() || b.words.stamp.settled()) {
-		return false, nil
+		return nil
 	}
 	text, err := readAll(b.p, b.at(keywordsName))
 	if err != nil && !vfs.NotExist(err) {
-		return false, err
+		return err
 	}
 	words := parseKeywords(text)
-	changed = !b.words.loaded || !slices.Equal(words, b.words.words)
+	b.lists = b.lists || !b.words.loaded || !slices.Equal(words, b.words.words)
 	b.words = keywords{now, true, words}
-	return changed, nil
+	return nil
 }
 
 func parseKeywords(text string) []string {

@@ -43,22 +43,22 @@ type listed struct {
 	base  string
 }
 
-// readUIDs reads the list if it is another than before, and says so. b.mu is
+// readUIDs reads the list if it is another than before, and notes it. b.mu is
 // held.
-func (b *box) readUIDs() (changed bool, err error) {
+func (b *box) readUIDs() error {
 	now := b.t.stampOf(b.p, b.at(uidlistName))
 	if b.list.loaded && b.list.stamp.same(now) { // it grows, or is another file
-		return false, nil
+		return nil
 	}
 	text, err := readAll(b.p, b.at(uidlistName))
 	if err != nil && !vfs.NotExist(err) {
-		return false, err
+		return err
 	}
 	u := parseUIDs(text)
-	changed = !b.list.loaded || u.head != b.list.head || !maps.Equal(u.entries, b.list.entries)
+	b.lists = b.lists || !b.list.loaded || u.head != b.list.head || !maps.Equal(u.entries, b.list.entries)
 	u.stamp = now
 	b.list = u
-	return changed, nil
+	return nil
 }
 
 // parseUIDs reads a list of the third or first kind. Lines that are torn or make
@@ -133,7 +133,7 @@ func (l listed) String() string {
 // writeUIDs makes the list say what the box knows, and the header at least h:
 // by lines appended, or anew where that cannot be. The lock and b.mu are held.
 func (b *box) writeUIDs(h files.Header, added []*message) error {
-	if _, err := b.readUIDs(); err != nil {
+	if err := b.readUIDs(); err != nil {
 		return err
 	}
 	u := &b.list

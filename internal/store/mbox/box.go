@@ -35,6 +35,7 @@ type box struct {
 	tail    int64 // octets at the end that are the beginning of a message that never came whole
 	noted   int64 // how large the file was when the index was written
 	unsure  bool  // flags of some messages may have changed since they were read
+	news    bool  // more was read since the last Scan
 	walked  time.Time
 	held    *locked // while Hold lasts
 }
@@ -157,7 +158,7 @@ func (b *box) forget() {
 // the next is beyond all that are known.
 func (b *box) Header(ctx context.Context) (h files.Header, err error) {
 	err = b.with(ctx, true, func(l *locked) error {
-		if _, err := b.refresh(l.file); err != nil {
+		if err := b.refresh(l.file); err != nil {
 			return err
 		}
 		h = b.header()
@@ -188,9 +189,10 @@ func (b *box) header() (h files.Header) {
 func (b *box) Scan(ctx context.Context, index files.Index, again bool) (s *files.Scan, err error) {
 	torn := false
 	err = b.with(ctx, true, func(l *locked) error {
-		if changed, err := b.refresh(l.file); err != nil || !changed && !again {
+		if err := b.refresh(l.file); err != nil || !b.news && !again {
 			return err
 		}
+		b.news = false
 		torn = b.tail > 0
 		b.settleKeys(index)
 		s = &files.Scan{Header: b.header(), Keywords: slices.Clone(b.words), Messages: make([]files.Seen, 0, len(b.entries))}
@@ -348,7 +350,7 @@ func (b *box) Open(ctx context.Context, key uint64) (mail.Body, error) {
 		if again > 0 {
 			return nil, engine.ErrNotFound
 		}
-		if err := b.with(ctx, true, func(l *locked) error { _, err := b.refresh(l.file); return err }); err != nil {
+		if err := b.with(ctx, true, func(l *locked) error { return b.refresh(l.file) }); err != nil {
 			return nil, err
 		}
 	}

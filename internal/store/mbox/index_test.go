@@ -283,3 +283,23 @@ func TestFlagsBehindAnAppend(t *testing.T) {
 		t.Errorf("%d octets are read again", c.mail.Load())
 	}
 }
+
+// TestHeaderHidesNothing: what was read for another reason is told of by the next
+// Scan all the same.
+func TestHeaderHidesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, vfs.Disk(), mbox.Options{}, nil)
+	s.write(foreign(1))
+	s.touch(time.Hour)
+	s.scan()
+	s.write(foreign(1) + foreign(2))
+	s.touch(time.Minute)
+	_, err := s.box.Header(t.Context())
+	s.ok(err)
+	if scan, err := s.box.Scan(t.Context(), index{}, false); err != nil || scan == nil || len(scan.Messages) != 2 {
+		t.Errorf("there is %+v, %v", scan, err)
+	}
+	if scan, err := s.box.Scan(t.Context(), index{}, false); err != nil || scan != nil {
+		t.Errorf("then there is %+v, %v", scan, err)
+	}
+}

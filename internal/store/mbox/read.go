@@ -18,18 +18,20 @@ import (
 const walkAgain = time.Minute
 
 // refresh reads the file as far as it may have changed. b.mu is held.
-func (b *box) refresh(f vfs.File) (changed bool, err error) {
+func (b *box) refresh(f vfs.File) error {
 	if f == nil {
-		return true, nil
+		b.news = true
+		return nil
 	}
 	now, err := b.stampOf(f)
 	if err != nil {
-		return false, err
+		return err
 	}
 	again := b.unsure && now.seen.Sub(b.walked) >= walkAgain
 	if b.read && b.stamp.same(now) && !again {
-		return false, nil
+		return nil
 	}
+	b.news = true // whoever asked
 	fresh := !b.read
 	if fresh {
 		b.forget()
@@ -38,11 +40,11 @@ func (b *box) refresh(f vfs.File) (changed bool, err error) {
 	must, err := b.reread(f, now, fresh, again)
 	if err != nil {
 		b.forget()
-		return false, err
+		return err
 	}
 	b.stamp, b.read = now, true
 	b.noteIf(must && now.size > saveBytes)
-	return true, nil
+	return nil
 }
 
 // reread brings what is known up to a file as it is now; anew says that much of it

@@ -62,7 +62,7 @@ func (b *box) cut(l *locked, size int64) error {
 // writing a crash has cut short is moved out of the file: whoever sent it was told
 // nothing, and sends it again. b.mu is held, and the locks for writing.
 func (b *box) fresh(l *locked) error {
-	if _, err := b.refresh(l.file); err != nil || b.tail == 0 {
+	if err := b.refresh(l.file); err != nil || b.tail == 0 {
 		return err
 	}
 	at := b.stamp.size - b.tail
@@ -79,6 +79,5 @@ func (b *box) fresh(l *locked) error {
 	if err := b.cut(l, at); err != nil {
 		return err
 	}
-	_, err = b.refresh(l.file)
-	return err
+	return b.refresh(l.file)
 }
