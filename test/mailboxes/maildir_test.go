@@ -392,6 +392,12 @@ func write(t *testing.T, name, text string) {
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	give(t, name)
+}
+
+// give makes a file that of the owner of the mail.
+func give(t *testing.T, name string) {
+	t.Helper()
 	u, err := user.Lookup("mail")
 	if err != nil {
 		t.Fatal(err)

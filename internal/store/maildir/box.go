@@ -83,7 +83,7 @@ func (b *box) Scan(_ context.Context, index files.Index, again bool) (*files.Sca
 			fresh = b.see(s, index, fresh, key, m)
 		}
 	}
-	slices.SortFunc(fresh, func(x, y *message) int { return byTime(x.base, y.base) })
+	inOrder(fresh)
 	for _, m := range fresh {
 		s.Messages = append(s.Messages, files.Seen{Key: keyOf(m.base), Flags: m.flags()})
 	}
@@ -169,7 +169,7 @@ func (b *box) readFiles(cur, fresh stamp) error {
 	}
 	for key, m := range next {
 		if had := b.messages[key]; had != nil {
-			m.uid = had.uid
+			m.uid, m.size, m.wire = had.uid, had.size, had.wire
 		}
 	}
 	b.messages, b.cur, b.new, b.read = next, cur, fresh, true
@@ -285,10 +285,23 @@ func (b *box) Describe(_ context.Context, key uint64) (d files.Description, err 
 			return err
 		}
 		d.Internal = info.ModTime()
+		if d.Size = m.wire; m.wire > 0 && m.size == info.Size() {
+			return nil
+		}
 		d.Size, err = wireSize(f, info.Size(), m.base)
+		b.counted(key, info.Size(), d.Size)
 		return err
 	})
 	return d, err
+}
+
+// counted notes how long a message is.
+func (b *box) counted(key uint64, size, wire int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m := b.messages[key]; m != nil {
+		m.size, m.wire = size, wire
+	}
 }
 
 // Open reads a message.

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -19,6 +20,8 @@ type message struct {
 	info  string // ":2,FS", or "" in new
 	fresh bool   // in new, not in cur
 	uid   engine.UID
+	size  int64 // of the file when it was counted how long it is with CRLF, and
+	wire  int64 // that; 0 if it was not
 }
 
 // dir is where the file is.
@@ -156,16 +159,20 @@ func withFlags(info string, add, remove engine.Flags) string {
 	return ":2," + string(out)
 }
 
-// byTime is the order in which messages came, as far as names tell it.
-func byTime(a, b string) int {
-	at, bt := leading(a), leading(b)
-	if at != bt {
-		if at < bt {
-			return -1
-		}
-		return 1
+// inOrder sorts messages as they came, as far as names tell it.
+func inOrder(all []*message) {
+	type timed struct {
+		at int64
+		*message
 	}
-	return strings.Compare(a, b)
+	list := make([]timed, len(all))
+	for i, m := range all {
+		list[i] = timed{leading(m.base), m}
+	}
+	slices.SortFunc(list, func(a, b timed) int { return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.base, b.base)) })
+	for i := range list {
+		all[i] = list[i].message
+	}
 }
 
 func leading(base string) (n int64) {

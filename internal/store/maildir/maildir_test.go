@@ -80,7 +80,8 @@ func TestFileNames(t *testing.T) {
 			t.Errorf("%s: %d %d", base, s, w)
 		}
 	}
-	if byTime("2.a", "10.b") >= 0 || byTime("10.a", "10.b") >= 0 || byTime("x", "1.a") >= 0 {
+	all := []*message{{base: "10.b"}, {base: "1.a"}, {base: "x"}, {base: "10.a"}, {base: "2.a"}}
+	if inOrder(all); all[0].base != "x" || all[1].base != "1.a" || all[2].base != "2.a" || all[3].base != "10.a" {
 		t.Error("not in the order of time")
 	}
 }

@@ -105,7 +105,7 @@ func (b *box) came(n toldName) (changed, ok bool) {
 		if _, err := b.p.Stat(b.path(had)); !vfs.NotExist(err) {
 			return false, false
 		}
-		m.uid = had.uid
+		m.uid, m.size, m.wire = had.uid, had.size, had.wire
 	}
 	b.messages[key] = &m
 	if b.recent == nil {
