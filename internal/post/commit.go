@@ -202,7 +202,7 @@ func (p *Office) carryOut(ctx context.Context, j *job, pl *plan) error {
 			tx.DropItem(j.item.ID)
 		}
 	}
-	along := p.riders.take()
+	along := p.riders.along(p.o.Now())
 	board(along, tx)
 	placed, err := tx.Commit(ctx)
 	arrive(along, err == nil)

@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// patience is how long an item that is done waits for the commit of another
-	// message, to share its sync.
+	// An item that is done waits for the commit of another message, to share its
+	// sync: so long when none is to be expected, and not longer where they come
+	// slowly, as on a slow disk, whose syncs are to be spared most.
 	patience = 5 * time.Millisecond
+	longest  = 50 * time.Millisecond
 	// crew is how many of them need not wait for others.
 	crew = 8
 )
@@ -22,6 +24,8 @@ const (
 type riders struct {
 	mu      sync.Mutex
 	waiting []*rider
+	last    time.Time     // a message was committed
+	every   time.Duration // they came in the past, more or less
 }
 
 type rider struct {
@@ -40,6 +44,26 @@ func (r *riders) add(items []mail.ID) (*rider, []*rider) {
 	all := r.waiting
 	r.waiting = nil
 	return one, all
+}
+
+// along gives all that wait to the commit of a message.
+func (r *riders) along(now time.Time) []*rider {
+	r.mu.Lock()
+	r.every += (min(max(now.Sub(r.last), 0), 2*longest) - r.every) / 4
+	r.last = now
+	r.mu.Unlock()
+	return r.take()
+}
+
+// patience is how long to wait for the next message: some times as long as it takes
+// them to come, if it will come in time.
+func (r *riders) patience(now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.every > longest || now.Sub(r.last) > longest {
+		return patience
+	}
+	return min(max(3*r.every, patience), longest)
 }
 
 // take gives all that wait.
@@ -75,7 +99,7 @@ func arrive(all []*rider, ok bool) {
 func (p *Office) drop(ctx context.Context, items []mail.ID) error {
 	own, all := p.riders.add(items)
 	if all == nil {
-		timer := time.NewTimer(patience)
+		timer := time.NewTimer(p.riders.patience(p.o.Now()))
 		defer timer.Stop()
 		select {
 		case ok := <-own.done:

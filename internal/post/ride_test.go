@@ -99,3 +99,28 @@ func TestItemsLeaveTogether(t *testing.T) {
 		t.Error("dropped without a commit")
 	}
 }
+
+// Where messages come slowly an item that is done waits longer for the next one, but
+// not where none is to be expected.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	for _, c := range []struct{ every, since, want time.Duration }{
+		{time.Millisecond, 0, patience},
+		{10 * time.Millisecond, 0, 30 * time.Millisecond},
+		{40 * time.Millisecond, 0, longest},
+		{10 * time.Millisecond, time.Second, patience},
+		{time.Second, 0, patience},
+		{-time.Second, 0, patience}, // the clock was set back
+	} {
+		var r riders
+		for range 40 {
+			r.along(now)
+			now = now.Add(c.every)
+		}
+		got := r.patience(r.last.Add(c.since))
+		if diff := got - c.want; diff < -time.Millisecond || diff > time.Millisecond {
+			t.Errorf("%v apart, %v later: %v, want %v", c.every, c.since, got, c.want)
+		}
+	}
+}
