@@ -89,11 +89,29 @@ func (m *Mailbox) remake(ctx context.Context, raw engine.Detailed, cause error) 
 	if !ok {
 		return none, cause
 	}
-	m.account.store.o.Log.Warn("summary made anew", "account", m.account.name, "mailbox", m.Name(), "uid", raw.UID, "error", cause)
+	if !m.leaving(raw.UID) {
+		m.account.store.o.Log.Warn("summary made anew", "account", m.account.name, "mailbox", m.Name(), "uid", raw.UID, "error", cause)
+	}
 	_, msg, err := m.account.store.readBody(ctx, e.Body)
 	if err != nil {
 		return none, err
 	}
 	raw.Summary = summarize(msg, foreword(raw.Prefix))
 	return readSummary(raw.UID, raw.Detail)
+}
+
+// leaving says that a message is on its way out, by a commit that is not durable
+// yet: it is shown, but its records are gone already, which is no damage.
+func (m *Mailbox) leaving(uid UID) bool {
+	m.account.mu.Lock()
+	defer m.account.mu.Unlock()
+	snap := m.head.snap
+	if m.head.gone || m.account.gone {
+		return true
+	}
+	if snap == nil || !snap.whole() {
+		return false
+	}
+	_, there := snap.Get(uid)
+	return !there
 }

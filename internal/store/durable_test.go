@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -222,6 +223,47 @@ func TestSameChangeWaits(t *testing.T) {
 			w.ok(<-done)
 		}
 	})
+}
+
+// TestLeavingIsNoDamage reads details of messages that an expunge, or the removal of
+// their mailbox, is about to take: they are told as they were, and no damage is
+// logged.
+func TestLeavingIsNoDamage(t *testing.T) {
+	t.Parallel()
+	for what, take := range map[string]func(context.Context, *store.Mailbox) error{
+		"expunge": func(ctx context.Context, m *store.Mailbox) error {
+			_, err := m.Expunge(ctx, []store.UID{1}, false)
+			return err
+		},
+		"delete": func(ctx context.Context, m *store.Mailbox) error { return m.Account().Delete(ctx, m.Name()) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var said strings.Builder
+				e := memory.New(time.Now)
+				w := &world{t, e, store.New(store.Options{Engine: e, Log: slog.New(slog.NewTextHandler(&said, nil))})}
+				m := w.mailbox("ann", "Archive")
+				w.append(m)
+				w.append(m)
+				w.want("before", w.length(m), 2)
+				_, _, err := m.Copy(t.Context(), []store.UID{1}, w.mailbox("ann", "INBOX")) // which keeps the body
+				w.ok(err)
+				w.e.Hold()
+				done := make(chan error, 1)
+				go func() { done <- take(context.Background(), m) }()
+				synctest.Wait()
+				for d, err := range m.Details(t.Context(), []store.UID{1}) {
+					w.ok(err)
+					w.want("subject", strings.Contains(string(d.Envelope), `"x"`), true)
+				}
+				w.want("log", said.String(), "")
+				w.e.Release()
+				w.ok(<-done)
+				synctest.Wait()
+			})
+		})
+	}
 }
 
 // TestLoadWaits: an index that is read while something in it is not durable is
