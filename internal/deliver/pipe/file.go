@@ -27,18 +27,11 @@ func (t *Transport) append(ctx context.Context, name string, m *message) mail.Ou
 	}
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	f, err := t.o.FS.OpenReadWrite(name, vfs.Mail)
+	f, info, err := t.open(ctx, name)
 	if err != nil {
 		return unwritable(err)
 	}
 	defer f.Close()
-	if err := lock(ctx, f); err != nil {
-		return unwritable(err)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return unwritable(err)
-	}
 	w := &writer{f: f, at: info.Size()}
 	head := m.fromLine() + m.trace()
 	if w.at > 0 {
@@ -63,6 +56,33 @@ func (t *Transport) append(ctx context.Context, name string, m *message) mail.Ou
 	return mail.Outcome{Status: mail.Reply(250, "2.0.0", "appended to the file"), Remote: name}
 }
 
+// open opens a file and locks it. Who had locked it before may have put another in
+// its place: then that one is meant.
+func (t *Transport) open(ctx context.Context, name string) (vfs.File, fs.FileInfo, error) {
+	const tries = 20
+	for range tries {
+		f, err := t.o.FS.OpenReadWrite(name, vfs.Mail)
+		if err != nil {
+			return nil, nil, err
+		}
+		err = lock(ctx, f)
+		var mine, there fs.FileInfo
+		if err == nil {
+			mine, err = f.Stat()
+		}
+		if err == nil {
+			there, err = t.o.FS.Stat(name)
+		}
+		if err == nil && vfs.Inode(mine) == vfs.Inode(there) {
+			return f, mine, nil
+		}
+		if err := errors.Join(err, f.Close()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, errLocked
+}
+
 func unwritable(err error) mail.Outcome {
 	return outcome(mail.Reply(451, "4.2.0", "the mailbox cannot be written to now"), err)
 }
@@ -73,7 +93,7 @@ func lock(ctx context.Context, f vfs.File) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for waited := time.Duration(0); waited < wait; waited += pause {
-		if ok, err := tryLock(f); ok || err != nil {
+		if ok, err := vfs.TryLock(f, false, false); ok || err != nil {
 			return err
 		}
 		timer.Reset(pause)

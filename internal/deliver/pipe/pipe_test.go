@@ -14,9 +14,12 @@ import (
 	"testing"
 	"time"
 
+	pebble "github.com/cockroachdb/pebble/v2/vfs"
+
 	"plic/internal/deliver/delivertest"
 	"plic/internal/mail"
 	"plic/internal/table"
+	"plic/internal/vfs"
 )
 
 // runner is somebody that commands may run as in tests.
@@ -249,6 +252,53 @@ func TestFile(t *testing.T) {
 		if got, _ := os.ReadFile(name); string(got) != want {
 			t.Errorf("%d: the file has\n%s\nwant\n%s", i, got, want)
 		}
+	}
+}
+
+// opening tells when a file was opened.
+type opening struct {
+	vfs.FS
+	opened chan bool
+}
+
+func (o opening) OpenReadWrite(name string, c pebble.DiskWriteCategory, more ...pebble.OpenOption) (vfs.File, error) {
+	f, err := o.FS.OpenReadWrite(name, c, more...)
+	o.opened <- true
+	return f, err
+}
+
+// TestFileIsReplaced: a mailbox that another program puts a new file in the place of,
+// while it is waited for its lock, gets the message in the new one.
+func TestFileIsReplaced(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "box")
+	for _, n := range []string{name, name + ".new"} {
+		if err := os.WriteFile(n, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, err := vfs.Disk().OpenReadWrite(name, vfs.Mail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := vfs.TryLock(held, false, false); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	o := opening{vfs.Disk(), make(chan bool, 100)}
+	done := make(chan mail.Outcome, 1)
+	go func() { done <- send(t, New(Options{FS: o}), name, "", "b@b.test", letter) }()
+	<-o.opened
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; got.Status.Code != 250 {
+		t.Fatal(got.Status, got.Err)
+	}
+	if text, err := os.ReadFile(name); err != nil || !strings.Contains(string(text), "Subject: x") {
+		t.Errorf("%v, the file has %q", err, text)
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
-
-	"plic/internal/vfs"
 )
 
 // identity is who a program runs as.
@@ -76,14 +74,3 @@ func (who *identity) apply(cmd *exec.Cmd) {
 
 // kill ends a program and what it has started.
 func kill(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-
-// tryLock locks a file against those who read mail of it; false if another has
-// the lock.
-func tryLock(f vfs.File) (bool, error) {
-	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
-	err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &lock)
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
-		return false, nil
-	}
-	return err == nil, err
-}
