@@ -10,6 +10,7 @@
 //	go run ./bench -growth docs/growth.svg     # the cost as a mailbox grows, as a plot
 //	go run ./bench -files native,maildir,mbox -steps 1000,10000,100000
 //	go run ./bench -files mbox -steps 200000 -octets 25000
+//	go run ./bench -import 200000              # plic import beside doveadm import
 //
 // The mail is made from a seed: both sides, and every run, get the same. It
 // needs root, as the peers do.
@@ -49,7 +50,8 @@ func main() {
 	queued := flag.Int("queued", 0, "only fill the queue with so many messages, and print what it takes")
 	accounts := flag.Bool("directory", false, "only measure logins and look-ups with accounts in databases; it needs dovecot-pgsql and dovecot-sqlite")
 	formats := flag.String("files", "", "only measure mailboxes in these `formats`, of -steps messages: native, maildir, mbox")
-	octets := flag.Int("octets", 2000, "how long the messages of -files are")
+	octets := flag.Int("octets", 2000, "how long the messages of -files and -import are")
+	imported := flag.Int("import", 0, "only import a Maildir of so many `messages`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -57,6 +59,8 @@ func main() {
 		switch {
 		case *accounts:
 			return directoryRates(ctx, *only, *rounds, n.logins)
+		case *imported > 0:
+			return importRates(ctx, *imported, *octets, *rounds)
 		case *formats != "":
 			return fileRates(ctx, *formats, *steps, *octets)
 		}

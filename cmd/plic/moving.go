@@ -115,7 +115,7 @@ func (b *bringing) all(ctx context.Context, jobs [][]string, run func(words []st
 
 // importGarbage is how much garbage there may be beside what is in use, in per
 // cent.
-const importGarbage = 50
+const importGarbage = 25
 
 // jobs are lists of words: the account, then where its mail is.
 func (b *bringing) jobs(words []string, args int) ([][]string, error) {

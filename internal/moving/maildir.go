@@ -311,66 +311,63 @@ func (m *maildir) keywords(dir string) map[byte]string {
 	return all
 }
 
-// files lists the messages of a folder, by their paths; with an error, those
-// that could be listed.
-func (m *maildir) files(dir string) (all []string, err error) {
-	for _, sub := range []string{"cur", "new"} {
-		at := path.Join(dir, sub)
-		names, failed := namesIn(m.root, at)
+// found is a file with a message: there may be many.
+type found struct {
+	name  string
+	fresh bool // in new, not in cur
+	uid   uint32
+	at    int64
+}
+
+// sub is the directory of the file.
+func (f *found) sub() string {
+	if f.fresh {
+		return "new"
+	}
+	return "cur"
+}
+
+func (f *found) base() string { return base(f.name) }
+
+// files lists the messages of a folder; with an error, those that could be listed.
+func (m *maildir) files(dir string) (all []found, err error) {
+	for _, fresh := range []bool{false, true} {
+		f := found{fresh: fresh}
+		names, failed := namesIn(m.root, path.Join(dir, f.sub()))
 		err = errors.Join(err, failed)
-		for _, n := range names {
-			if n[0] != '.' {
-				all = append(all, path.Join(at, n))
+		all = slices.Grow(all, len(names))
+		for _, f.name = range names {
+			if f.name[0] != '.' {
+				all = append(all, f)
 			}
 		}
 	}
 	return all, err
 }
 
-// found is a file with a message.
-type found struct {
-	file string
-	base string
-	uid  uint32
-	at   int64
-}
-
 // Letters gives the messages by UID; those that have none come last, as they
 // were delivered.
 func (m *maildir) Letters(ctx context.Context, f *Folder, known func(uint64) bool) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		l, err := m.uidlist(f.place)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
+		all, ok := m.inOrder(f, yield)
+		if !ok {
 			return
 		}
-		files, err := m.files(f.place)
-		if err != nil && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
-			return
-		}
-		all := make([]found, len(files))
-		for i, file := range files {
-			name := base(path.Base(file))
-			at, _, _ := strings.Cut(name, ".")
-			seconds, _ := strconv.ParseInt(at, 10, 64)
-			all[i] = found{file, name, l.uids[name], seconds}
-		}
-		slices.SortFunc(all, func(a, b found) int {
-			return cmp.Or(cmp.Compare(a.uid-1, b.uid-1), cmp.Compare(a.at, b.at), cmp.Compare(a.base, b.base))
-		})
 		words := m.keywords(f.place)
-		for _, one := range all {
+		for i := range all {
+			one := &all[i]
 			if ctx.Err() != nil {
 				yield(Letter{}, ctx.Err())
 				return
 			}
-			key := keyOf(one.base)
+			key := keyOf(one.base())
 			if known(key) {
 				continue
 			}
-			letter, err := m.read(&one, words)
+			letter, err := m.read(f.place, one, words)
 			letter.Key = key
 			if err != nil {
-				err = &Bad{Name: m.where(one.file), Err: err}
+				err = &Bad{Name: m.where(path.Join(f.place, one.sub(), one.name)), Err: err}
 			}
 			if !yield(letter, err) {
 				return
@@ -379,34 +376,58 @@ func (m *maildir) Letters(ctx context.Context, f *Folder, known func(uint64) boo
 	}
 }
 
-func (m *maildir) read(one *found, words map[byte]string) (Letter, error) {
-	l := Letter{Name: one.file, UID: one.uid}
-	text, changed, err := readFile(m.root, one.file)
-	if errors.Is(err, fs.ErrNotExist) && m.again(one) { // its flags have changed, or it was moved from new to cur
-		text, changed, err = readFile(m.root, one.file)
+// inOrder lists the messages of a folder as Letters gives them. The list of UIDs
+// is not needed any more then.
+func (m *maildir) inOrder(f *Folder, yield func(Letter, error) bool) (all []found, ok bool) {
+	l, err := m.uidlist(f.place)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
+		return nil, false
+	}
+	all, err = m.files(f.place)
+	if err != nil && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
+		return nil, false
+	}
+	for i := range all {
+		x := &all[i]
+		at, _, _ := strings.Cut(x.base(), ".")
+		x.at, _ = strconv.ParseInt(at, 10, 64) // without a time it comes first
+		x.uid = l.uids[x.base()]
+	}
+	slices.SortFunc(all, func(a, b found) int {
+		return cmp.Or(cmp.Compare(a.uid-1, b.uid-1), cmp.Compare(a.at, b.at), cmp.Compare(a.base(), b.base()))
+	})
+	return all, true
+}
+
+func (m *maildir) read(dir string, one *found, words map[byte]string) (Letter, error) {
+	file := path.Join(dir, one.sub(), one.name)
+	l := Letter{Name: file, UID: one.uid}
+	text, changed, err := readFile(m.root, file)
+	if errors.Is(err, fs.ErrNotExist) && m.again(dir, one) { // its flags have changed, or it was moved from new to cur
+		text, changed, err = readFile(m.root, path.Join(dir, one.sub(), one.name))
 	}
 	if err != nil {
 		return l, err
 	}
 	l.Text, l.Internal = text, changed
 	l.Size = int64(len(l.Text))
-	l.Flags = maildirFlags(one.file, words)
+	l.Flags = maildirFlags(one.name, words)
 	return l, nil
 }
 
 // again finds a file that another program has renamed.
-func (m *maildir) again(one *found) bool {
-	files, _ := m.files(path.Dir(path.Dir(one.file))) // what is not found is named
-	i := slices.IndexFunc(files, func(file string) bool { return base(path.Base(file)) == one.base })
+func (m *maildir) again(dir string, one *found) bool {
+	files, _ := m.files(dir) // what is not found is named
+	i := slices.IndexFunc(files, func(f found) bool { return f.base() == one.base() })
 	if i >= 0 {
-		one.file = files[i]
+		one.name, one.fresh = files[i].name, files[i].fresh
 	}
 	return i >= 0
 }
 
 // maildirFlags reads the flags in a name.
-func maildirFlags(file string, words map[byte]string) (flags []string) {
-	_, letters, _ := strings.Cut(path.Base(file), ":2,")
+func maildirFlags(name string, words map[byte]string) (flags []string) {
+	_, letters, _ := strings.Cut(name, ":2,")
 	letters, _, _ = strings.Cut(letters, ",")
 	for i := range len(letters) {
 		switch c := letters[i]; c {

@@ -10,6 +10,7 @@
 package moving
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -142,8 +143,9 @@ func readFile(root *os.Root, name string) (text []byte, changed time.Time, err e
 		return nil, changed, err
 	}
 	defer f.Close()
-	text, err = io.ReadAll(io.LimitReader(f, maxLetter))
-	return crlf(text), info.ModTime(), err
+	in := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead)) // it will hardly have grown
+	_, err = in.ReadFrom(io.LimitReader(f, maxLetter))
+	return crlf(in.Bytes()), info.ModTime(), err
 }
 
 // namesIn lists a directory; one that is not there has nothing in it.
