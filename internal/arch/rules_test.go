@@ -54,6 +54,7 @@ func rules() map[string]rule {
 		"dmarcrpt": {words, "mail message wrapped"},
 		"failrpt":  {words, "mail message"},
 		"srs":      {words, "mail"},
+		"maildir":  {words, ""},
 		"mbox":     {words, ""},
 		"authres":  {words, ""},
 		"content":  {words, "message"},
@@ -103,12 +104,12 @@ func rules() map[string]rule {
 		"check/zone":   {ground, "dane dkim dmarc dns mtasts spf tlsrpt"},
 
 		"backup": {ground, "vfs"},
-		"moving": {ground, "imap mbox vfs"},
+		"moving": {ground, "imap maildir mbox vfs"},
 
 		"store/engine":          {store, "mail"},
 		"store/engine/embedded": {store, "mail store/engine vfs"},
 		"store/files":           {store, "mail store/engine vfs"},
-		"store/maildir":         {store, "imap mail store/engine store/files vfs"},
+		"store/maildir":         {store, "imap mail maildir store/engine store/files vfs"},
 		"store/mbox":            {store, "imap mail mbox store/engine store/files vfs"},
 		"store/memory":          {store, "mail store/engine"},
 		"store/headers":         {store, "message store"},

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"plic/internal/imap"
+	"plic/internal/maildir"
 	"plic/internal/mbox"
 	"plic/internal/vfs"
 )
@@ -246,7 +248,7 @@ func (w *maildirOut) Write(l *Letter) error {
 		return err
 	}
 	w.next = max(w.next, l.UID+1)
-	fmt.Fprintf(&w.list, "%d :%s\n", l.UID, name)
+	w.list.WriteString(maildir.Entry{UID: l.UID, Base: name}.String())
 	return nil
 }
 
@@ -254,21 +256,10 @@ func (w *maildirOut) Write(l *Letter) error {
 func (w *maildirOut) letters(flags []string) string {
 	set := map[byte]bool{}
 	for _, f := range flags {
-		switch strings.ToLower(f) {
-		case `\seen`:
-			set['S'] = true
-		case `\answered`:
-			set['R'] = true
-		case `\flagged`:
-			set['F'] = true
-		case `\draft`:
-			set['D'] = true
-		case `\deleted`:
-			set['T'] = true
-		default:
-			if n := w.word(f); n >= 0 {
-				set[byte('a'+n)] = true
-			}
+		if n := slices.IndexFunc(maildir.Flags[:], func(has string) bool { return strings.EqualFold(has, f) }); n >= 0 {
+			set[maildir.Letters[n]] = true
+		} else if n := w.word(f); n >= 0 {
+			set[byte('a'+n)] = true
 		}
 	}
 	var b strings.Builder
@@ -287,7 +278,7 @@ func (w *maildirOut) word(f string) int {
 			return i
 		}
 	}
-	if f[0] == '\\' || len(w.words) == 26 {
+	if f[0] == '\\' || len(w.words) == maildir.MaxKeywords {
 		return -1
 	}
 	w.words = append(w.words, f)

@@ -12,14 +12,14 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"plic/internal/imap"
+	"plic/internal/maildir"
 )
 
-// maildir is a Maildir, read where it is, and nothing changed in it.
-type maildir struct {
+// maildirSource is a Maildir, read where it is, and nothing changed in it.
+type maildirSource struct {
 	root *os.Root
 	name string
 	plus bool // folders are ".A.B", and not nested directories
@@ -34,7 +34,7 @@ func Maildir(dir string) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &maildir{root: root, name: "maildir " + dir, links: map[string]bool{}}
+	m := &maildirSource{root: root, name: "maildir " + dir, links: map[string]bool{}}
 	if _, err := root.Stat("cur"); err != nil {
 		// Without a mailbox at the top it may still have some below.
 		if !m.nested() {
@@ -48,7 +48,7 @@ func Maildir(dir string) (Source, error) {
 }
 
 // nested says that a plain directory is a folder.
-func (m *maildir) nested() bool {
+func (m *maildirSource) nested() bool {
 	for _, name := range m.dirs(".") {
 		if name[0] != '.' && name != "cur" && name != "new" && name != "tmp" {
 			if m.isFolder(name) || len(m.below(name, 0)) > 0 {
@@ -59,7 +59,7 @@ func (m *maildir) nested() bool {
 	return false
 }
 
-func (m *maildir) isFolder(dir string) bool {
+func (m *maildirSource) isFolder(dir string) bool {
 	for _, sub := range []string{"cur", "new"} {
 		if i, err := m.root.Stat(path.Join(dir, sub)); err == nil && i.IsDir() {
 			return true
@@ -69,7 +69,7 @@ func (m *maildir) isFolder(dir string) bool {
 }
 
 // dirs lists directories, sorted.
-func (m *maildir) dirs(dir string) (names []string) {
+func (m *maildirSource) dirs(dir string) (names []string) {
 	f, err := m.root.Open(dir)
 	if err != nil {
 		return nil
@@ -92,21 +92,21 @@ func (m *maildir) dirs(dir string) (names []string) {
 
 // link notes a symbolic link that may stand for a folder: one to a file, such as a
 // script, does not.
-func (m *maildir) link(at string) {
+func (m *maildirSource) link(at string) {
 	if i, err := os.Stat(m.where(at)); err != nil || i.IsDir() {
 		m.links[at] = true
 	}
 }
 
 // where is a path, for people.
-func (m *maildir) where(at string) string {
+func (m *maildirSource) where(at string) string {
 	return path.Join(strings.TrimPrefix(m.name, "maildir "), at)
 }
 
 const maxDepth = 32
 
 // below lists the folders of the nested layout below a directory.
-func (m *maildir) below(dir string, depth int) (folders []string) {
+func (m *maildirSource) below(dir string, depth int) (folders []string) {
 	for _, name := range m.dirs(dir) {
 		if name == "cur" || name == "new" || name == "tmp" || name[0] == '.' || depth > maxDepth {
 			continue
@@ -121,13 +121,13 @@ func (m *maildir) below(dir string, depth int) (folders []string) {
 }
 
 // Name names the source.
-func (m *maildir) Name() string { return m.name }
+func (m *maildirSource) Name() string { return m.name }
 
 // Close lets go of the directory.
-func (m *maildir) Close() error { return m.root.Close() }
+func (m *maildirSource) Close() error { return m.root.Close() }
 
 // Folders lists INBOX and the others.
-func (m *maildir) Folders(_ context.Context, bad func(*Bad)) ([]Folder, error) {
+func (m *maildirSource) Folders(_ context.Context, bad func(*Bad)) ([]Folder, error) {
 	subscribed := m.subscriptions()
 	places := map[string]string{}
 	if m.isFolder(".") {
@@ -187,7 +187,7 @@ func useOf(name string) string {
 }
 
 // subscriptions reads Dovecot's and Courier's lists.
-func (m *maildir) subscriptions() map[string]bool {
+func (m *maildirSource) subscriptions() map[string]bool {
 	all := map[string]bool{}
 	for _, file := range []string{"subscriptions", "courierimapsubscribed"} {
 		m.lines(file, func(line string) bool {
@@ -207,7 +207,7 @@ func (m *maildir) subscriptions() map[string]bool {
 }
 
 // lines reads a small file.
-func (m *maildir) lines(name string, each func(line string) bool) error {
+func (m *maildirSource) lines(name string, each func(line string) bool) error {
 	f, err := m.root.Open(name)
 	if err != nil {
 		return err
@@ -223,92 +223,38 @@ func (m *maildir) lines(name string, each func(line string) bool) error {
 	return in.Err()
 }
 
-// uidlist is a dovecot-uidlist.
-type uidlist struct {
-	validity, next uint32
-	uids           map[string]uint32 // by the name of the file, without flags
-}
-
 var errUIDList = errors.New("dovecot-uidlist is not understood")
 
-// head reads the first line of a list, and gives its version.
-func (l *uidlist) head(words []string) (version string) {
-	version = words[0]
-	for i, w := range words[1:] {
-		switch {
-		case version == "1" && i == 0, version == "3" && w[0] == 'V':
-			l.validity = number(strings.TrimPrefix(w, "V"))
-		case version == "1" && i == 1, version == "3" && w[0] == 'N':
-			l.next = number(strings.TrimPrefix(w, "N"))
-		}
-	}
-	return version
-}
-
 // numbers reads UIDVALIDITY and UIDNEXT of a list; 0 if it does not say them.
-func (m *maildir) numbers(dir string) (validity, next uint32) {
-	var l uidlist
+func (m *maildirSource) numbers(dir string) (validity, next uint32) {
+	var l maildir.List
 	_ = m.lines(path.Join(dir, "dovecot-uidlist"), func(line string) bool {
-		if words := strings.Fields(line); len(words) >= 3 {
-			l.head(words)
-		}
+		l.Line(line)
 		return false
 	}) // Letters says why not
-	return l.validity, l.next
+	return l.UIDValidity, l.UIDNext
 }
 
-// uidlist reads a list of version 1 or 3.
-func (m *maildir) uidlist(dir string) (uidlist, error) {
-	l := uidlist{uids: map[string]uint32{}}
-	version := ""
+// uids reads a list: UIDs by the bases of names.
+func (m *maildirSource) uids(dir string) (map[string]uint32, error) {
+	var l maildir.List
+	uids := map[string]uint32{}
 	err := m.lines(path.Join(dir, "dovecot-uidlist"), func(line string) bool {
-		words := strings.Fields(line)
-		switch {
-		case version == "" && len(words) >= 3:
-			version = l.head(words)
-		case version == "1" && len(words) == 2:
-			l.uids[base(words[1])] = number(words[0])
-		default:
-			head, file, ok := strings.Cut(line, " :")
-			uid, _, _ := strings.Cut(head, " ")
-			if ok && version == "3" {
-				l.uids[base(file)] = number(uid)
-			}
+		if e, ok := l.Line(line); ok {
+			uids[e.Base] = e.UID
 		}
 		return true
 	})
-	if err == nil && (l.validity == 0 || version != "1" && version != "3") {
+	if err == nil && l.UIDValidity == 0 {
 		err = errUIDList
 	}
-	return l, err
-}
-
-func number(text string) uint32 {
-	n, err := strconv.ParseUint(text, 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
-}
-
-// base is the name of a file without its flags.
-func base(file string) string {
-	name, _, _ := strings.Cut(file, ":")
-	return name
+	return uids, err
 }
 
 // keywords reads the names of the keywords a to z.
-func (m *maildir) keywords(dir string) map[byte]string {
-	all := map[byte]string{}
-	_ = m.lines(path.Join(dir, "dovecot-keywords"), func(line string) bool {
-		if n, word, ok := strings.Cut(line, " "); ok {
-			if i := number(n); i < 26 && word != "" {
-				all[byte('a'+i)] = word
-			}
-		}
-		return true
-	}) // without the file there are none
-	return all
+func (m *maildirSource) keywords(dir string) []string {
+	text, _ := m.root.ReadFile(path.Join(dir, "dovecot-keywords")) // without the file there are none
+	return maildir.ParseKeywords(string(text))
 }
 
 // found is a file with a message: there may be many.
@@ -316,7 +262,6 @@ type found struct {
 	name  string
 	fresh bool // in new, not in cur
 	uid   uint32
-	at    int64
 }
 
 // sub is the directory of the file.
@@ -327,10 +272,13 @@ func (f *found) sub() string {
 	return "cur"
 }
 
-func (f *found) base() string { return base(f.name) }
+func (f *found) base() string {
+	base, _ := maildir.Cut(f.name)
+	return base
+}
 
 // files lists the messages of a folder; with an error, those that could be listed.
-func (m *maildir) files(dir string) (all []found, err error) {
+func (m *maildirSource) files(dir string) (all []found, err error) {
 	for _, fresh := range []bool{false, true} {
 		f := found{fresh: fresh}
 		names, failed := namesIn(m.root, path.Join(dir, f.sub()))
@@ -347,7 +295,7 @@ func (m *maildir) files(dir string) (all []found, err error) {
 
 // Letters gives the messages by UID; those that have none come last, as they
 // were delivered.
-func (m *maildir) Letters(ctx context.Context, f *Folder, known func(uint64) bool) iter.Seq2[Letter, error] {
+func (m *maildirSource) Letters(ctx context.Context, f *Folder, known func(uint64) bool) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		all, ok := m.inOrder(f, yield)
 		if !ok {
@@ -378,8 +326,8 @@ func (m *maildir) Letters(ctx context.Context, f *Folder, known func(uint64) boo
 
 // inOrder lists the messages of a folder as Letters gives them. The list of UIDs
 // is not needed any more then.
-func (m *maildir) inOrder(f *Folder, yield func(Letter, error) bool) (all []found, ok bool) {
-	l, err := m.uidlist(f.place)
+func (m *maildirSource) inOrder(f *Folder, yield func(Letter, error) bool) (all []found, ok bool) {
+	uids, err := m.uids(f.place)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !yield(Letter{}, &Bad{Name: f.Name, Err: err}) {
 		return nil, false
 	}
@@ -388,18 +336,15 @@ func (m *maildir) inOrder(f *Folder, yield func(Letter, error) bool) (all []foun
 		return nil, false
 	}
 	for i := range all {
-		x := &all[i]
-		at, _, _ := strings.Cut(x.base(), ".")
-		x.at, _ = strconv.ParseInt(at, 10, 64) // without a time it comes first
-		x.uid = l.uids[x.base()]
+		all[i].uid = uids[all[i].base()]
 	}
 	slices.SortFunc(all, func(a, b found) int {
-		return cmp.Or(cmp.Compare(a.uid-1, b.uid-1), cmp.Compare(a.at, b.at), cmp.Compare(a.base(), b.base()))
+		return cmp.Or(cmp.Compare(a.uid-1, b.uid-1), cmp.Compare(maildir.Arrived(a.name), maildir.Arrived(b.name)), cmp.Compare(a.base(), b.base()))
 	})
 	return all, true
 }
 
-func (m *maildir) read(dir string, one *found, words map[byte]string) (Letter, error) {
+func (m *maildirSource) read(dir string, one *found, words []string) (Letter, error) {
 	file := path.Join(dir, one.sub(), one.name)
 	l := Letter{Name: file, UID: one.uid}
 	text, changed, err := readFile(m.root, file)
@@ -416,7 +361,7 @@ func (m *maildir) read(dir string, one *found, words map[byte]string) (Letter, e
 }
 
 // again finds a file that another program has renamed.
-func (m *maildir) again(dir string, one *found) bool {
+func (m *maildirSource) again(dir string, one *found) bool {
 	files, _ := m.files(dir) // what is not found is named
 	i := slices.IndexFunc(files, func(f found) bool { return f.base() == one.base() })
 	if i >= 0 {
@@ -426,27 +371,17 @@ func (m *maildir) again(dir string, one *found) bool {
 }
 
 // maildirFlags reads the flags in a name.
-func maildirFlags(name string, words map[byte]string) (flags []string) {
-	_, letters, _ := strings.Cut(name, ":2,")
-	letters, _, _ = strings.Cut(letters, ",")
+func maildirFlags(name string, words []string) (flags []string) {
+	_, info := maildir.Cut(name)
+	letters, _ := maildir.Info(info)
 	for i := range len(letters) {
-		switch c := letters[i]; c {
-		case 'S':
-			flags = append(flags, `\Seen`)
-		case 'R':
-			flags = append(flags, `\Answered`)
-		case 'F':
-			flags = append(flags, `\Flagged`)
-		case 'D':
-			flags = append(flags, `\Draft`)
-		case 'T':
-			flags = append(flags, `\Deleted`)
-		case 'P':
+		c := letters[i]
+		if n := strings.IndexByte(maildir.Letters, c); n >= 0 {
+			flags = append(flags, maildir.Flags[n])
+		} else if n := int(c) - 'a'; n >= 0 && n < len(words) && words[n] != "" {
+			flags = append(flags, words[n])
+		} else if c == 'P' {
 			flags = append(flags, "$Forwarded")
-		default:
-			if word := words[c]; word != "" {
-				flags = append(flags, word)
-			}
 		}
 	}
 	return flags

@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -180,4 +181,13 @@ func crlf(text []byte) []byte {
 		out = append(out, c)
 	}
 	return out
+}
+
+// number is 0 for what is none.
+func number(text string) uint32 {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
 }

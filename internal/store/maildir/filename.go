@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"plic/internal/mail"
+	"plic/internal/maildir"
 	"plic/internal/store/engine"
 )
 
@@ -39,10 +40,7 @@ func parseName(name string, fresh bool) (message, bool) {
 	if name == "" || name[0] == '.' {
 		return message{}, false
 	}
-	base, info := name, ""
-	if i := strings.IndexByte(name, ':'); i >= 0 {
-		base, info = name[:i], name[i:]
-	}
+	base, info := maildir.Cut(name)
 	return message{base: base, info: info, fresh: fresh}, base != ""
 }
 
@@ -80,7 +78,8 @@ func (f *Format) newBase(id mail.ID, file, wire int64) string {
 	return fmt.Sprintf("%d.M%sP%d.%s,S=%d,W=%d", f.o.Now().Unix(), id, f.o.PID, f.o.Host, file, wire)
 }
 
-// The flags of the store and the letters of Maildir.
+// The flags of the store: the bit of a letter of Maildir is where the letter is in
+// maildir.Letters.
 const (
 	seen engine.Flags = 1 << iota
 	answered
@@ -89,32 +88,19 @@ const (
 	draft
 )
 
-var letters = [...]struct {
-	letter byte
-	flag   engine.Flags
-}{{'D', draft}, {'F', flagged}, {'R', answered}, {'S', seen}, {'T', deleted}}
-
 // keywordShift is where keywords begin in flags.
 const keywordShift = 8
 
 // flags reads the flags of a name; keyword n is the letter 'a'+n.
 func (m *message) flags() (f engine.Flags) {
-	rest, ok := strings.CutPrefix(m.info, ":2,")
-	if !ok {
-		return 0
-	}
-	for i := range len(rest) {
-		c := rest[i]
-		if c == ',' { // what follows is not ours
-			break
-		}
+	letters, _ := maildir.Info(m.info)
+	for i := range len(letters) {
+		c := letters[i]
 		if c >= 'a' && c <= 'z' {
 			f |= 1 << (keywordShift + int(c-'a'))
 		}
-		for _, l := range letters {
-			if l.letter == c {
-				f |= l.flag
-			}
+		if n := strings.IndexByte(maildir.Letters, c); n >= 0 {
+			f |= 1 << n
 		}
 	}
 	return f
@@ -123,22 +109,18 @@ func (m *message) flags() (f engine.Flags) {
 // withFlags is the info with flags added and removed; letters that mean nothing
 // here stay.
 func withFlags(info string, add, remove engine.Flags) string {
-	rest, _ := strings.CutPrefix(info, ":2,")
-	mine, others, hasOthers := strings.Cut(rest, ",")
-	if !strings.HasPrefix(info, ":2,") {
-		mine, others, hasOthers = "", "", false
-	}
+	mine, others := maildir.Info(info)
 	set := map[byte]bool{}
 	for i := range len(mine) {
 		set[mine[i]] = true
 	}
 	change := func(f engine.Flags, to bool) {
-		for _, l := range letters {
-			if f&l.flag != 0 {
-				set[l.letter] = to
+		for n := range maildir.Letters {
+			if f&(1<<n) != 0 {
+				set[maildir.Letters[n]] = to
 			}
 		}
-		for n := range maxKeywords {
+		for n := range maildir.MaxKeywords {
 			if f&(1<<(keywordShift+n)) != 0 {
 				set['a'+byte(n)] = to
 			}
@@ -153,10 +135,7 @@ func withFlags(info string, add, remove engine.Flags) string {
 		}
 	}
 	slices.Sort(out)
-	if hasOthers {
-		return ":2," + string(out) + "," + others
-	}
-	return ":2," + string(out)
+	return ":2," + string(out) + others
 }
 
 // inOrder sorts messages as they came, as far as names tell it.
@@ -167,17 +146,11 @@ func inOrder(all []*message) {
 	}
 	list := make([]timed, len(all))
 	for i, m := range all {
-		list[i] = timed{leading(m.base), m}
+		list[i] = timed{maildir.Arrived(m.base), m}
 	}
 	slices.SortFunc(list, func(a, b timed) int { return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.base, b.base)) })
 	for i := range list {
 		all[i] = list[i].message
 	}
-}
 
-func leading(base string) (n int64) {
-	for i := 0; i < len(base) && i < 18 && base[i] >= '0' && base[i] <= '9'; i++ {
-		n = n*10 + int64(base[i]-'0')
-	}
-	return n
 }

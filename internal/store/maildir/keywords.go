@@ -3,17 +3,14 @@ package maildir
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
+	"plic/internal/maildir"
 	"plic/internal/store/engine"
 	"plic/internal/vfs"
 )
 
-const (
-	keywordsName = "dovecot-keywords"
-	maxKeywords  = 26 // a to z
-)
+const keywordsName = "dovecot-keywords"
 
 // keywords is what dovecot-keywords says: lines "<number> <keyword>", number 0
 // being the letter a.
@@ -34,29 +31,10 @@ func (b *box) readKeywords() error {
 	if err != nil && !vfs.NotExist(err) {
 		return err
 	}
-	words := parseKeywords(text)
+	words := maildir.ParseKeywords(text)
 	b.lists = b.lists || !b.words.loaded || !slices.Equal(words, b.words.words)
 	b.words = keywords{now, true, words}
 	return nil
-}
-
-func parseKeywords(text string) []string {
-	var words []string
-	for rest := text; ; {
-		line, more, ended := strings.Cut(rest, "\n")
-		if rest = more; !ended {
-			return words
-		}
-		number, word, _ := strings.Cut(line, " ")
-		n, err := strconv.Atoi(number)
-		if err != nil || n < 0 || n >= maxKeywords || word == "" {
-			continue
-		}
-		for len(words) <= n {
-			words = append(words, "")
-		}
-		words[n] = word
-	}
 }
 
 // number gives a keyword its number; false when all are given. With a new one
@@ -70,7 +48,7 @@ func (k *keywords) number(word string) (n int, fresh, ok bool) {
 		k.words[n] = word
 		return n, true, true
 	}
-	if len(k.words) == maxKeywords {
+	if len(k.words) == maildir.MaxKeywords {
 		return 0, false, false
 	}
 	k.words = append(slices.Clip(k.words), word)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"plic/internal/mail"
+	"plic/internal/maildir"
 	"plic/internal/store/engine"
 	"plic/internal/store/files"
 	"plic/internal/vfs"
@@ -24,8 +25,7 @@ const (
 	lockName    = "dovecot-uidlist.lock"
 )
 
-// uidlist is what dovecot-uidlist says: a line "3 V<UIDVALIDITY> N<next UID>
-// G<GUID>", then "<UID> [<key><value>...] :<base>" for each message.
+// uidlist is what dovecot-uidlist says.
 type uidlist struct {
 	stamp   stamp
 	loaded  bool
@@ -65,69 +65,22 @@ func (b *box) readUIDs() error {
 // no sense are left out.
 func parseUIDs(text string) uidlist {
 	u := uidlist{loaded: true, entries: map[uint64]listed{}, ragged: text != "" && !strings.HasSuffix(text, "\n")}
-	head, rest, ok := strings.Cut(text, "\n")
-	if !ok {
-		return u
-	}
-	fields := strings.Fields(head)
-	first := len(fields) == 3 && fields[0] == "1"
-	switch {
-	case first:
-		v, _ := strconv.ParseUint(fields[1], 10, 32)
-		n, _ := strconv.ParseUint(fields[2], 10, 32)
-		u.head = files.Header{UIDValidity: uint32(v), UIDNext: engine.UID(n)}
-	case len(fields) > 0 && fields[0] == "3":
-		for _, f := range fields[1:] {
-			n, err := strconv.ParseUint(f[1:], 10, 32)
-			switch {
-			case f[0] == 'V' && err == nil:
-				u.head.UIDValidity = uint32(n)
-			case f[0] == 'N' && err == nil:
-				u.head.UIDNext = engine.UID(n)
-			default:
-				u.rest = append(u.rest, f)
-			}
-		}
-	default:
-		return u
-	}
-	for rest != "" {
+	var l maildir.List
+	for rest := text; rest != ""; {
 		line, more, ended := strings.Cut(rest, "\n")
 		if rest = more; !ended {
 			break
 		}
-		u.lines++
-		if l, ok := parseListed(line, first); ok {
-			u.entries[keyOf(l.base)] = l
-			u.head.UIDNext = max(u.head.UIDNext, l.uid+1)
+		if e, ok := l.Line(line); ok {
+			u.entries[keyOf(e.Base)] = listed{engine.UID(e.UID), e.Extra, e.Base}
 		}
 	}
+	u.head, u.rest, u.lines = files.Header{UIDValidity: l.UIDValidity, UIDNext: engine.UID(l.UIDNext)}, l.Rest, l.Lines
 	return u
 }
 
-func parseListed(line string, first bool) (l listed, ok bool) {
-	number, rest, _ := strings.Cut(line, " ")
-	n, err := strconv.ParseUint(number, 10, 32)
-	if err != nil || n == 0 || n == 1<<32-1 {
-		return l, false
-	}
-	l.uid = engine.UID(n)
-	if first {
-		l.base = rest
-	} else if before, base, found := strings.Cut(rest, ":"); found {
-		l.extra, l.base = strings.TrimSpace(before), base
-	}
-	if i := strings.IndexByte(l.base, ':'); i >= 0 { // flags of old
-		l.base = l.base[:i]
-	}
-	return l, l.base != "" && !strings.ContainsAny(l.base, "/\x00")
-}
-
 func (l listed) String() string {
-	if l.extra != "" {
-		return fmt.Sprintf("%d %s :%s\n", l.uid, l.extra, l.base)
-	}
-	return fmt.Sprintf("%d :%s\n", l.uid, l.base)
+	return maildir.Entry{UID: uint32(l.uid), Extra: l.extra, Base: l.base}.String()
 }
 
 // writeUIDs makes the list say what the box knows, and the header at least h:
