@@ -55,14 +55,11 @@ func size(octets int64) string {
 // fileRates measures both servers over mailboxes of each format and size, one
 // after the other, and prints a table of each.
 func fileRates(ctx context.Context, formats, steps string, octets int) error {
-	dir, err := os.MkdirTemp("/tmp", "plic-bench-")
+	dir, remove, err := scratch()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := errors.Join(os.Chmod(dir, 0o755), guard(dir)); err != nil {
-		return err
-	}
+	defer remove()
 	for format := range strings.SplitSeq(formats, ",") {
 		for text := range strings.SplitSeq(steps, ",") {
 			n, err := strconv.Atoi(text)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -40,4 +41,17 @@ func guard(dir string) error {
 		os.Exit(1)
 	}()
 	return nil
+}
+
+// scratch makes a directory for a run, with a guard.
+func scratch() (dir string, remove func(), err error) {
+	if dir, err = os.MkdirTemp("/tmp", "plic-bench-"); err != nil {
+		return "", nil, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	if err := errors.Join(os.Chmod(dir, 0o755), guard(dir)); err != nil {
+		remove()
+		return "", nil, err
+	}
+	return dir, remove, nil
 }

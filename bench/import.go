@@ -14,14 +14,11 @@ import (
 // doveadm bring the same one into sdbox, in turns, and prints a table of time, rate
 // and memory.
 func importRates(ctx context.Context, n, octets, rounds int) error {
-	dir, err := os.MkdirTemp("/tmp", "plic-bench-")
+	dir, remove, err := scratch()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := errors.Join(os.Chmod(dir, 0o755), guard(dir)); err != nil {
-		return err
-	}
+	defer remove()
 	source := &fileSite{format: "maildir", inbox: dir + "/source/" + filesName, site: site{letters: newLetters()}}
 	if err := source.fillMaildir(n, octets); err != nil {
 		return err

@@ -82,17 +82,11 @@ func main() {
 
 // withSites runs both sides while do works with them.
 func withSites(ctx context.Context, do func(ours, theirs *site) error) error {
-	dir, err := os.MkdirTemp("/tmp", "plic-bench-")
+	dir, remove, err := scratch()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return err
-	}
-	if err := guard(dir); err != nil {
-		return err
-	}
+	defer remove()
 	ours, err := startPlic(ctx, dir+"/plic", "127.78.0", true)
 	if err != nil {
 		return fmt.Errorf("start plic: %w", err)
