@@ -32,8 +32,8 @@ const (
 	reader   = "bob@here.test"
 	octets   = 20 << 10
 	lessons  = 120 // of each class, which the words are learnt from
-	messages = 300 // of one turn
-	turns    = 5
+	messages = 100 // of one turn
+	turns    = 3
 )
 
 // judged is somebody whose processor time is measured.
@@ -69,14 +69,27 @@ func cost(ctx context.Context) error {
 		return err
 	}
 	sign := &dkim.Signer{Domain: "there.test", Selector: "s", Key: key, Header: dkim.Relaxed, Body: dkim.Relaxed, Now: time.Now}
+	place, err := os.MkdirTemp("", "plic-cost")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(place)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(place, "plic"), "./cmd/plic").CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w: %s", err, out)
+	}
 	var all []judged
 	defer func() {
 		for _, j := range all {
 			syscall.Kill(j.pid, syscall.SIGTERM)
 		}
 	}()
-	for _, start := range []func(context.Context, string) (judged, error){plicWithout, plicWith, rspamdWith, spamdWith} {
-		j, err := start(ctx, zone.Addr())
+	for _, start := range []func() (judged, error){
+		func() (judged, error) { return startPlic(ctx, place, zone.Addr(), false) },
+		func() (judged, error) { return startPlic(ctx, place, zone.Addr(), true) },
+		func() (judged, error) { return rspamdWith(ctx, zone.Addr()) },
+		func() (judged, error) { return spamdWith(ctx) },
+	} {
+		j, err := start()
 		if err != nil {
 			return err
 		}
@@ -219,28 +232,17 @@ func processor(pid int) (time.Duration, error) {
 	return time.Duration(total) * 10 * time.Millisecond, nil
 }
 
-func plicWithout(ctx context.Context, resolver string) (judged, error) {
-	return startPlic(ctx, resolver, false)
-}
-func plicWith(ctx context.Context, resolver string) (judged, error) {
-	return startPlic(ctx, resolver, true)
-}
-
 // startPlic runs a server that takes mail, and judges it or does not.
-func startPlic(ctx context.Context, resolver string, judges bool) (j judged, err error) {
-	dir, err := os.MkdirTemp("", "plic-cost")
+func startPlic(ctx context.Context, place, resolver string, judges bool) (j judged, err error) {
+	dir, err := os.MkdirTemp(place, "site")
 	if err != nil {
 		return j, err
 	}
-	context.AfterFunc(ctx, func() { os.RemoveAll(dir) })
 	at, err := free()
 	if err != nil {
 		return j, err
 	}
-	program, conf := filepath.Join(dir, "plic"), filepath.Join(dir, "plic.toml")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/plic").CombinedOutput(); err != nil {
-		return j, fmt.Errorf("build: %w: %s", err, out)
-	}
+	program, conf := filepath.Join(place, "plic"), filepath.Join(dir, "plic.toml")
 	settings := fmt.Sprintf("hostname = \"mx.here.test\"\ndata_dir = \"%s/data\"\n[listen]\nsmtp = [%q]\nlmtp = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nsubmission = []\nsubmissions = []\nsieve = []\nhttp = []\n[dns]\nservers = [%q]\n[access]\nxclient = [\"127.0.0.1/32\"]\n[senders]\nexcepted_networks = []\ncheck = %[4]t\n[spam]\ncheck = %[4]t\nlearn = %[4]t\ngreylist = 0\njunk = 0\nrefuse = 0\n[log]\nlevel = \"error\"\n[auth]\nhash_memory = \"8MiB\"\n",
 		dir, at, resolver, judges)
 	if err := os.WriteFile(conf, []byte(settings), 0o600); err != nil {
@@ -277,6 +279,7 @@ func startPlic(ctx context.Context, resolver string, judges bool) (j judged, err
 	}
 	server := exec.CommandContext(ctx, program, "serve", "--config", conf)
 	server.Stderr = os.Stderr
+	server.Cancel = func() error { return server.Process.Signal(os.Interrupt) }
 	if err := server.Start(); err != nil {
 		return j, err
 	}
@@ -368,7 +371,7 @@ func rspamdWith(ctx context.Context, resolver string) (judged, error) {
 }
 
 // spamdWith is SpamAssassin's daemon, which asks nobody, with words learnt.
-func spamdWith(ctx context.Context, _ string) (judged, error) {
+func spamdWith(ctx context.Context) (judged, error) {
 	f, err := newAssassin(ctx)
 	if err != nil {
 		return judged{}, err
