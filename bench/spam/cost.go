@@ -243,7 +243,7 @@ func startPlic(ctx context.Context, place, resolver string, judges bool) (j judg
 		return j, err
 	}
 	program, conf := filepath.Join(place, "plic"), filepath.Join(dir, "plic.toml")
-	settings := fmt.Sprintf("hostname = \"mx.here.test\"\ndata_dir = \"%s/data\"\n[listen]\nsmtp = [%q]\nlmtp = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nsubmission = []\nsubmissions = []\nsieve = []\nhttp = []\n[dns]\nservers = [%q]\n[access]\nxclient = [\"127.0.0.1/32\"]\n[senders]\nexcepted_networks = []\ncheck = %[4]t\n[spam]\ncheck = %[4]t\nlearn = %[4]t\ngreylist = 0\njunk = 0\nrefuse = 0\n[log]\nlevel = \"error\"\n[auth]\nhash_memory = \"8MiB\"\n",
+	settings := fmt.Sprintf("hostname = \"mx.here.test\"\ndata_dir = \"%s/data\"\n[listen]\nsmtp = [%q]\nlmtp = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nsubmission = []\nsubmissions = []\nsieve = []\nhttp = []\n[dns]\nservers = [%q]\n[access]\nconnections = 0\nxclient = [\"127.0.0.1/32\"]\n[senders]\nexcepted_networks = []\ncheck = %[4]t\n[spam]\ncheck = %[4]t\nlearn = %[4]t\ngreylist = 0\njunk = 0\nrefuse = 0\n[log]\nlevel = \"error\"\n[auth]\nhash_memory = \"8MiB\"\n",
 		dir, at, resolver, judges)
 	if err := os.WriteFile(conf, []byte(settings), 0o600); err != nil {
 		return j, err
