@@ -15,7 +15,8 @@ import (
 
 // Cyrus is an instance of Cyrus IMAP: it offers IMAP on port 143 and LMTP on 24
 // of its address, where who delivers must log in, and LMTP at a socket, where
-// nobody must. Its administrator is "cyrus".
+// nobody must. Its administrator is "cyrus". The package of its IMAP server cannot be
+// installed beside Dovecot's, so that is unpacked beside.
 type Cyrus struct {
 	Dir       string // made if missing; the caller removes it
 	Address   string
@@ -59,7 +60,7 @@ const cyrusConf = `START {
   recover cmd="/usr/sbin/cyrus ctl_cyrusdb -r -C {{.Dir}}/imapd.conf"
 }
 SERVICES {
-  imap cmd="imapd -C {{.Dir}}/imapd.conf" listen="{{.Address}}:143" prefork=0
+  imap cmd="` + unpacked + `/usr/lib/cyrus/bin/imapd -C {{.Dir}}/imapd.conf" listen="{{.Address}}:143" prefork=0
   lmtp cmd="lmtpd -C {{.Dir}}/imapd.conf" listen="{{.Address}}:24" prefork=0
   lmtpunix cmd="lmtpd -C {{.Dir}}/imapd.conf" listen="{{.Dir}}/socket/lmtp" prefork=0
 }
@@ -70,7 +71,7 @@ EVENTS {
 // Start runs it until Stop.
 func (c *Cyrus) Start(ctx context.Context) error {
 	const master = "/usr/lib/cyrus/bin/master"
-	if err := errors.Join(usable(master), usable("saslpasswd2")); err != nil {
+	if err := errors.Join(usable(master), usable(unpacked+"/usr/lib/cyrus/bin/imapd"), usable("saslpasswd2")); err != nil {
 		return err
 	}
 	// Its programs are of the user cyrus, but for the one that opens the ports.
