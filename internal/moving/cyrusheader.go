@@ -59,7 +59,9 @@ func readCyrusHeader(root *os.Root, dir string) (h cyrusHeader, err error) {
 		case "N":
 			h.name = value
 		case "I":
-			h.id = value
+			if h.id = value; strings.ContainsAny(value, "/\\") || value == ".." { // it names directories
+				return h, errors.New("cyrus.header: the number of the mailbox is none")
+			}
 		case "T":
 			h.kind = value
 		case "U":
@@ -189,7 +191,7 @@ type twoskip struct {
 }
 
 func readTwoskip(text []byte, at, end uint64) (r twoskip, ok bool) {
-	if at+24 > end || at%8 != 0 {
+	if at > end || end-at < 24 || at%8 != 0 {
 		return r, false
 	}
 	b := text[at:end]

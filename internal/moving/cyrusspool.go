@@ -139,6 +139,7 @@ func (c *CyrusSpool) names() error {
 				c.bad = append(c.bad, &Bad{Name: path.Join(p.dir, dir), Err: err})
 				continue
 			}
+			h.words = nil // they are read again with the index
 			if user, ok := h.user(); ok {
 				c.byUser[user] = append(c.byUser[user], cyrusFound{i, dir, h})
 			}
