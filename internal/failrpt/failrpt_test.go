@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"plic/internal/mail"
+	"plic/internal/message"
 )
 
 const header = "Return-Path: <Eve@bad.test>\r\nReceived: from bad.test ([192.0.2.9])\r\n\tby mx.here.test with ESMTP id 1 for <bob.secret@here.test>; Thu, 26 Nov 2026 10:00:00 +0000\r\n" +
@@ -117,6 +118,33 @@ func TestRedact(t *testing.T) {
 	}
 	if sample().Signed.Identity != "ann@strict.test" {
 		t.Error("what was given is changed")
+	}
+}
+
+// However an address is written, its local part is not told; what only looks like one
+// is left.
+func TestRedactForms(t *testing.T) {
+	t.Parallel()
+	for _, field := range []string{
+		"Subject: =?utf-8?B?Zm9yIGJvYkBoZXJlLnRlc3Q=?=", "Subject: =?utf-8?Q?for_bob=40here=2Etest?=", "Subject: =?utf-8?Q?b=6Fb?= =?us-ascii?q?=40here.test?= =?utf-8?Q?=C3=BC?=",
+		"From: =?utf-8?Q?bob=40here=2Etest?= <ann@strict.test>", `From: "bob@here.test" <ann@strict.test>`, "Reply-To: bob @ here.test", "Sender: bob\r\n @here.test", `Sender: bob."x y".bob@here.test`,
+		"Return-Path: <bob.bob=here.test@list.test>", "Return-Path: <SRS0=abc=de=here.test=bob@list.test>", "Received: from x\r\n\tby y for bob@here.test; Thu, 26 Nov 2026 10:00:00 +0000",
+		"Received: from x by y for <@list.test:bob@here.test>; Thu, 26 Nov 2026 10:00:00 +0000", "Received-SPF: fail envelope-from=bob@here.test; client-ip=192.0.2.9",
+		"DKIM-Signature: v=1; d=strict.test; z=To:Bob=20<bob=40here.test>|\r\n\tCc:bob@here.test; b=strict.test", "ARC-Message-Signature: i=1; d=strict.test;\r\n\tz=To:bob=40here.test",
+		"To: bob(x)@here.test, =?utf-8?Q?bob?= <bob@here.test>",
+	} {
+		r := Report{Header: []byte(field + "\r\nDate: x\r\n")}
+		r.Redact([]byte("key"), "strict.test")
+		text := message.DecodeHeader(strings.ReplaceAll(string(r.Header), "\r\n", "\n "))
+		name, _, _ := strings.Cut(field, ":")
+		if strings.Contains(strings.ToLower(text), "bob") || !strings.HasPrefix(text, name+":") || !strings.Contains(text, ".test") || !strings.HasSuffix(string(r.Header), "\r\nDate: x\r\n") {
+			t.Errorf("%s becomes %q", field, r.Header)
+		}
+	}
+	const kept = "Subject: =?utf-8?Q?=C3=9Cber_uns?=\r\nFrom: =?utf-8?Q?=C3=9C?= <ann@strict.test>\r\nDKIM-Signature: v=1; d=strict.test; bh=z=; b=x\r\n"
+	r := Report{Header: []byte(kept)}
+	if r.Redact([]byte("key"), "strict.test"); string(r.Header) != kept {
+		t.Errorf("%q", r.Header)
 	}
 }
 

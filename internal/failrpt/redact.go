@@ -20,11 +20,15 @@ var shown = []string{
 	"MIME-Version", "Content-Type", "Content-Transfer-Encoding", "User-Agent", "X-Mailer",
 }
 
-// address finds what could be one.
-var address = regexp.MustCompile(`("(?:[^"\\\r\n]|\\.)*"|[^\s"<>()\[\]:;,@\\]+)@([A-Za-z0-9._\x80-\xff-]+|\[[^\]\s]*\])`)
+// address finds what could be one, with white space around its "@" as RFC 5322 section
+// 4.4 lets it stand.
+var address = regexp.MustCompile(`((?:"(?:[^"\\\r\n]|\\.)*"|[^\s"<>()\[\]:;,@\\])+)\s*@\s*([A-Za-z0-9._\x80-\xff-]+|\[[^\]\s]*\])`)
 
 // tag is what stands before an address that is the value of something.
-var tag = regexp.MustCompile(`^(?:i|[a-z]+\.[a-z-]+)=`)
+var tag = regexp.MustCompile(`^(?:i|envelope-from|(?:smtp|header|body|policy)\.[a-z-]+)=`)
+
+// copied is the tag of signatures that has fields as they were, RFC 6376 section 3.5.
+var copied = regexp.MustCompile(`;\s*z\s*=[^;\r]*(?:\r\n[^;\r]+)*`)
 
 // Redact hides whom the message was for, RFC 6590: of each address that is not of the
 // domain that gets the report, nor below it, the local part becomes a word that only
@@ -43,12 +47,25 @@ func (r *Report) Redact(key []byte, domain string) {
 		if !slices.ContainsFunc(shown, func(s string) bool { return strings.EqualFold(s, name) }) {
 			continue
 		}
-		if strings.EqualFold(name, "To") || strings.EqualFold(name, "Cc") {
+		switch strings.ToLower(name) {
+		case "to", "cc":
 			field = recipients(name, field)
+		case "dkim-signature", "arc-message-signature":
+			field = copied.ReplaceAll(field, nil)
 		}
-		out = append(out, hide(field)...)
+		out = append(out, plainly(name, hide(field), hide)...)
 	}
 	r.Header = out
+}
+
+// plainly writes a field without encoded words, if these hold what is to be hidden.
+func plainly(name string, field []byte, hide func([]byte) []byte) []byte {
+	_, value, _ := bytes.Cut(field, []byte(":"))
+	text := []byte(message.DecodeHeader(string(value)))
+	if hidden := hide(text); bytes.Contains(value, []byte("=?")) && !bytes.Equal(hidden, text) {
+		return message.AppendField(nil, name, string(hidden), false)
+	}
+	return field
 }
 
 // recipients leaves the addresses of a field, without names.
@@ -66,13 +83,13 @@ func recipients(name string, field []byte) []byte {
 func redact(text, key []byte, domain string) []byte {
 	return address.ReplaceAllFunc(text, func(found []byte) []byte {
 		at := bytes.LastIndexByte(found, '@')
-		host := strings.ToLower(string(found[at+1:]))
+		host := strings.ToLower(string(bytes.TrimSpace(found[at+1:])))
 		if host == domain || strings.HasSuffix(host, "."+domain) {
 			return found
 		}
 		what := tag.Find(found)
 		mac := hmac.New(sha256.New, key)
-		mac.Write(found[len(what):at])
+		mac.Write(bytes.TrimSpace(found[len(what):at]))
 		return slices.Concat(what, []byte(base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:12])), found[at:])
 	})
 }
