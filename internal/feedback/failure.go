@@ -196,6 +196,22 @@ func (f *Office) know(ctx context.Context, domain string) error {
 	return nil
 }
 
+// forget takes notes of domains away that got nothing for long: strangers choose the names.
+func (f *Office) forget(ctx context.Context) error {
+	oldest := f.o.Now().UTC().AddDate(0, 0, -reportDays).Format(time.DateOnly)
+	var gone []notebook.Note
+	for n, err := range f.o.Notes.Notes(ctx, failurePrefix) {
+		var q quota
+		if err != nil {
+			return err
+		}
+		if json.Unmarshal(n.Value, &q) != nil || q.Day < oldest {
+			gone = append(gone, notebook.Note{Key: n.Key})
+		}
+	}
+	return f.o.Notes.PutNotes(ctx, gone...)
+}
+
 // quotaOf is that of a domain or a place. When too many are known, those of other days
 // are forgotten, or all.
 func (f *Office) quotaOf(name string) *quota {

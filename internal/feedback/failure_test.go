@@ -130,6 +130,19 @@ func TestFailureReports(t *testing.T) {
 	if got := p.report(); got != both || !strings.Contains(string(p.sent["a@far.test"]), "Incidents: 2\r\n") {
 		t.Errorf("%s got reports of the next day: %s", got, p.sent["a@far.test"])
 	}
+	for _, days := range []int{reportDays, 1} { // what strangers chose the name of is not kept for ever
+		note, err := p.o.Notes.Note(t.Context(), failurePrefix+"far.test")
+		if err != nil || note == nil {
+			t.Fatalf("%s, %v", note, err)
+		}
+		p.now = p.now.AddDate(0, 0, days)
+		if err := p.forget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if note, err := p.o.Notes.Note(t.Context(), failurePrefix+"far.test"); err != nil || note != nil {
+		t.Errorf("%s, %v after %d days", note, err, reportDays+1)
+	}
 	for range mostWaiting + 5 { // nobody waits for reports
 		p.Fail(in, false)
 	}

@@ -178,6 +178,7 @@ func (f *Office) Run(ctx context.Context) error {
 			f.try(ctx, "send a DMARC failure report", func(ctx context.Context) error { return f.tellFailure(ctx, &in) })
 		case <-report.C:
 			f.try(ctx, "send DMARC reports", f.send)
+			f.try(ctx, "forget whom DMARC failure reports went to", f.forget)
 		}
 	}
 }
