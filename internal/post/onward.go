@@ -241,10 +241,13 @@ func readdressed(header []byte, at mail.Address) []byte {
 		_, value, _ := strings.Cut(string(field), ":")
 		var names []string
 		for _, box := range message.ParseAddressList(unfolded([]byte(value))) {
-			if box.Name == "" {
+			switch {
+			case box.Group:
+				continue
+			case box.Name == "":
 				box.Name = box.Local
 			}
-			names = append(names, strings.ReplaceAll(box.Name, "@", " at "))
+			names = append(names, strings.ReplaceAll(message.DecodeHeader(box.Name), "@", " at "))
 		}
 		author := message.FormatAddress(strings.Join(names, ", ")+" via "+at.Domain.String(), at.String(), false)
 		out = append(message.AppendField(out, "From", author, true), "X-Original-From:"+value...)
