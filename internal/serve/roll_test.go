@@ -68,3 +68,20 @@ func TestRoll(t *testing.T) {
 		}
 	})
 }
+
+// A session leaves the roll however it ends.
+func TestRollAfterPanic(t *testing.T) {
+	t.Parallel()
+	var roll Roll
+	defer func() {
+		if v := recover(); v != "x" || len(roll.List()) != 0 {
+			t.Errorf("%v; %v are left", v, roll.List())
+		}
+	}()
+	roll.run(t.Context(), t.Context(), conn(), Options{Name: "imap", Now: time.Now}, func(context.Context, context.Context) {
+		if len(roll.List()) != 1 {
+			t.Error("it is not in the roll")
+		}
+		panic("x")
+	})
+}
