@@ -30,12 +30,17 @@ func (w *Watcher) Told(dirs ...string) bool {
 	return w.watches(dirs) && w.mark.ask(w.system) && w.watches(dirs)
 }
 
-// watches says that the system tells of all directories.
+// watches says that the system tells of all directories, and that they are not
+// others, which have come with what is around them.
 func (w *Watcher) watches(dirs []string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, dir := range dirs {
-		if _, polled := w.polled[dir]; polled || w.dirs[dir] == nil {
+		at := w.dirs[dir]
+		if _, polled := w.polled[dir]; polled || at == nil {
+			return false
+		}
+		if info, err := os.Stat(dir); err != nil || Inode(info) != at.inode {
 			return false
 		}
 	}

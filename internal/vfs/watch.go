@@ -2,8 +2,10 @@ package vfs
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,9 +13,11 @@ import (
 )
 
 // Watcher tells of changes in directories of the disk that other programs make:
-// as they happen where the system can, else by looking every second.
+// as they happen where the system can, else by looking every second; both where
+// other hosts may make them, of which the system does not tell.
 type Watcher struct {
 	system *fsnotify.Watcher // nil if the system has none
+	shared func(dir string) bool
 	every  time.Duration
 	end    chan struct{}
 	done   sync.WaitGroup
@@ -21,9 +25,16 @@ type Watcher struct {
 	mark mark
 
 	mu     sync.Mutex
-	dirs   map[string]map[*watch]bool
-	polled map[string]time.Time // what the system does not watch, with its time
+	dirs   map[string]*watched
+	inodes map[uint64]string    // where the system watches what; it does so under one name
+	polled map[string]time.Time // of what the system does not tell all, with its time
 	closed bool
+}
+
+// watched is a directory: what the system watches there, and who is told.
+type watched struct {
+	inode uint64
+	by    map[*watch]bool
 }
 
 // watch is one who is told.
@@ -31,7 +42,7 @@ type watch struct{ changed func(name string) }
 
 // NewWatcher makes a Watcher.
 func NewWatcher() *Watcher {
-	w := &Watcher{every: time.Second, end: make(chan struct{}), dirs: map[string]map[*watch]bool{}, polled: map[string]time.Time{}}
+	w := &Watcher{every: time.Second, shared: shared, end: make(chan struct{}), dirs: map[string]*watched{}, inodes: map[uint64]string{}, polled: map[string]time.Time{}}
 	w.system, _ = fsnotify.NewBufferedWatcher(1024)
 	if w.system != nil {
 		system := w.system
@@ -51,29 +62,38 @@ func (w *Watcher) Watch(dir string, changed func(name string)) (stop func(), err
 	}
 	one := &watch{changed}
 	if w.dirs[dir] == nil {
-		if w.system == nil || w.system.Add(dir) != nil {
-			info, err := os.Stat(dir)
-			if err != nil {
-				return nil, err
-			}
-			w.polled[dir] = info.ModTime()
+		info, err := os.Stat(dir)
+		if err != nil {
+			return nil, err
 		}
-		w.dirs[dir] = map[*watch]bool{}
+		at := &watched{Inode(info), map[*watch]bool{}}
+		if w.inodes[at.inode] != "" || w.system == nil || w.system.Add(dir) != nil || w.shared(dir) {
+			w.polled[dir] = info.ModTime()
+		} else if at.inode != 0 {
+			w.inodes[at.inode] = dir
+		}
+		w.dirs[dir] = at
 	}
-	w.dirs[dir][one] = true
+	w.dirs[dir].by[one] = true
 	return func() { w.stop(dir, one) }, nil
 }
 
 func (w *Watcher) stop(dir string, one *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if delete(w.dirs[dir], one); len(w.dirs[dir]) > 0 || w.closed {
+	at := w.dirs[dir]
+	if at == nil || w.closed {
+		return
+	}
+	if delete(at.by, one); len(at.by) > 0 {
 		return
 	}
 	delete(w.dirs, dir)
-	if _, polled := w.polled[dir]; polled {
-		delete(w.polled, dir)
-	} else {
+	delete(w.polled, dir)
+	if w.inodes[at.inode] == dir {
+		delete(w.inodes, at.inode)
+	}
+	if w.system != nil {
 		_ = w.system.Remove(dir) // one that is gone is watched no more
 	}
 }
@@ -99,9 +119,9 @@ func (w *Watcher) Close() error {
 
 func (w *Watcher) tell(dir, name string) {
 	w.mu.Lock()
-	all := make([]*watch, 0, len(w.dirs[dir]))
-	for one := range w.dirs[dir] {
-		all = append(all, one)
+	var all []*watch
+	if at := w.dirs[dir]; at != nil {
+		all = slices.Collect(maps.Keys(at.by))
 	}
 	w.mu.Unlock()
 	for _, one := range all {
@@ -113,12 +133,15 @@ func (w *Watcher) tell(dir, name string) {
 // longer, though one of the same name may come.
 func (w *Watcher) lose(dir string) {
 	w.mu.Lock()
-	_, watched := w.dirs[dir]
-	if watched {
+	at := w.dirs[dir]
+	if at != nil {
 		w.polled[dir] = time.Time{}
+		if w.inodes[at.inode] == dir {
+			delete(w.inodes, at.inode)
+		}
 	}
 	w.mu.Unlock()
-	if watched {
+	if at != nil {
 		w.tell(dir, "")
 	}
 }
@@ -162,7 +185,7 @@ func (w *Watcher) hear(system *fsnotify.Watcher) {
 	}
 }
 
-// poll looks at what the system does not watch.
+// poll looks at what the system does not tell all of.
 func (w *Watcher) poll() {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()

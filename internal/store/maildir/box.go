@@ -28,6 +28,7 @@ type box struct {
 	read     bool
 	cur, new stamp // of the directories, when they were read
 	dirty    bool  // something has changed since, nobody knows what
+	deaf     bool  // the watch does not tell of all
 	told     told  // what has changed since, as the watch says
 	lists    bool  // another program has given UIDs or keywords since the last Scan
 	whole    bool  // more may differ from the index than recent
@@ -135,7 +136,7 @@ func (b *box) stamps() (cur, fresh stamp) {
 // as says that the directories are as they were read. Who is told of changes
 // need not wait until time tells them.
 func (b *box) as(cur, fresh stamp) bool {
-	return b.cur.same(cur) && b.new.same(fresh) && (b.watched.Load() || b.cur.settled() && b.new.settled())
+	return b.cur.same(cur) && b.new.same(fresh) && (b.watched.Load() && !b.deaf || b.cur.settled() && b.new.settled())
 }
 
 // readFiles reads the directories. b.mu is held.

@@ -55,7 +55,7 @@ func (t *told) take() (names map[toldName]bool, ok bool) {
 // follow looks at what the watch has told of, and at nothing else; false if that
 // may not be all. b.mu is held.
 func (b *box) follow(cur, fresh stamp) (changed, ok bool) {
-	if cur.inode != b.cur.inode || fresh.inode != b.new.inode || !b.t.f.o.Watcher.Told(b.p.on(b.at("cur")), b.p.on(b.at("new"))) {
+	if b.deaf = !b.t.f.o.Watcher.Told(b.p.on(b.at("cur")), b.p.on(b.at("new"))); b.deaf || cur.inode != b.cur.inode || fresh.inode != b.new.inode {
 		return false, false
 	}
 	names, ok := b.told.take()

@@ -137,6 +137,49 @@ func TestOnlyWhatIsToldOfIsLookedAt(t *testing.T) {
 	}
 }
 
+// TestMovedWithItsParent: a folder that another takes the place of, as one that is
+// restored does, is not taken for the one that the watch is of.
+func TestMovedWithItsParent(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	dir := filepath.Join(top, ".Folder")
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func() {
+		for _, sub := range []string{"cur", "new", "tmp"} {
+			ok(os.MkdirAll(filepath.Join(dir, sub), 0o700))
+		}
+	}
+	put := func(name string) { ok(os.WriteFile(filepath.Join(dir, name), []byte("Subject: x\n\ny\n"), 0o600)) }
+	begin()
+	watcher := vfs.NewWatcher()
+	t.Cleanup(func() { watcher.Close() })
+	opened, err := New(Options{Watcher: watcher}).Open(t.Context(), files.Place{Path: top, Make: true})
+	ok(err)
+	ok(opened.Create(t.Context(), inboxName))
+	b, err := opened.Box("Folder")
+	ok(err)
+	stop, err := b.Watch(func() {})
+	ok(err)
+	t.Cleanup(stop)
+	index := known{}
+	put("cur/1700000001.M1P1.host:2,S")
+	index.follow(t, b, true)
+	ok(os.Rename(dir, dir+".old"))
+	begin()
+	for n := range 3 {
+		put(fmt.Sprintf("cur/180000000%d.M1P1.host:2,S", n))
+		index.follow(t, b, false)
+		if len(index) != n+1 {
+			t.Errorf("%d messages are known, not %d", len(index), n+1)
+		}
+	}
+}
+
 // TestOwnChangesAreNotRead: what a session does costs no reading of directories.
 func TestOwnChangesAreNotRead(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package vfs
+
+// shared is not known.
+func shared(string) bool { return false }
