@@ -57,20 +57,24 @@ type entry struct {
 
 // stamp tells whether a file is as it was.
 type stamp struct {
-	inode uint64
-	size  int64
-	time  time.Time
-	seen  time.Time
+	inode   uint64
+	size    int64
+	time    time.Time // which other programs may set back: mutt does
+	changed time.Time // which they cannot; zero if it is not known
+	seen    time.Time
 }
 
-// settle is how long a change may be that the time of the file does not tell: of
-// some file systems that is in seconds, of others as often as the kernel's clock
-// ticks.
-func (s stamp) settle() time.Duration {
-	if s.time.Nanosecond() != 0 {
-		return 50 * time.Millisecond
+// settled says that a change after the look would have another time: of some file
+// systems that is in seconds, of others as often as the kernel's clock ticks.
+func (s stamp) settled() bool {
+	last := s.time
+	if s.changed.After(last) {
+		last = s.changed
 	}
-	return time.Second
+	if last.Nanosecond() != 0 {
+		return s.seen.Sub(last) > 50*time.Millisecond
+	}
+	return s.seen.Sub(last) > time.Second
 }
 
 const (
@@ -93,11 +97,15 @@ func (b *box) stampOf(f vfs.File) (stamp, error) {
 	if err != nil {
 		return stamp{}, err
 	}
-	return stamp{vfs.Inode(info), info.Size(), info.ModTime(), b.t.f.o.Now()}, nil
+	return stamp{vfs.Inode(info), info.Size(), info.ModTime(), vfs.Changed(info), b.t.f.o.Now()}, nil
 }
 
-func (s stamp) same(now stamp) bool {
-	return s.inode == now.inode && s.size == now.size && s.time.Equal(now.time) && s.seen.Sub(s.time) > s.settle() && s.inode != 0
+// same says that nothing has changed.
+func (s stamp) same(now stamp) bool { return s.alike(now) && s.settled() && s.inode != 0 }
+
+// alike says so as far as the times tell.
+func (s stamp) alike(now stamp) bool {
+	return s.inode == now.inode && s.size == now.size && s.time.Equal(now.time) && s.changed.Equal(now.changed)
 }
 
 func (b *box) options() mbox.Options { return mbox.Options{Zone: b.t.f.o.Zone} }

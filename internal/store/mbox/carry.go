@@ -65,6 +65,14 @@ func (s *step) run() error {
 			next[x.Key] = x.After
 		}
 	}
+	if len(next)+len(s.c.Expunge) > 0 {
+		if err := s.b.sure(s.l.file); err != nil {
+			return err
+		}
+		for _, x := range s.c.Flag {
+			s.b.agree(x.Key, x.UID)
+		}
+	}
 	gone := map[uint64]bool{}
 	for _, x := range s.c.Expunge {
 		s.b.agree(x.Key, x.UID)
@@ -281,16 +289,20 @@ func (b *box) Number(ctx context.Context, h files.Header, uids []files.Numbered)
 			return err
 		}
 		f := l.file
+		if b.stamp.size <= numberBytes {
+			if err := b.sure(f); err != nil {
+				return err
+			}
+		}
 		for _, x := range uids {
 			if i, ok := b.byKey[x.Key]; ok {
 				b.entries[i].uid = x.UID
 			}
 		}
-		info, err := f.Stat()
-		if err != nil || len(b.entries) == 0 {
-			return err
+		if len(b.entries) == 0 {
+			return nil
 		}
-		if info.Size() > numberBytes {
+		if b.stamp.size > numberBytes {
 			err := b.count(f, h)
 			return errors.Join(err, b.restamp(f)) // they are written when the file is
 		}

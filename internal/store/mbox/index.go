@@ -23,6 +23,8 @@ type saved struct {
 	Inode    uint64
 	Size     int64
 	Time     time.Time
+	Changed  time.Time
+	Seen     time.Time
 	Base     *mbox.Base
 	Words    []string
 	Messages int
@@ -43,7 +45,7 @@ func (b *box) indexName() string { return b.own + ".index" }
 func (b *box) save() {
 	head, err := json.Marshal(&saved{
 		Version: savedVersion, Mailbox: b.p.pathOf(b.at), Inode: b.stamp.inode, Size: b.stamp.size, Time: b.stamp.time,
-		Base: b.base, Words: b.words, Messages: len(b.entries),
+		Changed: b.stamp.changed, Seen: b.stamp.seen, Base: b.base, Words: b.words, Messages: len(b.entries),
 	})
 	text := make([]byte, sha256.Size, sha256.Size+len(head)+48*len(b.entries)+16)
 	text = append(append(text, head...), '\n')
@@ -157,7 +159,7 @@ func (b *box) take(text []byte) bool {
 		return false
 	}
 	b.noted = s.Size
-	b.stamp = stamp{inode: s.Inode, size: s.Size, time: s.Time}
+	b.stamp = stamp{inode: s.Inode, size: s.Size, time: s.Time, changed: s.Changed, seen: s.Seen}
 	b.base, b.words = s.Base, s.Words
 	b.entries = make([]entry, s.Messages)
 	b.byKey, b.seen = make(map[uint64]int, s.Messages), make(map[uint64]int, s.Messages)

@@ -14,6 +14,7 @@ import (
 	pebble "github.com/cockroachdb/pebble/v2/vfs"
 
 	"plic/internal/store/engine"
+	"plic/internal/store/files"
 	"plic/internal/store/mbox"
 	"plic/internal/vfs"
 )
@@ -66,10 +67,13 @@ const (
 	indexedSize = 32 << 10 // of a message
 )
 
+// later is so late that the times of a file tell of each change.
+func later() time.Time { return time.Now().Add(time.Minute) }
+
 // large makes a mailbox of 13 MiB as other programs write it.
 func large(t *testing.T) (*site, counting) {
 	c := counting{vfs.Disk(), new(atomic.Int64), new(atomic.Int64)}
-	s := newSite(t, c, mbox.Options{}, nil)
+	s := newSite(t, c, mbox.Options{Now: later}, nil)
 	var b bytes.Buffer
 	for n := range indexed {
 		b.WriteString(foreign(n))
@@ -288,12 +292,10 @@ func TestFlagsBehindAnAppend(t *testing.T) {
 // Scan all the same.
 func TestHeaderHidesNothing(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, vfs.Disk(), mbox.Options{}, nil)
+	s := newSite(t, vfs.Disk(), mbox.Options{Now: later}, nil)
 	s.write(foreign(1))
-	s.touch(time.Hour)
 	s.scan()
 	s.write(foreign(1) + foreign(2))
-	s.touch(time.Minute)
 	_, err := s.box.Header(t.Context())
 	s.ok(err)
 	if scan, err := s.box.Scan(t.Context(), index{}, false); err != nil || scan == nil || len(scan.Messages) != 2 {
@@ -301,5 +303,74 @@ func TestHeaderHidesNothing(t *testing.T) {
 	}
 	if scan, err := s.box.Scan(t.Context(), index{}, false); err != nil || scan != nil {
 		t.Errorf("then there is %+v, %v", scan, err)
+	}
+}
+
+func (s *site) changed() time.Time {
+	s.t.Helper()
+	info, err := os.Stat(s.file())
+	s.ok(err)
+	return vfs.Changed(info)
+}
+
+// TestTimeSetBack: what another program changed in a file is seen, though it has the
+// size and the time that it had: mutt sets that back.
+func TestTimeSetBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, vfs.Disk(), mbox.Options{Now: later}, nil)
+	then := time.Now().Add(-time.Hour)
+	flagged := "From ann@peer.test Thu Nov 26 18:25:12 2026\nStatus: RO\nX-Status: F\nSubject: %s\n\nHello.\n\n"
+	plain := strings.Replace(flagged, "X-Status: F\n", "", 1)
+	put := func(text string) {
+		s.write(text)
+		s.ok(os.Chtimes(s.file(), then, then))
+	}
+	put(fmt.Sprintf(flagged+plain+flagged, "a", "b", "c"))
+	s.scan()
+	for before := s.changed(); s.changed().Equal(before); { // until the clock of the file system goes on
+		put(fmt.Sprintf(plain+flagged+flagged, "a", "b", "c"))
+	}
+	scan, err := s.box.Scan(t.Context(), index{}, false)
+	s.ok(err)
+	if scan == nil || len(scan.Messages) != 3 || scan.Messages[0].Flags == scan.Messages[1].Flags || scan.Messages[1].Flags != scan.Messages[2].Flags {
+		t.Fatalf("there is %+v", scan)
+	}
+	if got := s.scan(); len(got) != 3 || !strings.HasPrefix(got[1], "0 Subject: b\r\n") {
+		t.Errorf("there is %q", got)
+	}
+}
+
+// TestMovedBehindAnAppend: messages that another program has moved within a large
+// file, while it grew and the last stayed where it was, are copied from where they
+// are.
+func TestMovedBehindAnAppend(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, vfs.Disk(), mbox.Options{}, nil)
+	body := strings.Repeat("About nothing, at length.\r\n", 40_000)
+	note := strings.Repeat("1234567 ", 50) + "8"
+	var texts []string
+	for n := range 8 {
+		texts = append(texts, fmt.Sprintf("Subject: %d\r\nX-Note: %s\r\n\r\n%s", n, note, body))
+	}
+	s.ok(s.deliver(texts...))
+	s.scan()
+	moved := strings.Replace(s.read(), "Subject: 2\nX-Note: "+note, "Subject: 2\nX-Note: ", 1)
+	moved = strings.Replace(moved, "Subject: 5\nX-Note: ", "Subject: 5\nX-Note: "+note, 1)
+	s.write(moved + foreign(9))
+	scan, err := s.box.Scan(t.Context(), index{}, true)
+	s.ok(err)
+	gone := &files.Change{Record: &engine.Mailbox{Name: "INBOX", UIDValidity: 7, UIDNext: s.next}}
+	gone.Expunge = []files.Numbered{{Key: scan.Messages[3].Key, UID: scan.Messages[3].UID}}
+	_, err = s.box.Carry(t.Context(), gone)
+	s.ok(err)
+	s.open()
+	got := s.scan()
+	if len(got) != 8 {
+		t.Fatalf("%d messages, not 8", len(got))
+	}
+	for i, n := range []int{0, 1, 2, 4, 5, 6, 7} {
+		if !strings.HasPrefix(got[i], fmt.Sprintf("%d Subject: %d\r\n", n+1, n)) || !strings.HasSuffix(got[i], body) {
+			t.Errorf("message %d begins %.60q", n, got[i])
+		}
 	}
 }

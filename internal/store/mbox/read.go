@@ -56,11 +56,10 @@ func (b *box) reread(f vfs.File, now stamp, fresh, again bool) (anew bool, err e
 		b.forget()
 		b.walked = now.seen
 		return true, b.scan(f, 0, now.size)
-	case fresh && b.stamp.inode == now.inode && b.stamp.size == now.size && b.stamp.time.Equal(now.time):
+	case fresh && b.stamp.same(now):
 		b.walked = now.seen
 		return false, b.scan(f, b.entries[n-1].next, now.size)
-	case !fresh && !again && now.size > saveBytes && b.stamp.inode == now.inode &&
-		(b.stamp.size < now.size || b.stamp.size == now.size && b.stamp.time.Equal(now.time)):
+	case !fresh && !again && now.size > saveBytes && (b.stamp.alike(now) || b.stamp.inode == now.inode && b.stamp.size < now.size):
 		if ok, err := b.grown(f, now.size); ok || err != nil {
 			b.unsure = true
 			return false, err
@@ -68,6 +67,25 @@ func (b *box) reread(f vfs.File, now stamp, fresh, again bool) (anew bool, err e
 	}
 	b.walked, b.unsure = now.seen, false
 	return true, b.walk(f, now.size)
+}
+
+// sure looks at every message before octets are copied from where they are known to
+// be, if other programs may have moved some. b.mu is held.
+func (b *box) sure(f vfs.File) error {
+	if !b.unsure {
+		return nil
+	}
+	b.news = true
+	now, err := b.stampOf(f)
+	if err == nil {
+		_, err = b.reread(f, now, false, true)
+	}
+	if err != nil {
+		b.forget()
+		return err
+	}
+	b.stamp, b.read = now, true
+	return nil
 }
 
 // grown reads what is new in a file that is longer than before, or not longer but
