@@ -30,9 +30,10 @@ func keyOf(first uint64, n int) uint64 {
 const maxSame = 64
 
 // settleKeys gives messages that are the same the keys that the index has for
-// their UIDs: some of them may have gone since. b.mu is held.
+// their UIDs: some of them may have gone since. Another that had such a key gets one
+// that is free. b.mu is held.
 func (b *box) settleKeys(index files.Index) {
-	again := false
+	settled := map[uint64]int{}
 	for i := range b.entries {
 		e := &b.entries[i]
 		if !e.written {
@@ -45,17 +46,31 @@ func (b *box) settleKeys(index files.Index) {
 			key := keyOf(e.first, n)
 			uid, ok := index.UID(key)
 			if ok && uid == e.uid {
-				e.key, again = key, true
+				e.key, settled[key] = key, i
 				break
 			}
 		}
 	}
-	if !again {
+	if len(settled) == 0 {
 		return
 	}
 	b.byKey = make(map[uint64]int, len(b.entries))
+	var again []int
 	for i := range b.entries {
-		b.byKey[b.entries[i].key] = i
+		key := b.entries[i].key
+		if by, ok := settled[key]; ok && by != i {
+			again = append(again, i)
+			continue
+		}
+		b.byKey[key] = i
+	}
+	for _, i := range again {
+		e := &b.entries[i]
+		for n, taken := 1, true; taken; n++ {
+			e.key = keyOf(e.first, n)
+			_, taken = b.byKey[e.key]
+		}
+		b.byKey[e.key] = i
 	}
 }
 

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"plic/internal/store"
 	"plic/internal/store/files"
 	"plic/internal/store/maildir"
+	"plic/internal/store/mbox"
 	"plic/internal/vfs"
 )
 
@@ -128,4 +132,66 @@ func removal(t *testing.T, e *files.Engine, fs vfs.FS, theirs string) {
 		t.Errorf("%d files are left", n)
 	}
 	remove(native, 0, files.ErrNothingLeft)
+}
+
+// TestRemoveLeftMbox: of an mbox file goes what was copied, also of messages that are
+// the same; if one of them came since, nothing goes.
+func TestRemoveLeftMbox(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	spool := filepath.Join(dir, "ann", "inbox")
+	const one = "From ann@peer.test Thu Nov 26 18:25:12 2026\nSubject: same\n\nbody\n\n"
+	write := func(text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(spool), 0o700), os.WriteFile(spool, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(one + one + strings.Replace(one, "same", "other", 1))
+	e := files.New(files.Options{
+		Engine:  openEmbedded(t, vfs.NewMemory()),
+		Formats: map[string]files.Format{"mbox": mbox.New(mbox.Options{})},
+		Locate: func(context.Context, string) (files.Location, error) {
+			return files.Location{Text: "mbox:" + dir + "/%u"}, nil
+		},
+	})
+	s := store.New(store.Options{Engine: e})
+	t.Cleanup(func() { s.Close(); e.Close() })
+	a, err := s.Account(t.Context(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox, err := a.Mailbox("INBOX")
+	if err == nil {
+		err = inbox.Sync(t.Context())
+	}
+	if err == nil {
+		_, err = inbox.Expunge(t.Context(), []store.UID{1}, false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := files.Location{Text: files.Native}
+	c, err := e.Convert(t.Context(), "ann", native)
+	if err == nil {
+		err = s.Convert(t.Context(), "ann", c.Copy, c.Switch)
+	}
+	if err != nil || c.Messages != 2 {
+		t.Fatalf("%d messages, %v", c.Messages, err)
+	}
+	left, err := os.ReadFile(spool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(string(left) + one)
+	if _, n, err := e.RemoveLeft(t.Context(), "ann", native); n != 0 || !errors.Is(err, files.ErrNewThere) {
+		t.Errorf("%d were removed beside a new one, %v", n, err)
+	}
+	write(string(left))
+	if _, n, err := e.RemoveLeft(t.Context(), "ann", native); n != 2 || err != nil {
+		t.Errorf("%d were removed, %v", n, err)
+	}
+	if info, err := os.Stat(spool); err != nil || info.Size() != 0 {
+		t.Errorf("the file is %+v, %v", info, err)
+	}
 }
