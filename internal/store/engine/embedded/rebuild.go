@@ -23,27 +23,32 @@ import (
 // that says of which files it consists is lost or damaged. Rebuild can help.
 var ErrRecords = errors.New("the records cannot be opened; plic repair makes them anew of what is there")
 
+// errNoFiles is of Rebuild where nothing is left.
+var errNoFiles = errors.New("no file of them is there, only messages: restore a backup")
+
 // Pebble's names.
 const (
 	manifestMarker = "manifest" // the marker that names the manifest
 	manifestPrefix = "MANIFEST-"
 )
 
-// hasRecords says that there is a database, whatever its marker says: without one
-// Pebble would take the directory for empty, and make it so.
+// hasRecords says that there is a database, whatever its marker says, or was, since
+// there are bodies: without one Pebble would take the directory for empty, and make
+// it so; and bodies that nobody names are reclaimed.
 func (e *Engine) hasRecords() bool {
-	names, err := e.fs.List(e.records)
-	return err == nil && slices.ContainsFunc(names, func(name string) bool {
-		return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".log") && size(e, name) > 0
-	})
+	return e.holds(e.records, ".sst") || e.holds(e.records, ".log") || e.holds(e.bodies, segmentSuffix) || e.holds(e.bodies, bodySuffix)
 }
 
-func size(e *Engine, name string) int64 {
-	i, err := e.fs.Stat(e.fs.PathJoin(e.records, name))
-	if err != nil {
-		return 0
-	}
-	return i.Size()
+// holds says that a directory has such a file that is not empty.
+func (e *Engine) holds(dir, suffix string) bool {
+	names, err := e.fs.List(dir)
+	return err == nil && slices.ContainsFunc(names, func(name string) bool {
+		if !strings.HasSuffix(name, suffix) {
+			return false
+		}
+		i, err := e.fs.Stat(e.fs.PathJoin(dir, name))
+		return err == nil && i.Size() > 0
+	})
 }
 
 // Rebuild makes records that cannot be opened anew from their files, of each key
@@ -56,7 +61,10 @@ func Rebuild(ctx context.Context, o Options, aside string) ([]Repaired, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
-	named, err := e.nameManifest()
+	named, err := "", errNoFiles
+	if e.holds(e.records, ".sst") || e.holds(e.records, ".log") {
+		named, err = e.nameManifest()
+	}
 	if err == nil && named == "" {
 		var said []Repaired
 		if said, err = e.rebuild(ctx); err == nil {

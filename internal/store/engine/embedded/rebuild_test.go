@@ -75,6 +75,24 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
+// TestRecordsGone: a store that has bodies, but no records at all, is not taken for
+// an empty one either, whose bodies nobody needs.
+func TestRecordsGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.fill(3, 40)
+	r.close()
+	r.must(r.fs.RemoveAll("/store/records"))
+	for range 2 {
+		if _, err := Open(t.Context(), r.o); !errors.Is(err, ErrRecords) {
+			t.Fatalf("opened: %v", err)
+		}
+		if _, err := Rebuild(t.Context(), r.o, "/aside"); !errors.Is(err, errNoFiles) {
+			t.Fatalf("made anew of nothing: %v", err)
+		}
+	}
+}
+
 // TestManifestOctets damages each octet of the manifest: it is noticed, or does no
 // harm.
 func TestManifestOctets(t *testing.T) {
