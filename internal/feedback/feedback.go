@@ -124,9 +124,11 @@ func published(v *dmarc.Verdict) dmarcrpt.Policy {
 	if v.Record.Testing {
 		testing = "y"
 	}
+	options := v.Record.Options
+	notebook.Cut(&options)
 	return dmarcrpt.Policy{
 		Domain: v.PolicyDomain, Policy: string(v.Record.Policy), Subdomains: string(v.Record.Subdomains), Absent: string(v.Record.Absent),
-		DKIM: mode[v.Record.StrictDKIM], SPF: mode[v.Record.StrictSPF], Discovery: "treewalk", Options: v.Record.Options, Testing: testing,
+		DKIM: mode[v.Record.StrictDKIM], SPF: mode[v.Record.StrictSPF], Discovery: "treewalk", Options: options, Testing: testing,
 	}
 }
 
@@ -221,6 +223,9 @@ func (f *Office) write(ctx context.Context, taken map[tallyKey]*tally) error {
 			return err
 		}
 		kept.merge(t)
+		lost := int64(0)
+		kept.Records, lost = fit(kept.Records)
+		kept.Lost += lost
 		text, err := json.Marshal(kept)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -122,6 +123,30 @@ func TestManySources(t *testing.T) {
 	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
 	if err != nil || len(r.Records) != mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], "5 messages") {
 		t.Errorf("%v, %+v", err, r.Metadata)
+	}
+}
+
+// Records that are longer than a note are left out, and do not keep those of others from
+// being written down.
+func TestLongRecords(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, `_dmarc.far.test 60 IN TXT "v=DMARC1; p=none; rua=mailto:a@far.test"`, `_dmarc.near.test 60 IN TXT "v=DMARC1; p=none; rua=mailto:a@near.test"`)
+	v := (&dmarc.Checker{Resolver: p.names}).Check(t.Context(), "far.test", nil)
+	v.Record.Options = strings.Repeat("\x01", 60000)
+	for i := range mostRecords {
+		r := dmarcrpt.Record{}
+		r.Row.Source = time.Duration(i).String()
+		r.Results.DKIM = slices.Repeat([]dmarcrpt.DKIM{{Domain: strings.Repeat("x", 250), Selector: strings.Repeat("x", 60), Result: "fail"}}, 10)
+		p.Count(&v, r)
+	}
+	p.came("near.test", "192.0.2.9")
+	p.pass(36 * time.Hour)
+	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
+	if err != nil || len(r.Records) < 100 || len(r.Records) >= mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], fmt.Sprint(mostRecords-len(r.Records))+" messages") {
+		t.Errorf("%v, %d records, %+v", err, len(r.Records), r.Metadata)
+	}
+	if r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@near.test"])); err != nil || len(r.Records) != 1 {
+		t.Errorf("%v, %+v", err, r)
 	}
 }
 

@@ -66,6 +66,20 @@ func (r *Received) bound() {
 	for i := range x.Records {
 		boundRecord(&x.Records[i])
 	}
+	lost := int64(0)
+	x.Records, lost = fit(x.Records)
+	r.Lost += lost
+}
+
+// fit gives the first records, as many as there is room for in a note, and counts the
+// messages of the others.
+func fit(records []dmarcrpt.Record) (kept []dmarcrpt.Record, lost int64) {
+	const rest = 64 << 10 // what else is in the note is less
+	kept, _ = notebook.Fit(records, notebook.MostOfOne-rest)
+	for i := range records[len(kept):] {
+		lost += records[len(kept)+i].Row.Count
+	}
+	return kept, lost
 }
 
 func boundRecord(r *dmarcrpt.Record) {

@@ -32,6 +32,10 @@ const (
 	Days = 90
 	// MostADay is how many come in on one day.
 	MostADay = 2000
+	// MostOctets is how much comes in on one day.
+	MostOctets = 64 << 20
+	// MostOfOne is how much there may be of one, or of any note.
+	MostOfOne = 1 << 20
 
 	mostText = 200
 )
@@ -44,7 +48,8 @@ type Book[T any] struct {
 }
 
 // Enter keeps a value, known by its name among all, if it is not there already. It is
-// durable when Enter returns; false means that there are too many today.
+// durable when Enter returns; false means that there are too many today, or too much of
+// this one.
 func (b *Book[T]) Enter(ctx context.Context, name string, value T) (bool, error) {
 	now := b.Now().UTC()
 	sum := sha256.Sum256([]byte(name))
@@ -55,18 +60,19 @@ func (b *Book[T]) Enter(ctx context.Context, name string, value T) (bool, error)
 			return had != nil, err
 		}
 	}
-	n, today := 0, b.day(now, 0)
-	for _, err := range b.Notes.Notes(ctx, today+"/") {
+	text, err := json.Marshal(value)
+	if err != nil || len(text) > MostOfOne {
+		return false, err
+	}
+	n, octets, today := 0, len(text), b.day(now, 0)
+	for x, err := range b.Notes.Notes(ctx, today+"/") {
 		if err != nil {
 			return false, err
 		}
-		if n++; n >= MostADay {
+		n, octets = n+1, octets+len(x.Value)
+		if n >= MostADay || octets > MostOctets {
 			return false, nil
 		}
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return false, err
 	}
 	notes := []Note{{Key: today + name, Value: text}}
 	if n == 0 {
@@ -127,4 +133,17 @@ func Cut(texts ...*string) {
 		}
 		*text = (*text)[:end]
 	}
+}
+
+// Fit gives the first of a list, as many as take no more octets than there is room for,
+// and the room that is left.
+func Fit[T any](list []T, room int) ([]T, int) {
+	for i := range list {
+		text, err := json.Marshal(list[i])
+		if err != nil || len(text)+1 > room {
+			return list[:i], room
+		}
+		room -= len(text) + 1
+	}
+	return list, room
 }

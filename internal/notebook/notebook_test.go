@@ -64,6 +64,22 @@ func TestBook(t *testing.T) {
 	}
 }
 
+// Of one entry, and of those of a day, there may be only so many octets.
+func TestOctets(t *testing.T) {
+	t.Parallel()
+	b := &notebook.Book[string]{Notes: &notebooktest.Notes{}, Prefix: "x/", Now: func() time.Time { return time.Date(2026, 11, 25, 23, 0, 0, 0, time.UTC) }}
+	large := strings.Repeat("x", notebook.MostOfOne-2) // beside its quotes
+	if kept, err := b.Enter(t.Context(), "too large", large+"x"); kept || err != nil {
+		t.Errorf("kept: %v, %v", kept, err)
+	}
+	for i := range notebook.MostOctets/notebook.MostOfOne + 2 {
+		kept, err := b.Enter(t.Context(), fmt.Sprint(i), large)
+		if want := i < notebook.MostOctets/notebook.MostOfOne; kept != want || err != nil {
+			t.Fatalf("%d is kept: %v, %v", i, kept, err)
+		}
+	}
+}
+
 // firstOf is the name of the first entry.
 func firstOf(t *testing.T, b *notebook.Book[string]) string {
 	t.Helper()

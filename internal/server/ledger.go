@@ -112,7 +112,7 @@ func (l ledger) Enter(ctx context.Context, env *mail.Envelope, body mail.Body, f
 			return err
 		}
 		if trouble = nil; !kept { // one address may take reports of both kinds
-			told("too many reports today; this one is not counted")
+			told("too many reports today, or too much in this one: it is not counted")
 		}
 		break
 	}

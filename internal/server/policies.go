@@ -136,16 +136,21 @@ func (n siteNotes) Note(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-// Notes gives those whose keys begin with a prefix.
+// Notes gives those whose keys begin with a prefix, one after the other: there may be
+// much of them.
 func (n siteNotes) Notes(ctx context.Context, prefix string) iter.Seq2[notebook.Note, error] {
 	return func(yield func(notebook.Note, error) bool) {
-		all, err := n.store.Notes().All(ctx, prefix)
+		keys, err := n.store.Notes().Keys(ctx, prefix)
 		if err != nil {
 			yield(notebook.Note{}, err)
 			return
 		}
-		for _, x := range all {
-			if !yield(notebook.Note(x), nil) {
+		for _, key := range keys {
+			value, err := n.Note(ctx, key)
+			if err == nil && value == nil { // it went meanwhile
+				continue
+			}
+			if !yield(notebook.Note{Key: key, Value: value}, err) || err != nil {
 				return
 			}
 		}

@@ -48,6 +48,7 @@ func (p *Policies) Received(ctx context.Context) iter.Seq2[Received, error] {
 // most stay.
 func bounded(r *tlsrpt.Report) {
 	notebook.Cut(&r.Organization, &r.Contact, &r.ID)
+	room := notebook.MostOfOne / 2 // for failures
 	r.Policies = slices.Clone(r.Policies[:min(len(r.Policies), mostPolicies)])
 	for i := range r.Policies {
 		f := &r.Policies[i]
@@ -60,5 +61,6 @@ func bounded(r *tlsrpt.Report) {
 			x := &f.Failures[j]
 			notebook.Cut(&x.Type, &x.SendingIP, &x.Host, &x.Helo, &x.ReceivingIP, &x.Information, &x.Reason)
 		}
+		f.Failures, room = notebook.Fit(f.Failures, room)
 	}
 }

@@ -1,11 +1,13 @@
 package tlspolicy
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"plic/internal/notebook"
 	"plic/internal/tlsrpt"
 )
 
@@ -52,6 +54,9 @@ func TestReceived(t *testing.T) {
 	}
 	receive(long, true)
 	for _, r := range all() {
+		if text, err := json.Marshal(r); err != nil || len(text) > notebook.MostOfOne {
+			t.Errorf("%s takes %d octets, %v", r.Report.ID, len(text), err)
+		}
 		if strings.HasPrefix(r.Report.ID, "3") {
 			f := r.Report.Policies[0].Failures
 			if len(r.Report.Policies) != 100 || len(f) != 100 || f[0].Count != 2999 || len(f[0].Reason) != 200 || len(r.Report.ID) > 200 {

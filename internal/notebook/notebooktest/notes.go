@@ -3,6 +3,7 @@ package notebooktest
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -52,6 +53,9 @@ func (n *Notes) PutNotes(_ context.Context, list ...notebook.Note) error {
 	defer n.mu.Unlock()
 	if n.Fail != nil {
 		return n.Fail
+	}
+	if slices.ContainsFunc(list, func(x notebook.Note) bool { return len(x.Value) > notebook.MostOfOne }) {
+		return errors.New("the note is too large")
 	}
 	n.Puts++
 	if n.All == nil {
