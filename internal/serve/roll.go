@@ -69,6 +69,15 @@ func LoggedIn(ctx context.Context, account string) {
 	}
 }
 
+// Behind says for whom a proxy has the session that ctx belongs to, and whose it is.
+func Behind(ctx context.Context, remote netip.AddrPort, account string) {
+	if e, ok := ctx.Value(entryKey{}).(*entry); ok {
+		e.roll.mu.Lock()
+		defer e.roll.mu.Unlock()
+		e.open.Remote, e.open.Account = remote, account
+	}
+}
+
 // List gives the sessions, the oldest first.
 func (r *Roll) List() []Open {
 	r.mu.Lock()

@@ -2,10 +2,12 @@ package smtpd
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"plic/internal/mail"
+	"plic/internal/serve"
 )
 
 // bouncer refuses whatever its words are about.
@@ -57,6 +59,33 @@ func TestGuard(t *testing.T) {
 		c.send(x.say + "\r\n")
 		if got := c.next(); !like(x.want, got) {
 			t.Errorf("%s: %q, want %q", x.say, got, x.want)
+		}
+	}
+}
+
+// Who is brought by a proxy is listed, and ended, as who he is.
+func TestXClientIsListed(t *testing.T) {
+	var roll serve.Roll
+	h := open(t, MX, func(o *Options) {
+		o.Sessions, o.XClient = &roll, []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")}
+	})
+	defer h.close()
+	c := h.dial("203.0.113.5:4321")
+	for _, x := range []struct{ say, want, remote, account string }{
+		{"", "220 *", "203.0.113.5:4321", ""},
+		{"EHLO proxy.example", "250*", "203.0.113.5:4321", ""},
+		{"XCLIENT ADDR=192.0.2.1 PORT=99 LOGIN=ann@us.example", "220 *", "192.0.2.1:99", "ann@us.example"},
+		{"XCLIENT ADDR=192.0.2.2 PORT=98 LOGIN=[UNAVAILABLE]", "220 *", "192.0.2.2:98", ""},
+	} {
+		if x.say != "" {
+			c.send(x.say + "\r\n")
+		}
+		got := c.next()
+		for len(got) > 3 && got[3] == '-' {
+			got = c.next()
+		}
+		if all := roll.List(); !like(x.want, got) || len(all) != 1 || all[0].Remote.String() != x.remote || all[0].Account != x.account {
+			t.Errorf("%s: %q, %+v", x.say, got, all)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"plic/internal/journal"
 	"plic/internal/mail"
+	"plic/internal/serve"
 	"plic/internal/smtp"
 )
 
@@ -69,6 +70,7 @@ func (s *session) xclient(args string) *session {
 	}
 	s.reset()
 	s.remote, s.ours = remote, ours
+	serve.Behind(s.ctx, remote, next.account)
 	s.known.Name, s.known.Helo, s.known.Account, s.known.Remote = name, "", next.account, remote.String()
 	s.record(journal.Event{Kind: journal.Connect, Reason: "as " + s.socket.String() + " tells by XCLIENT"})
 	next.greet()
