@@ -21,7 +21,7 @@ func TestRoll(t *testing.T) {
 		admit := func(net.Conn) Session {
 			return func(ctx, work context.Context) {
 				me := <-who
-				LoggedIn(context.WithValue(work, "a", 1), me) // a context of a command, made of the session's
+				LoggedIn(context.WithValue(work, t, 1), me) // a context of a command, made of the session's
 				if me == "stubborn" {
 					<-work.Done()
 				} else {

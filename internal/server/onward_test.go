@@ -107,13 +107,16 @@ func TestOnward(t *testing.T) {
 		return "From: Ann Ö <ann@" + domain + ">\r\nSubject: " + subject + "\r\n\r\nhello\r\n"
 	}
 	const kept, replaced = "From: Ann Ö <ann@", "From: =?utf-8?Q?Ann_=C3=96_via_here=2Etest?= <fwd@here.test>\r\n"
-	s.redirects(`if header "subject" "redirect" { redirect "eve@far.test"; } elsif header "subject" "edit" { redirect "eve@far.test"; }`)
+	s.redirects(`require "editheader"; if header "subject" "edit" { deleteheader "subject"; addheader "Subject" "edited"; }
+		if header "subject" ["redirect", "edit", "edited"] { redirect "eve@far.test"; }`)
 	for name, x := range map[string]struct{ to, text, want, why string }{
 		"only SPF":              {"fwd", letter("strict.test", "x"), replaced, "its author is now fwd@here.test: strict.test asks for reject (DMARC), and no signature of strict.test goes along"},
 		"signed":                {"fwd", signed(letter("strict.test", "x")), kept, "it goes on as it is: strict.test asks for reject (DMARC), and the signature of strict.test goes along"},
 		"signed, and changed":   {"fwd", signed(letter("strict.test", "a list")), replaced, "its author is now fwd@here.test: strict.test asks for reject (DMARC), and the signature of strict.test does not hold for what is sent on"},
 		"nothing is asked for":  {"fwd", letter("lax.test", "x"), kept, ""},
 		"not from there at all": {"fwd", letter("forged.test", "x"), kept, "it goes on as it is: it is not proven to be from forged.test"},
+		"a filter that changes": {"ann", signed(letter("strict.test", "edit")), strings.Replace(replaced, "fwd@", "ann@", 1), "its author is now ann@here.test: strict.test asks for reject (DMARC), and the signature of strict.test does not hold for what is sent on"},
+		"a filter, and signed":  {"ann", signed(letter("strict.test", "redirect")), kept, "it goes on as it is: strict.test asks for reject (DMARC), and the signature of strict.test goes along"},
 		"a filter":              {"ann", letter("strict.test", "redirect"), strings.Replace(replaced, "fwd@", "ann@", 1), "its author is now ann@here.test: strict.test asks for reject (DMARC), and no signature of strict.test goes along"},
 	} {
 		before := len(s.onward())
