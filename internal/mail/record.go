@@ -297,10 +297,11 @@ func (r *reader) time() time.Time {
 		return time.Time{}
 	}
 	t := time.Unix(r.int(), r.int())
-	switch kind {
-	case localTime:
+	switch {
+	case t.IsZero(): // that is noTime
+	case kind == localTime:
 		return t
-	case utcTime:
+	case kind == utcTime:
 		return t.UTC()
 	}
 	r.bad = true

@@ -152,5 +152,4 @@ func inOrder(all []*message) {
 	for i := range list {
 		all[i] = list[i].message
 	}
-
 }

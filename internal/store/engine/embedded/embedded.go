@@ -295,6 +295,9 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	// process when they meet what it has closed.
 	o.DisableTableStats = true
 	o.ErrorIfNotExists = e.hasRecords()
+	if err := e.checkVersion(); err != nil {
+		return nil, err
+	}
 	err := e.checkManifest()
 	var db *pebble.DB
 	if err == nil {

@@ -7,10 +7,25 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+	"strconv"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
+
+// checkVersion refuses records of a newer Pebble, which are not damaged: to make them
+// anew of what can be read would leave most behind.
+func (e *Engine) checkVersion() error {
+	text, err := atomicfs.ReadMarker(e.fs, e.records, versionMarker)
+	if err != nil {
+		return nil // Pebble will say what it is
+	}
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil && n > uint64(pebble.FormatNewest) {
+		return fmt.Errorf("written by a newer program: format %d of Pebble, this one knows %d", n, pebble.FormatNewest)
+	}
+	return nil
+}
 
 // checkManifest looks whether the file that says of which tables the records
 // consist is whole. Pebble takes damage within it for its end, and would remove

@@ -29,6 +29,7 @@ var errNoFiles = errors.New("no file of them is there, only messages: restore a 
 // Pebble's names.
 const (
 	manifestMarker = "manifest" // the marker that names the manifest
+	versionMarker  = "format-version"
 	manifestPrefix = "MANIFEST-"
 )
 

@@ -93,6 +93,22 @@ func TestRecordsGone(t *testing.T) {
 	}
 }
 
+// TestNewerRecords: records of a newer program are refused, but not called damaged.
+func TestNewerRecords(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.fill(3, 40)
+	r.close()
+	for _, file := range r.list("/store/records", "") {
+		if at := strings.Index(file, "marker.format-version."); at >= 0 {
+			r.must(r.fs.Rename(file, file[:at]+"marker.format-version.999998.999"))
+		}
+	}
+	if _, err := Open(t.Context(), r.o); err == nil || errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), "newer program") {
+		t.Fatalf("opened: %v", err)
+	}
+}
+
 // TestManifestOctets damages each octet of the manifest: it is noticed, or does no
 // harm.
 func TestManifestOctets(t *testing.T) {
