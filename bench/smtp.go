@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -115,7 +116,10 @@ func sample(size int) []byte {
 // sink is a host that takes every message and counts them.
 type sink struct {
 	net.Listener
-	taken atomic.Int64
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
+	taken  atomic.Int64
 }
 
 func newSink(address string) (*sink, error) {
@@ -136,8 +140,40 @@ func newSink(address string) (*sink, error) {
 	return s, nil
 }
 
+// Close ends it with its connections: mail that comes later is for another.
+func (s *sink) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for conn := range s.conns {
+		conn.Close()
+	}
+	return s.Listener.Close()
+}
+
+// enter notes a connection, if it still may be.
+func (s *sink) enter(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		s.conns = map[net.Conn]struct{}{}
+	}
+	s.conns[conn] = struct{}{}
+	return !s.closed
+}
+
+func (s *sink) leave(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, conn)
+}
+
 func (s *sink) serve(conn net.Conn) {
 	defer conn.Close()
+	defer s.leave(conn)
+	if !s.enter(conn) {
+		return
+	}
 	r, w := bufio.NewReaderSize(conn, 64<<10), bufio.NewWriter(conn)
 	reply := func(text string) bool {
 		w.WriteString(text + "\r\n")
