@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,10 +47,14 @@ func (m *Mailbox) sync(ctx context.Context) (more bool, err error) {
 		return false, nil // who uses it will be told
 	}
 	d, err := a.store.files.Look(ctx, a.id, &st.rec, syncBatch)
-	if err != nil || d == nil {
+	if err != nil {
 		return false, err
 	}
+	if d == nil {
+		return false, m.upToDate(ctx)
+	}
 	sums := a.store.summaries(ctx, d.Add) // nothing is locked
+	first := d.Add
 	c, err := a.store.lock(a)
 	if err != nil {
 		return false, err
@@ -62,8 +67,12 @@ func (m *Mailbox) sync(ctx context.Context) (more bool, err error) {
 	if err := c.claim(ctx, m); err != nil && !errors.As(err, new(*staleError)) {
 		return false, err
 	}
-	if d, err = a.store.files.Look(ctx, a.id, &m.head.rec, syncBatch); err != nil || d == nil {
+	if d, err = a.store.files.Look(ctx, a.id, &m.head.rec, syncBatch); err != nil {
 		return false, err
+	}
+	if d == nil {
+		c.unlock()
+		return false, m.upToDate(ctx)
 	}
 	if d.UIDValidity != 0 {
 		c.letGo() // who makes the mailbox anew holds it
@@ -77,10 +86,30 @@ func (m *Mailbox) sync(ctx context.Context) (more bool, err error) {
 		return false, c.finish()
 	}
 	e, more, err := m.found(ctx, c, d, sums)
+	more = more || slices.ContainsFunc(d.Add, func(f engine.FoundMessage) bool { // it came since
+		return sums[f.Body] == nil && !slices.ContainsFunc(first, func(x engine.FoundMessage) bool { return x.Body == f.Body })
+	})
 	if err != nil || e == nil {
-		return false, err
+		return more && err == nil, err
 	}
 	return more, c.finish()
+}
+
+// upToDate waits until all that was taken over is durable and visible: another may
+// have found it a moment ago.
+func (m *Mailbox) upToDate(ctx context.Context) error {
+	a := m.account
+	a.mu.Lock()
+	st, last := m.head, a.last
+	a.mu.Unlock()
+	if m.visible.Load().seq >= st.seq {
+		return nil
+	}
+	if err := last.wait(ctx); err != nil {
+		return err
+	}
+	m.publish(st)
+	return nil
 }
 
 // found puts what was found into a commit; nil if that is nothing.
@@ -110,7 +139,7 @@ func (m *Mailbox) found(ctx context.Context, c *commit, d *engine.Difference, su
 	for i := range d.Add {
 		f := &d.Add[i]
 		sum, ok := sums[f.Body]
-		if !ok { // it came since, or could not be read
+		if !ok { // it came since, and is read next, or could not be read
 			more = more || i > 0
 			break
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -399,3 +400,69 @@ func TestMaildirBetween(t *testing.T) {
 
 func second[T any](_ T, err error) error        { return err }
 func third[T, U any](_ T, _ U, err error) error { return err }
+
+// slow is an engine whose commits become durable only when they may.
+type slow struct {
+	engine.Engine
+	hold chan struct{} // nil: at once
+}
+
+type slowTicket struct {
+	engine.Ticket
+	hold chan struct{}
+}
+
+func (s *slow) Apply(b *engine.Batch) (engine.Ticket, error) {
+	t, err := s.Engine.Apply(b)
+	if err != nil || s.hold == nil {
+		return t, err
+	}
+	return slowTicket{t, s.hold}, nil
+}
+
+func (t slowTicket) Wait() error {
+	<-t.hold
+	return t.Ticket.Wait()
+}
+
+// What another program has done is seen by whoever looks after it, also while
+// somebody else who has found it waits for the disk.
+func TestFoundByAnother(t *testing.T) {
+	t.Parallel()
+	s := newShared(t)
+	s.ok(s.Close())
+	under := &slow{Engine: openEmbeddedIn(t, s.top+"/store")}
+	s.Store = store.New(store.Options{Engine: files.New(files.Options{
+		Engine:  under,
+		Formats: map[string]files.Format{"maildir": maildir.New(maildir.Options{Host: "test"})},
+		Locate: func(context.Context, string) (files.Location, error) {
+			return files.Location{Text: "maildir:" + s.dir}, nil
+		},
+	})})
+	s.append("INBOX", "Subject: first\r\n\r\n", store.Flags{})
+	inbox := s.box("INBOX")
+	s.ok(second(inbox.Snapshot(t.Context()))) // as in a session that has selected it
+	s.ok(os.WriteFile(filepath.Join(s.dir, "new", "1.2.other"), []byte("Subject: second\n\n"), 0o600))
+	under.hold = make(chan struct{})
+	found := make(chan error, 1)
+	go func() { found <- inbox.Sync(t.Context()) }()
+	for changed := false; !changed; runtime.Gosched() { // until it is put down, and only not durable
+		_, boxes, err := under.Engine.Account(t.Context(), "ann")
+		s.ok(err)
+		for _, b := range boxes {
+			changed = changed || b.Name == "INBOX" && b.Messages == 2
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if snap, err := inbox.Snapshot(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%d messages are seen before the second is durable (%v)", snap.Len(), err)
+	}
+	close(under.hold)
+	snap, err := inbox.Snapshot(t.Context())
+	s.ok(err)
+	if n := snap.Len(); n != 2 {
+		t.Errorf("%d messages are seen, not 2", n)
+	}
+	s.ok(<-found)
+}
