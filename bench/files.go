@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"plic/test/peers"
@@ -238,39 +237,19 @@ func filesPlic(ctx context.Context, dir, format string) (*fileSite, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	binary, config := dir+"/plic", dir+"/plic.toml"
-	if err := os.WriteFile(config, fmt.Appendf(nil, filesConfig, dir, place), 0o644); err != nil {
+	p, err := build(ctx, dir, fmt.Appendf(nil, filesConfig, dir, place), s.imap)
+	if err != nil {
 		return nil, err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/plic")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build: %w: %s", err, out)
-	}
-	var server *exec.Cmd
-	s.start = func(ctx context.Context) error {
-		server = exec.Command(binary, "serve", "--config", config)
-		server.Stderr = os.Stderr
-		server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := server.Start(); err != nil {
-			return err
-		}
-		return peers.WaitFor(ctx, s.imap)
-	}
-	s.stop = func() {
-		server.Process.Signal(syscall.SIGTERM)
-		server.Wait()
-	}
-	s.serving = func() (int, error) { return server.Process.Pid, nil }
+	s.start, s.stop = p.start, p.stop
+	s.serving = func() (int, error) { return p.server.Process.Pid, nil }
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
 	for _, args := range [][]string{{"domain", "add", domain}, {"account", "add", filesUser, "--password-stdin"}} {
-		cmd := exec.CommandContext(ctx, binary, append(args, "--config", config)...)
-		cmd.Stdin = strings.NewReader(password + "\n")
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if err := p.run(ctx, args...); err != nil {
 			s.end()
-			return nil, fmt.Errorf("plic %v: %w: %s", args, err, out)
+			return nil, err
 		}
 	}
 	return s, nil

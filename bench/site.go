@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -181,65 +180,32 @@ func startPlic(ctx context.Context, dir, network string, compress bool) (*site, 
 	if err := s.writeCrowds(dir); err != nil {
 		return nil, err
 	}
-	binary, config := dir+"/plic", dir+"/plic.toml"
-	if err := os.WriteFile(config, fmt.Appendf(nil, plicConfig, dir, network, compress), 0o644); err != nil {
+	p, err := build(ctx, dir, fmt.Appendf(nil, plicConfig, dir, network, compress), s.imap)
+	if err != nil {
 		return nil, err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/plic")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build: %w: %s", err, out)
-	}
-	var err error
 	if s.sink, err = newSink(network + ".2:25"); err != nil {
 		return nil, err
 	}
 	s.last = func() { s.sink.Close() }
-	var server *exec.Cmd
-	s.start = func(ctx context.Context) error {
-		server = exec.Command(binary, "serve", "--config", config)
-		server.Stderr = os.Stderr
-		server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := server.Start(); err != nil {
-			return err
-		}
-		return peers.WaitFor(ctx, s.imap)
-	}
-	s.stop = func() {
-		server.Process.Signal(syscall.SIGTERM)
-		server.Wait()
-	}
-	s.settle = func(ctx context.Context) error {
-		cmd := exec.CommandContext(ctx, binary, "index", "rebuild", user(0), "--config", config)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("index: %w: %s", err, out)
-		}
-		return nil
-	}
+	s.start, s.stop = p.start, p.stop
+	s.settle = func(ctx context.Context) error { return p.run(ctx, "index", "rebuild", user(0)) }
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.addAccounts(ctx, binary, config); err != nil {
+	if err := addAccounts(ctx, p); err != nil {
 		s.end()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *site) addAccounts(ctx context.Context, binary, config string) error {
-	admin := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, binary, append(args, "--config", config)...)
-		cmd.Stdin = strings.NewReader(password + "\n")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("plic %v: %w: %s", args, err, out)
-		}
-		return nil
-	}
-	err := admin("domain", "add", domain)
+func addAccounts(ctx context.Context, p *program) error {
+	err := p.run(ctx, "domain", "add", domain)
 	for i := range users {
-		err = errors.Join(err, admin("account", "add", user(i), "--password-stdin"))
+		err = errors.Join(err, p.run(ctx, "account", "add", user(i), "--password-stdin"))
 	}
-	return errors.Join(err, admin("account", "add", popUser, "--password-stdin"), admin("alias", "add", "relay@"+domain, "bob@sink.test"))
+	return errors.Join(err, p.run(ctx, "account", "add", popUser, "--password-stdin"), p.run(ctx, "alias", "add", "relay@"+domain, "bob@sink.test"))
 }
 
 const postfixSettings = `virtual_mailbox_domains = ` + domain + `

@@ -66,9 +66,10 @@ func (p *Office) onward(ctx context.Context, j *job, pl *plan) error {
 
 // outlook is what is known of how a message fares that is sent on as it is.
 type outlook struct {
-	ok   bool
-	why  string
-	seal []byte
+	ok     bool
+	why    string
+	seal   []byte
+	sealed bool
 }
 
 // outlook asks once for each form of a message.
@@ -81,14 +82,22 @@ func (p *Office) outlook(ctx context.Context, j *job, base outgoing) (*outlook, 
 	if o.ok, o.why, err = p.o.Examiner.Survives(ctx, j.found, base.body()); err != nil {
 		return nil, storage("read the message", err)
 	}
-	if o.seal, err = p.seal(ctx, j, base.body()); err != nil {
-		return nil, err
-	}
 	if j.outlooks == nil {
 		j.outlooks = map[*store.Draft]*outlook{}
 	}
 	j.outlooks[base.draft] = &o
 	return &o, nil
+}
+
+// sealed gives the seal of a message that goes on as it is.
+func (p *Office) sealed(ctx context.Context, j *job, base outgoing, o *outlook) (seal []byte, err error) {
+	if !o.sealed {
+		if o.seal, err = p.seal(ctx, j, base.body()); err != nil {
+			return nil, err
+		}
+		o.sealed = true
+	}
+	return o.seal, nil
 }
 
 // sendAway puts a departure to another host back into the plan, as one or several.
@@ -98,21 +107,27 @@ func (p *Office) sendAway(ctx context.Context, j *job, pl *plan, d *departure) e
 	if err != nil {
 		return err
 	}
-	keep := func(part departure, done string) {
+	keep := func(part departure, done string) error {
+		seal, err := p.sealed(ctx, j, base, o)
+		if err != nil {
+			return err
+		}
 		if o.why != "" && part.forwards() {
 			p.tellOnward(j, &part, done+": "+o.why)
 		}
-		part.as = &outgoing{base.draft, slices.Concat(o.seal, base.prefix)}
+		part.as = &outgoing{base.draft, slices.Concat(seal, base.prefix)}
 		pl.remote = append(pl.remote, part)
+		return nil
 	}
 	if o.ok || p.o.Onward == KeepAuthor {
-		keep(*d, "it goes on as it is")
-		return nil
+		return keep(*d, "it goes on as it is")
 	}
 	for _, part := range d.byAddress() {
 		at := part.at[0]
 		if at.IsNull() {
-			keep(part, "")
+			if err := keep(part, ""); err != nil {
+				return err
+			}
 			continue
 		}
 		if p.o.Onward == RefuseOnward {
@@ -124,7 +139,9 @@ func (p *Office) sendAway(ctx context.Context, j *job, pl *plan, d *departure) e
 			return err
 		}
 		if part.as == nil {
-			keep(part, "it goes on as it is, since nothing signs for "+at.Domain.String())
+			if err := keep(part, "it goes on as it is, since nothing signs for "+at.Domain.String()); err != nil {
+				return err
+			}
 			continue
 		}
 		p.tellOnward(j, &part, "its author is now "+at.String()+": "+o.why)

@@ -138,12 +138,6 @@ func (s storing) Repair(ctx context.Context) iter.Seq2[control.Fault, error] {
 		aside := filepath.Join(s.config.DataDir, "damaged", time.Now().UTC().Format("20060102T150405Z"))
 		for round := range maxRounds {
 			found, unreadable, left := 0, false, false
-			if err := s.rebuild(ctx, aside+".rebuilt", yield); err != nil {
-				if !errors.Is(err, errLeft) {
-					yield(control.Fault{}, err)
-				}
-				return
-			}
 			err := s.with(ctx, func(e *embedded.Engine) error {
 				for r, err := range e.Repair(ctx, fmt.Sprintf("%s.%d", aside, round+1)) {
 					if err != nil {
@@ -160,7 +154,12 @@ func (s storing) Repair(ctx context.Context) iter.Seq2[control.Fault, error] {
 			if left {
 				return
 			}
-			if err == nil && unreadable {
+			if errors.Is(err, embedded.ErrRecords) {
+				unreadable = true // look at what was made anew in the next round
+				if left, err = s.rebuild(ctx, aside+".rebuilt", yield); left {
+					return
+				}
+			} else if err == nil && unreadable {
 				err = embedded.Rewrite(ctx, engineOptions(s.config, s.log), aside+".records")
 				if err == nil && !yield(control.Fault{Record: "records", Fault: "written anew without what cannot be read", Kept: aside + ".records"}, nil) {
 					return
@@ -177,22 +176,16 @@ func (s storing) Repair(ctx context.Context) iter.Seq2[control.Fault, error] {
 	}
 }
 
-// errLeft says that nobody wants to hear more.
-var errLeft = errors.New("nobody listens")
-
-// rebuild makes records anew that cannot be opened.
-func (s storing) rebuild(ctx context.Context, aside string, yield func(control.Fault, error) bool) error {
-	err := s.with(ctx, func(*embedded.Engine) error { return nil })
-	if !errors.Is(err, embedded.ErrRecords) {
-		return err
-	}
+// rebuild makes records anew that cannot be opened; left says that nobody wants to
+// hear more.
+func (s storing) rebuild(ctx context.Context, aside string, yield func(control.Fault, error) bool) (left bool, err error) {
 	done, err := embedded.Rebuild(ctx, engineOptions(s.config, s.log), aside)
 	for _, r := range done {
 		if !yield(control.Fault{Record: r.Record, Fault: r.Done, Kept: r.Kept}, nil) {
-			return errLeft
+			return true, nil
 		}
 	}
-	return err
+	return false, err
 }
 
 // Restore makes a data directory of a backup and gives what is wrong with its

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"plic/internal/backup"
+	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/mail"
 	"plic/internal/store"
@@ -194,13 +195,11 @@ func queueOne(ctx context.Context, s *store.Store) error {
 	return err
 }
 
-// TestRepairDirectory damages a segment behind a stopped server: check names
-// it, repair keeps what is left, and the server goes on with the rest.
-func TestRepairDirectory(t *testing.T) {
-	t.Parallel()
+// stopped fills a data directory with ten messages and stops its server.
+func stopped(t *testing.T) (*config.Config, map[store.UID]string) {
+	t.Helper()
 	c := testConfig(t)
-	quiet := slog.New(slog.DiscardHandler)
-	site, err := openSite(t.Context(), c, quiet)
+	site, err := openSite(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,6 +210,30 @@ func TestRepairDirectory(t *testing.T) {
 	if err := site.close(); err != nil {
 		t.Fatal(err)
 	}
+	return c, all
+}
+
+// repaired runs repair and gives what it did; check then finds nothing.
+func repaired(t *testing.T, o control.Storage) (done []control.Fault) {
+	t.Helper()
+	for f, err := range o.Repair(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		done = append(done, f)
+	}
+	for f, err := range o.Check(t.Context()) {
+		t.Errorf("after the repair: %+v, %v", f, err)
+	}
+	return done
+}
+
+// TestRepairDirectory damages a segment behind a stopped server: check names
+// it, repair keeps what is left, and the server goes on with the rest.
+func TestRepairDirectory(t *testing.T) {
+	t.Parallel()
+	c, all := stopped(t)
+	quiet := slog.New(slog.DiscardHandler)
 	segments, err := filepath.Glob(filepath.Join(c.DataDir, "bodies", "*.seg"))
 	if err != nil || len(segments) == 0 {
 		t.Fatal(segments, err)
@@ -224,26 +247,19 @@ func TestRepairDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := Storage(c, quiet)
-	var found, done []control.Fault
+	var found []control.Fault
 	for f, err := range o.Check(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		found = append(found, f)
 	}
-	for f, err := range o.Repair(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		done = append(done, f)
-	}
+	done := repaired(t, o)
 	if len(found) == 0 || len(done) == 0 || !strings.HasPrefix(done[0].Kept, filepath.Join(c.DataDir, "damaged")) {
 		t.Fatalf("found %+v, done %+v", found, done)
 	}
-	for f, err := range o.Check(t.Context()) {
-		t.Errorf("after the repair: %+v, %v", f, err)
-	}
-	if site, err = openSite(t.Context(), c, quiet); err != nil {
+	site, err := openSite(t.Context(), c, quiet)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer site.close()
@@ -262,19 +278,8 @@ func TestRepairDirectory(t *testing.T) {
 // is taken for empty, and repair brings all of it back.
 func TestRepairLost(t *testing.T) {
 	t.Parallel()
-	c := testConfig(t)
+	c, all := stopped(t)
 	quiet := slog.New(slog.DiscardHandler)
-	site, err := openSite(t.Context(), c, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := range 10 {
-		put(t, site.store, letter(n))
-	}
-	all := contents(t, site.store)
-	if err := site.close(); err != nil {
-		t.Fatal(err)
-	}
 	for _, pattern := range []string{"MANIFEST-*", "marker.manifest*"} {
 		names, err := filepath.Glob(filepath.Join(c.DataDir, "records", pattern))
 		if err != nil || len(names) == 0 {
@@ -290,20 +295,12 @@ func TestRepairLost(t *testing.T) {
 		t.Fatalf("started: %v", err)
 	}
 	o := Storage(c, quiet)
-	var done []control.Fault
-	for f, err := range o.Repair(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		done = append(done, f)
-	}
+	done := repaired(t, o)
 	if len(done) == 0 || !strings.HasPrefix(done[0].Kept, filepath.Join(c.DataDir, "damaged")) {
 		t.Errorf("done %+v", done)
 	}
-	for f, err := range o.Check(t.Context()) {
-		t.Errorf("after the repair: %+v, %v", f, err)
-	}
-	if site, err = openSite(t.Context(), c, quiet); err != nil {
+	site, err := openSite(t.Context(), c, quiet)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer site.close()

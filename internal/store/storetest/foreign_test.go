@@ -37,6 +37,17 @@ func newShared(t *testing.T) *shared {
 
 func (s *shared) open() { s.Store = store.New(store.Options{Engine: openOnDisk(s.t, s.top)}) }
 
+// over opens it over an engine and a format of a test.
+func (s *shared) over(under engine.Engine, format files.Format) {
+	s.Store = store.New(store.Options{Engine: files.New(files.Options{
+		Engine:  under,
+		Formats: map[string]files.Format{"maildir": format},
+		Locate: func(context.Context, string) (files.Location, error) {
+			return files.Location{Text: "maildir:" + s.dir}, nil
+		},
+	})})
+}
+
 func (s *shared) again() {
 	s.t.Helper()
 	s.ok(s.Close())
@@ -365,13 +376,7 @@ func TestMaildirBetween(t *testing.T) {
 	s := newShared(t)
 	s.ok(s.Close())
 	under := &refusing{Engine: openEmbeddedIn(t, s.top+"/store")}
-	s.Store = store.New(store.Options{Engine: files.New(files.Options{
-		Engine:  under,
-		Formats: map[string]files.Format{"maildir": stubborn{maildir.New(maildir.Options{Host: "test"})}},
-		Locate: func(context.Context, string) (files.Location, error) {
-			return files.Location{Text: "maildir:" + s.dir}, nil
-		},
-	})})
+	s.over(under, stubborn{maildir.New(maildir.Options{Host: "test"})})
 	for i := range 4 {
 		s.append("INBOX", fmt.Sprintf("Subject: m%d\r\n\r\n", i), store.Flags{})
 	}
@@ -432,13 +437,7 @@ func TestFoundByAnother(t *testing.T) {
 	s := newShared(t)
 	s.ok(s.Close())
 	under := &slow{Engine: openEmbeddedIn(t, s.top+"/store")}
-	s.Store = store.New(store.Options{Engine: files.New(files.Options{
-		Engine:  under,
-		Formats: map[string]files.Format{"maildir": maildir.New(maildir.Options{Host: "test"})},
-		Locate: func(context.Context, string) (files.Location, error) {
-			return files.Location{Text: "maildir:" + s.dir}, nil
-		},
-	})})
+	s.over(under, maildir.New(maildir.Options{Host: "test"}))
 	s.append("INBOX", "Subject: first\r\n\r\n", store.Flags{})
 	inbox := s.box("INBOX")
 	s.ok(second(inbox.Snapshot(t.Context()))) // as in a session that has selected it

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -303,7 +304,7 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	if err == nil {
 		db, err = pebble.Open(e.records, o)
 	}
-	if err != nil && !errors.Is(noSpace(err), engine.ErrFull) {
+	if err != nil && !errors.Is(noSpace(err), engine.ErrFull) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EIO) {
 		err = fmt.Errorf("%w (%w)", ErrRecords, err)
 	}
 	return db, err
