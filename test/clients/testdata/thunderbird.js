@@ -105,6 +105,7 @@ async function changes(inbox) {
   inbox.markMessagesFlagged([first], true);
   inbox.addKeywordsToMessages([first, second], '$label1');
   check((await whole(second)).includes('Subject: number 1'), 'it reads another message');
+  await update(inbox); // copies may go over another connection, which must not overtake the flags
 
   inbox.createSubfolder('Größe', null);
   const folder = await until('the new folder', () => inbox.subFolders.find((f) => f.name === 'Größe'));
