@@ -65,6 +65,7 @@ func rules() map[string]rule {
 		"vfs":              {ground, ""},
 		"deflate":          {ground, ""},
 		"notebook":         {ground, ""},
+		"pace":             {ground, ""},
 		"dns":              {ground, ""},
 		"journal":          {ground, "mail vfs"},
 		"config":           {ground, "mail table"},
@@ -113,9 +114,9 @@ func rules() map[string]rule {
 		"store/mbox":            {store, "imap mail mbox store/engine store/files vfs"},
 		"store/memory":          {store, "mail store/engine"},
 		"store/headers":         {store, "message store"},
-		"store/search":          {store, "casemap imap message store store/engine"},
+		"store/search":          {store, "casemap imap message pace store store/engine"},
 		"store/recall":          {store, "store"},
-		"store":                 {store, "casemap imap mail message store/engine vfs"},
+		"store":                 {store, "casemap imap mail message pace store/engine vfs"},
 		"scripts":               {store, "sieve store store/engine"},
 
 		"deliver/local":  {out, "mail message scripts sieve store"},
@@ -123,7 +124,7 @@ func rules() map[string]rule {
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
 
 		"check/greylist": {custody, "check/score check/sender dkim spf store/recall"},
-		"learn":          {custody, "authres bayes check/greylist check/score check/sender content dkim mail message spf store store/engine store/recall"},
+		"learn":          {custody, "authres bayes check/greylist check/score check/sender content dkim mail message pace spf store store/engine store/recall"},
 		"queue":          {custody, "journal mail"},
 		"route":          {custody, "directory mail srs table vfs"},
 		"bounce":         {custody, "dsn mail message"},
@@ -135,7 +136,7 @@ func rules() map[string]rule {
 		"authd": {in, "auth directory dovecot mail sasl serve"},
 		"smtpd": {in, "auth journal mail message sasl serve smtp"},
 
-		"imapd":        {read, "auth casemap deflate imap journal lang mail message sasl serve store store/engine store/headers store/search thread"},
+		"imapd":        {read, "auth casemap deflate imap journal lang mail message pace sasl serve store store/engine store/headers store/search thread"},
 		"managesieved": {read, "auth journal mail scripts serve sieve store store/engine"},
 
 		"pop3d": {read, "auth journal lang mail message sasl serve store store/engine"},
@@ -194,6 +195,7 @@ func rules() map[string]rule {
 			mtasts
 			notebook
 			oauth
+			pace
 			pki
 			pop3d
 			post

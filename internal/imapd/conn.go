@@ -17,6 +17,7 @@ import (
 	"plic/internal/journal"
 	"plic/internal/lang"
 	"plic/internal/mail"
+	"plic/internal/pace"
 	"plic/internal/serve"
 	"plic/internal/store"
 )
@@ -31,9 +32,10 @@ type conn struct {
 	stopping <-chan struct{} // closed when the server begins to stop
 	since    time.Time
 
-	in   input
-	out  output
-	text *[]byte // of the command at work, nil at rest
+	quick pace.Quick // of the command at work
+	in    input
+	out   output
+	text  *[]byte // of the command at work, nil at rest
 
 	account  *store.Account // nil before login
 	groups   []string       // that it is in
@@ -75,8 +77,9 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn, implicitTLS bool
 		serve.Refuse(nc, "* BYE [UNAVAILABLE] too many connections from your address, log in on those\r\n")
 		return
 	}
-	c.in.server, c.in.conn, c.in.buf = s, nc, c.in.small[:]
-	c.out.server, c.out.conn = s, nc
+	c.quick = s.o.Pace.Quick()
+	c.in.server, c.in.conn, c.in.buf, c.in.quick = s, nc, c.in.small[:], &c.quick
+	c.out.server, c.out.conn, c.out.quick = s, nc, &c.quick
 	defer context.AfterFunc(work, func() { nc.Close() })()
 	defer context.AfterFunc(stop, c.in.interrupt)()
 	c.record(journal.Event{Kind: journal.Connect})
@@ -92,6 +95,7 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn, implicitTLS bool
 
 // end leaves nothing behind; a panic of the session ends here too.
 func (c *conn) end(ctx context.Context) {
+	c.quick.Leave()
 	if p := recover(); p != nil {
 		c.server.o.Log.Error("imap: panic", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 		c.record(journal.Event{Kind: journal.Panic, Reason: fmt.Sprint(p)})
@@ -259,6 +263,8 @@ func (c *conn) Continue() error {
 
 // handle runs a command and answers it.
 func (c *conn) handle(ctx context.Context, cmd imap.Command) {
+	c.quick.Begin()
+	defer c.quick.End()
 	c.unread = cmd.Message
 	spec, known := lookup(cmd.Name)
 	if !known && c.account == nil && foreign(cmd.Tag) {

@@ -2,10 +2,11 @@ package imapd
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"plic/internal/pace"
 )
 
 // gate lets only a few of each kind be at work at a time; the others wait. The
@@ -56,7 +57,7 @@ func (g *gate) enter(ctx context.Context, name string) (leave func(), err error)
 // bench has places for as many long commands as may be at work at a time, of all
 // accounts. They take turns, so that none waits for another to end.
 type bench struct {
-	places  chan struct{}
+	places  chan *pace.Lane
 	waiting atomic.Int32
 }
 
@@ -64,19 +65,28 @@ type bench struct {
 const slice = 50 * time.Millisecond
 
 // newBench leaves a processor to those who want little, if there are several.
-func newBench() *bench {
-	return &bench{places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+func newBench(p *pace.Pace) *bench {
+	b := &bench{places: make(chan *pace.Lane, max(1, p.Processors()-1))}
+	for range cap(b.places) {
+		b.places <- p.Lane()
+	}
+	return b
 }
 
-func (b *bench) sit(ctx context.Context) error {
+// sit waits for a place; rise gives it back.
+func (b *bench) sit(ctx context.Context) (*pace.Lane, error) {
 	b.waiting.Add(1)
 	defer b.waiting.Add(-1)
 	select {
-	case b.places <- struct{}{}:
-		return nil
+	case lane := <-b.places:
+		lane.Take()
+		return lane, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
-func (b *bench) rise() { <-b.places }
+func (b *bench) rise(lane *pace.Lane) {
+	lane.Free()
+	b.places <- lane
+}

@@ -17,6 +17,7 @@ func (c *conn) idle(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if c.view != nil {
 		c.view.turn.next.Close()
 	}
+	c.quick.Leave()
 	c.out.text("+ idling")
 	c.restText()
 	until := time.Now().Add(c.server.o.IdleTimeout)

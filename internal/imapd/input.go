@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"plic/internal/imap"
+	"plic/internal/pace"
 )
 
 // What is read at once: while a command comes in, and while messages do.
@@ -23,8 +24,9 @@ const (
 type input struct {
 	server *Server
 	conn   net.Conn
-	big    *[]byte // from a pool, nil at rest
-	buf    []byte  // *big or small
+	quick  *pace.Quick // that waits while the client is slow to say something
+	big    *[]byte     // from a pool, nil at rest
+	buf    []byte      // *big or small
 	r, w   int
 	small  [64]byte
 
@@ -125,7 +127,7 @@ func (in *input) fill() error {
 		}
 		in.r = 0
 	}
-	n, err := in.conn.Read(in.buf[in.w:])
+	n, err := in.read(in.buf[in.w:])
 	in.w += n
 	if n > 0 {
 		return nil
@@ -134,6 +136,12 @@ func (in *input) fill() error {
 		return io.ErrNoProgress
 	}
 	return err
+}
+
+func (in *input) read(p []byte) (int, error) {
+	was := in.quick.Leave()
+	defer in.quick.Resume(was)
+	return in.conn.Read(p)
 }
 
 // full says that there is no room for fill.
@@ -147,7 +155,7 @@ func (in *input) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if len(p) >= len(in.buf) {
-		return in.conn.Read(p)
+		return in.read(p)
 	}
 	if err := in.fill(); err != nil {
 		return 0, err

@@ -10,6 +10,7 @@ import (
 	"plic/internal/casemap"
 	"plic/internal/imap"
 	"plic/internal/message"
+	"plic/internal/pace"
 	"plic/internal/store"
 	"plic/internal/store/engine"
 	"plic/internal/store/search"
@@ -199,7 +200,7 @@ func (m *matcher) contains(r io.Reader, needle []byte) (bool, error) {
 	}
 	n := 0
 	for {
-		if err := m.ctx.Err(); err != nil {
+		if err := pace.Step(m.ctx); err != nil {
 			return false, err
 		}
 		got, err := io.ReadFull(r, buf[n:])

@@ -3,10 +3,12 @@ package imapd
 import (
 	"crypto/tls"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"plic/internal/auth"
 	"plic/internal/journal"
+	"plic/internal/pace"
 	"plic/internal/serve"
 	"plic/internal/store"
 	"plic/internal/store/headers"
@@ -25,6 +27,7 @@ type Options struct {
 	Log      *slog.Logger
 	TLS      *tls.Config // nil for none: then there is no STARTTLS
 	Sessions *serve.Roll // that those of ours are in; nil for none
+	Pace     *pace.Pace  // of all work in the process; nil for one of its own
 	Now      func() time.Time
 	Version  string // told by ID
 	// Admin says whether an account may set quotas; nil for none.
@@ -53,6 +56,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Pace == nil {
+		o.Pace = pace.New(runtime.GOMAXPROCS(0))
 	}
 	if o.Version == "" {
 		o.Version = "devel"

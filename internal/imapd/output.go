@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"plic/internal/pace"
 )
 
 // pageSize is how much output is gathered before it is written; largePage, of a
@@ -19,8 +21,9 @@ const (
 type output struct {
 	server *Server
 	conn   net.Conn
-	page   *[]byte // from a pool, nil at rest
-	large  bool    // from that of large ones
+	quick  *pace.Quick // that waits while the client is slow to take something
+	page   *[]byte     // from a pool, nil at rest
+	large  bool        // from that of large ones
 	buf    []byte
 	err    error
 }
@@ -65,7 +68,9 @@ func (o *output) text(parts ...string) {
 func (o *output) flush() error {
 	if len(o.buf) > 0 && o.err == nil {
 		o.conn.SetWriteDeadline(time.Now().Add(o.server.o.WriteTimeout))
+		was := o.quick.Leave()
 		_, o.err = o.conn.Write(o.buf)
+		o.quick.Resume(was)
 	}
 	if o.page != nil && cap(o.buf) > cap(*o.page) {
 		o.buf = (*o.page)[:0] // one long response must not keep its memory

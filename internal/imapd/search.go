@@ -7,6 +7,7 @@ import (
 
 	"plic/internal/imap"
 	"plic/internal/message"
+	"plic/internal/pace"
 	"plic/internal/store"
 	"plic/internal/store/search"
 )
@@ -165,8 +166,10 @@ func (c *conn) decodeKeys(q *imap.Search) error {
 // into. Those that a FUZZY key may match are among them, to have their score.
 func (f *found) look(ctx context.Context, p *test) (pending []span, err error) {
 	for i, it := range f.v.entries(f.scope) {
-		if i%256 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+		if i%256 == 0 {
+			if err := pace.Step(ctx); err != nil {
+				return nil, err
+			}
 		}
 		if !it.there {
 			continue

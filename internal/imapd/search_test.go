@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"plic/internal/pace"
 	"plic/internal/store"
 )
 
@@ -147,7 +148,7 @@ func TestSearchesTakeTurns(t *testing.T) {
 	for _, c := range clients {
 		c.expect(`* ESEARCH (TAG "a") COUNT 500`, "a OK ...", `* ESEARCH (TAG "b") COUNT ...`, "b OK ...", "* THREAD (500)", "c OK ...")
 	}
-	if n := len(h.server.atWork.places); n != 0 {
+	if n := cap(h.server.atWork.places) - len(h.server.atWork.places); n != 0 {
 		t.Errorf("%d places are still taken", n)
 	}
 }
@@ -164,10 +165,13 @@ func TestCostlySearchesOfOneUser(t *testing.T) {
 		t.Errorf("%d places on %d processors", n, runtime.GOMAXPROCS(0))
 	}
 	h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n", "Subject: y\r\n\r\nbody\r\n")
+	var lanes []*pace.Lane
 	for range cap(work.places) { // somebody is at work
-		if err := work.sit(t.Context()); err != nil {
+		lane, err := work.sit(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
+		lanes = append(lanes, lane)
 	}
 	until := func(what string, so func() bool) {
 		t.Helper()
@@ -197,8 +201,8 @@ func TestCostlySearchesOfOneUser(t *testing.T) {
 	bob.ok("SEARCH FLAGGED")
 	bob.send("a SEARCH BODY body\r\n")
 	until("of another user's", func() bool { return work.waiting.Load() == perAccount+1 })
-	for range cap(work.places) {
-		work.rise()
+	for _, lane := range lanes {
+		work.rise(lane)
 	}
 	bob.expect("* SEARCH 1", "a OK ...")
 	for _, c := range clients {

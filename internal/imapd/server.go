@@ -34,14 +34,15 @@ type login struct {
 
 // New makes a server.
 func New(o Options) *Server {
-	return &Server{
-		o:      o.withDefaults(),
-		lines:  sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
-		wides:  sync.Pool{New: func() any { b := make([]byte, wideSize); return &b }},
-		pages:  sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
-		large:  sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
-		atWork: newBench(),
+	s := &Server{
+		o:     o.withDefaults(),
+		lines: sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }},
+		wides: sync.Pool{New: func() any { b := make([]byte, wideSize); return &b }},
+		pages: sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
+		large: sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
 	}
+	s.atWork = newBench(s.o.Pace)
+	return s
 }
 
 // Serve takes connections until ctx is done. Then sessions that wait are told

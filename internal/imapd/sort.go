@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"plic/internal/imap"
+	"plic/internal/pace"
 	"plic/internal/store"
 	"plic/internal/thread"
 )
@@ -64,8 +65,10 @@ func (f *found) sort(ctx context.Context, keys []imap.SortKey) error {
 	}
 	for _, r := range f.uids {
 		for i, e := range f.v.now.Range(f.v.now.Search(store.UID(r.Lo)), f.v.now.Search(store.UID(r.Hi)+1)) {
-			if i%1024 == 0 && ctx.Err() != nil {
-				return ctx.Err()
+			if i%256 == 0 {
+				if err := pace.Step(ctx); err != nil {
+					return err
+				}
 			}
 			k := next(e.UID)
 			m := sortable{uint32(e.UID), values[:len(keys):len(keys)]}
@@ -74,7 +77,13 @@ func (f *found) sort(ctx context.Context, keys []imap.SortKey) error {
 			all = append(all, m)
 		}
 	}
-	slices.SortStableFunc(all, s.compare)
+	compared := 0
+	slices.SortStableFunc(all, func(a, b sortable) int {
+		if compared++; compared%1024 == 0 {
+			pace.Step(ctx) // its error is seen below
+		}
+		return s.compare(a, b)
+	})
 	f.sorted, f.order = make([]uint32, len(all)), s
 	for i := range all {
 		f.sorted[i] = all[i].uid
@@ -203,8 +212,10 @@ func (f *found) threadable(ctx context.Context, byUID bool) ([]thread.Message, e
 	out := make([]thread.Message, 0, imap.Numbers(f.uids))
 	for _, r := range f.uids {
 		for i, e := range f.v.now.Range(f.v.now.Search(store.UID(r.Lo)), f.v.now.Search(store.UID(r.Hi)+1)) {
-			if i%1024 == 0 && ctx.Err() != nil {
-				return nil, ctx.Err()
+			if i%256 == 0 {
+				if err := pace.Step(ctx); err != nil {
+					return nil, err
+				}
 			}
 			k := next(e.UID)
 			m := thread.Message{

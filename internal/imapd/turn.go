@@ -2,28 +2,31 @@ package imapd
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"plic/internal/imap"
+	"plic/internal/pace"
 )
 
 // turn is the right of a command that takes long to be at work. Few of an
-// account have one at a time; all of them yield to other sessions, end when their
-// client goes away, and tell it meanwhile how far they are.
+// account have one at a time; all of them make way for other sessions, end when
+// their client goes away, and tell it meanwhile how far they are.
 type turn struct {
-	ctx     context.Context
+	ctx     context.Context // whose steps are those of lane
 	c       *conn
 	tag     string
 	release []func()
-	next    time.Time // when to tell
-	seated  time.Time // since when it is at work; zero while it is not
+	next    time.Time  // when to tell
+	lane    *pace.Lane // its place; nil while it is not at work
+	seated  time.Time  // since when it has that
 }
 
 // takeTurn waits for a turn. It is to be ended.
 func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
+	c.quick.Leave()
 	ctx, cancel := context.WithCancel(ctx)
-	t := &turn{ctx: ctx, c: c, tag: tag, next: c.server.o.Now().Add(c.server.o.ProgressEvery)}
+	t := &turn{c: c, tag: tag, next: c.server.o.Now().Add(c.server.o.ProgressEvery)}
+	t.ctx = pace.With(ctx, func(ctx context.Context) error { return t.lane.Step(ctx) })
 	_, stop := c.in.ahead(func() {
 		for !c.in.full() {
 			if err := c.in.fill(); err != nil {
@@ -41,8 +44,8 @@ func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
 		return nil, err
 	}
 	t.release = append(t.release, leave, func() {
-		if !t.seated.IsZero() {
-			c.server.atWork.rise()
+		if t.lane != nil {
+			c.server.atWork.rise(t.lane)
 		}
 	})
 	if err := t.sit(); err != nil {
@@ -53,12 +56,12 @@ func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
 }
 
 func (t *turn) sit() error {
-	t.seated = time.Time{}
-	if err := t.c.server.atWork.sit(t.ctx); err != nil {
+	lane, err := t.c.server.atWork.sit(t.ctx)
+	if err != nil {
 		return err
 	}
-	t.seated = time.Now()
-	return nil
+	t.lane, t.seated = lane, time.Now()
+	return lane.Step(t.ctx)
 }
 
 func (t *turn) end() {
@@ -71,20 +74,19 @@ func (t *turn) end() {
 // step lets others run, and tells the client from time to time that done of total
 // are done: INPROGRESS, RFC 9585.
 func (t *turn) step(done, total int) error {
-	runtime.Gosched()
+	if err := t.lane.Step(t.ctx); err != nil {
+		return err
+	}
 	if done%16 != 0 {
 		return nil
-	}
-	if err := t.ctx.Err(); err != nil {
-		return err
 	}
 	now, work := t.c.server.o.Now(), t.c.server.atWork
 	tell := !now.Before(t.next)
 	if !tell && (work.waiting.Load() == 0 || time.Since(t.seated) < slice) {
 		return nil
 	}
-	work.rise()
-	t.seated = time.Time{}
+	work.rise(t.lane)
+	t.lane = nil
 	if tell { // the client may be slow to take it
 		t.next = now.Add(t.c.server.o.ProgressEvery)
 		if err := t.c.tellProgress(t.tag, done, total); err != nil {

@@ -19,12 +19,14 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"plic/internal/bayes"
 	"plic/internal/content"
 	"plic/internal/mail"
 	"plic/internal/message"
+	"plic/internal/pace"
 	"plic/internal/store"
 	"plic/internal/store/engine"
 	"plic/internal/store/recall"
@@ -53,6 +55,8 @@ type Learner struct {
 	known  *recall.Memory
 	names  *recall.Memory // whom mail came from, and what users thought of it
 	todo   chan lesson
+	hurry  chan struct{} // somebody waits in Settle
+	awaits atomic.Int32  // how many do
 	models models
 
 	mu    sync.Mutex
@@ -78,7 +82,7 @@ func Open(ctx context.Context, o Options) (*Learner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Learner{o: o, todo: make(chan lesson, 1000), daily: map[string]int{}}
+	l := &Learner{o: o, todo: make(chan lesson, 1000), hurry: make(chan struct{}, 1), daily: map[string]int{}}
 	l.models = models{of: map[string]*kept{}}
 	notes := o.Store.Notes()
 	var err error
@@ -288,9 +292,12 @@ func (l *Learner) Run(ctx context.Context) error {
 	for {
 		select {
 		case x := <-l.todo:
+			if l.awaits.Load() == 0 {
+				pace.Step(ctx)
+			}
 			began := time.Now()
 			l.take(ctx, x)
-			l.rest(ctx, 9*time.Since(began))
+			l.rest(ctx, 49*time.Since(began))
 		case <-tick.C:
 			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
 				l.o.Log.Error("what was learnt is not kept yet", "error", err)
@@ -309,12 +316,17 @@ func (l *Learner) Run(ctx context.Context) error {
 	}
 }
 
-// rest leaves the processor to others: a user may have filed many messages.
+// rest leaves the processor to others: a user may have filed many messages. Where
+// somebody waits for what is learnt there is no rest.
 func (l *Learner) rest(ctx context.Context, d time.Duration) {
+	if l.awaits.Load() > 0 {
+		return
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-l.hurry:
 	case <-ctx.Done():
 	}
 }

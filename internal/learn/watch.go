@@ -56,6 +56,12 @@ func (l *Learner) teach(x lesson) {
 
 // Settle waits until all that users have done so far is learnt.
 func (l *Learner) Settle(ctx context.Context) error {
+	l.awaits.Add(1)
+	defer l.awaits.Add(-1)
+	select {
+	case l.hurry <- struct{}{}:
+	default:
+	}
 	done := make(chan struct{})
 	select {
 	case l.todo <- lesson{done: done}:

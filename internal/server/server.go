@@ -23,6 +23,7 @@ import (
 	"plic/internal/config"
 	"plic/internal/control"
 	"plic/internal/maildrop"
+	"plic/internal/pace"
 )
 
 // Options are what a Server is made of.
@@ -150,7 +151,10 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.site.feedback != nil {
 		run("DMARC reports", s.site.feedback.Run)
 	}
-	run("search index", func(ctx context.Context) error { s.site.index.Run(ctx); return nil })
+	run("search index", func(ctx context.Context) error {
+		s.site.index.Run(pace.With(ctx, s.site.pace.Lane().Step))
+		return nil
+	})
 	run("what is learnt", s.site.remember)
 	run("control socket", func(ctx context.Context) error {
 		return control.Serve(ctx, s.control, s.Operations(), s.o.Log)

@@ -63,7 +63,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 	}
 	all := &services{smtp: smtpd.New(options), web: pages(c, s), keys: keys, log: s.log, proxies: c.Access.Proxies}
 	all.imap = imapd.New(imapd.Options{
-		Store: s.store, Index: s.index, Headers: s.headers, Filters: s.standing(c), Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, TLS: keys.people(c), Version: Version(),
+		Store: s.store, Index: s.index, Headers: s.headers, Filters: s.standing(c), Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, TLS: keys.people(c), Version: Version(), Pace: s.pace,
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
 		SaveLimit: c.IMAP.SaveLimit, MessageLimit: c.IMAP.MessageLimit,
 		LoginTimeout: c.IMAP.LoginTimeout, IdleTimeout: c.IMAP.Timeout, Shared: sharedAccount(c.IMAP.SharedAccount),

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,7 @@ import (
 	"plic/internal/journal"
 	"plic/internal/learn"
 	"plic/internal/mail"
+	"plic/internal/pace"
 	"plic/internal/post"
 	"plic/internal/queue"
 	"plic/internal/sasl"
@@ -56,6 +58,7 @@ type site struct {
 	engine    *embedded.Engine
 	store     *store.Store
 	index     *search.Index
+	pace      *pace.Pace    // of all work
 	kept      *files.Engine // around it, for accounts whose mail is in files
 	watcher   *vfs.Watcher  // of mail in files
 	placesOf  table.List    // accounts and @domains to places of their mail
@@ -94,7 +97,7 @@ type site struct {
 // openSite opens a data directory, making it if it is not there. The order is
 // that of a message's way, backwards: each part needs those before it.
 func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site, err error) {
-	s = &site{config: c, log: log, failed: make(chan error, 1)}
+	s = &site{config: c, log: log, failed: make(chan error, 1), pace: pace.New(runtime.GOMAXPROCS(0))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())

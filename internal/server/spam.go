@@ -19,6 +19,7 @@ import (
 	"plic/internal/learn"
 	"plic/internal/lookalike"
 	"plic/internal/mail"
+	"plic/internal/pace"
 	"plic/internal/post"
 	"plic/internal/store"
 	"plic/internal/store/engine"
@@ -149,7 +150,7 @@ func (s *site) wrote() func(string, []mail.Recipient) {
 // remember keeps what was learnt of mail and of who sends it until ctx ends.
 func (s *site) remember(ctx context.Context) error {
 	var g errgroup.Group
-	g.Go(func() error { return s.learner.Run(ctx) })
+	g.Go(func() error { return s.learner.Run(pace.With(ctx, s.pace.Lane().Step)) })
 	g.Go(func() error { return s.waited.Run(ctx) })
 	return g.Wait()
 }

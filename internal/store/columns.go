@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"plic/internal/pace"
 	"plic/internal/store/engine"
 )
 
@@ -198,6 +199,11 @@ func (m *Mailbox) addColumns(ctx context.Context, c *Columns, uids []UID) error 
 		if len(uids) > 0 && uids[0] == d.UID {
 			c.push(d.UID, d.keys)
 			uids = uids[1:]
+		}
+		if len(uids)%32 == 0 {
+			if err := pace.Step(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := ctx.Err(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"plic/internal/pace"
 	"plic/internal/store"
 )
 
@@ -55,8 +56,10 @@ func merge(ctx context.Context, w *segmentWriter, sources []*source, keep func(s
 	var list []posting
 	var word []byte
 	for n := 0; ; n++ {
-		if n%1024 == 0 && ctx.Err() != nil {
-			return Segment{}, ctx.Err()
+		if n%64 == 0 {
+			if err := pace.Step(ctx); err != nil {
+				return Segment{}, err
+			}
 		}
 		word = append(word[:0], least(all)...)
 		if len(word) == 0 {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 
+	"plic/internal/pace"
 	"plic/internal/store"
 )
 
@@ -410,7 +411,7 @@ func (s *segment) inBlocks(ctx context.Context, part int, blocks []int, pattern 
 
 func (s *segment) eachBlock(ctx context.Context, part int, blocks []int, pattern []byte, want Class, out bitset) error {
 	for _, n := range blocks {
-		if err := ctx.Err(); err != nil {
+		if err := pace.Step(ctx); err != nil {
 			return err
 		}
 		if err := s.inBlock(ctx, part, n, pattern, want, out); err != nil {

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 
+	"plic/internal/pace"
 	"plic/internal/store"
 )
 
@@ -23,7 +23,7 @@ const (
 
 // Update brings the index of a mailbox up to date, if there is enough to do, or,
 // with all, whatever there is. It takes no more than half of one processor's time
-// unless all is asked for.
+// unless all is asked for, and pauses as the pace of the context wants it.
 func (x *Index) Update(ctx context.Context, mb *store.Mailbox, all bool) error {
 	x.work.Lock()
 	defer x.work.Unlock()
@@ -208,7 +208,9 @@ func (u *updater) gather(ctx context.Context, b *builder, from, to int) error {
 		if err := b.add(ctx, u.mb, entries[0], &d); err != nil {
 			return err
 		}
-		runtime.Gosched()
+		if err := pace.Step(ctx); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }

@@ -1,0 +1,63 @@
+package imapd
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"plic/internal/pace"
+	"plic/internal/store"
+)
+
+// I4: a search pauses while others' commands follow each other on too few
+// processors, is answered though they never stop, and ends in its pause when its
+// client goes away.
+func TestSearchPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Pace = pace.New(2) })
+		for range 20 {
+			h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n")
+		}
+		c, gone := h.open("alice"), h.dial("127.0.0.2:1")
+		c.ok("SELECT INBOX")
+		gone.expect("* OK ...")
+		gone.ok("LOGIN alice secret")
+		gone.ok("SELECT INBOX")
+		time.Sleep(time.Second)
+		began := time.Now()
+		c.ok("SEARCH BODY body")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a search took %v while nobody came", took)
+		}
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			other := h.open("bob")
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					other.ok("NOOP")
+					time.Sleep(20 * time.Microsecond)
+				}
+			}
+		}()
+		defer func() { close(stop); <-stopped }()
+		time.Sleep(10 * time.Millisecond)
+		began = time.Now()
+		c.ok("SEARCH BODY body")
+		if took := time.Since(began); took == 0 || took > 100*time.Millisecond {
+			t.Errorf("a search took %v of pauses while others came", took)
+		}
+		time.Sleep(10 * time.Millisecond)
+		sessions := h.server.sessions.Len()
+		gone.send("a SEARCH BODY body\r\n")
+		time.Sleep(time.Millisecond)
+		gone.nc.Close()
+		time.Sleep(time.Millisecond)
+		if n := h.server.sessions.Len(); n != sessions-1 {
+			t.Errorf("there are %d sessions, and were %d: the search goes on in its pause", n, sessions)
+		}
+	})
+}

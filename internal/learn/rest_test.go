@@ -1,0 +1,37 @@
+package learn
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The learner rests long, as nobody waits for it; but not while somebody does.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Learner{todo: make(chan lesson, 1), hurry: make(chan struct{}, 1)}
+		rest := func() time.Duration {
+			began := time.Now()
+			l.rest(t.Context(), time.Hour)
+			return time.Since(began)
+		}
+		if took := rest(); took != time.Hour {
+			t.Errorf("a rest of an hour took %v", took)
+		}
+		settled := make(chan error, 1)
+		time.AfterFunc(time.Minute, func() { settled <- l.Settle(t.Context()) })
+		if took := rest(); took != time.Minute {
+			t.Errorf("a rest that somebody ended after a minute took %v", took)
+		}
+		if took := rest(); took != 0 {
+			t.Errorf("a rest while somebody waits took %v", took)
+		}
+		close((<-l.todo).done)
+		if err := <-settled; err != nil {
+			t.Error(err)
+		}
+		if took := rest(); took != time.Hour {
+			t.Errorf("a rest after that took %v", took)
+		}
+	})
+}
