@@ -52,8 +52,8 @@ func New(processors int) *Pace {
 func (p *Pace) Processors() int { return p.processors }
 
 // Quick is what a session says of its commands. It is for one goroutine, but that
-// another may call Leave and Resume while there is no command. The zero value tells
-// nobody.
+// another may call Leave and Resume while there is no command. The zero value, and
+// nil, tell nobody.
 type Quick struct {
 	pace   *Pace
 	atWork bool
@@ -82,7 +82,7 @@ func (q *Quick) End() {
 // Leave says that the command takes long, or waits for its client, and returns
 // whether one was at work.
 func (q *Quick) Leave() bool {
-	if !q.atWork {
+	if q == nil || !q.atWork {
 		return false
 	}
 	q.atWork = false
