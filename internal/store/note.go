@@ -100,6 +100,14 @@ func (n Notes) PutAll(ctx context.Context, all ...Note) error {
 	return err
 }
 
+// DropAll drops the notes whose keys begin with a prefix.
+func (n Notes) DropAll(ctx context.Context, prefix string) error {
+	t := n.a.store.Begin()
+	t.DropNotes(n, prefix)
+	_, err := t.Commit(ctx)
+	return err
+}
+
 // Keys gives the keys that begin with a prefix, those of damaged notes left out.
 func (n Notes) Keys(ctx context.Context, prefix string) (keys []string, err error) {
 	n.a.mu.Lock()
@@ -142,13 +150,18 @@ func (n Notes) Update(ctx context.Context, key string, change func(old []byte) (
 // PutNote keeps a note, or drops it if the value is nil; of more than one of a
 // key the last counts.
 func (t *Tx) PutNote(n Notes, key string, value []byte) {
-	t.notes = append(t.notes, placedNote{n, key, value})
+	t.notes = append(t.notes, placedNote{n, engine.Note{Key: key, Value: value}})
+}
+
+// DropNotes drops the notes whose keys begin with a prefix, but those that the
+// Tx puts later.
+func (t *Tx) DropNotes(n Notes, prefix string) {
+	t.notes = append(t.notes, placedNote{n, engine.Note{Key: prefix, All: true}})
 }
 
 type placedNote struct {
-	of    Notes
-	key   string
-	value []byte
+	of   Notes
+	note engine.Note
 }
 
 // mailbox is the number that the engine knows the notes' owner by.
@@ -190,15 +203,20 @@ func (n Notes) all(ctx context.Context, prefix string) (out []Note, err error) {
 
 // note adds a note to a commit that holds its account locked.
 func (c *commit) note(n Notes, key string, value []byte) error {
-	if key == "" || len(key) > MaxNoteKey || len(value) > MaxNote {
-		return fmt.Errorf("note %.100q of %d octets: %w", key, len(value), ErrBadNote)
+	return c.changeNote(n, engine.Note{Key: key, Value: value})
+}
+
+func (c *commit) changeNote(n Notes, note engine.Note) error {
+	if note.Key == "" || len(note.Key) > MaxNoteKey || len(note.Value) > MaxNote {
+		return fmt.Errorf("note %.100q of %d octets: %w", note.Key, len(note.Value), ErrBadNote)
 	}
 	if err := n.gone(); err != nil {
 		return err
 	}
-	if strings.HasPrefix(key, annotationNotes) {
+	if strings.HasPrefix(note.Key, annotationNotes) {
 		delete(n.a.bare, n.mailbox())
 	}
-	c.batch.PutNotes = append(c.batch.PutNotes, engine.Note{Account: n.a.id, Mailbox: n.mailbox(), Key: key, Value: value})
+	note.Account, note.Mailbox = n.a.id, n.mailbox()
+	c.batch.PutNotes = append(c.batch.PutNotes, note)
 	return nil
 }

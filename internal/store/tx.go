@@ -235,7 +235,7 @@ func (t *Tx) fill(ctx context.Context, c *commit) (placed []Placed, drafts []*Dr
 		take(d.in.Draft)
 	}
 	for i := range t.notes {
-		if err := c.note(t.notes[i].of, t.notes[i].key, t.notes[i].value); err != nil {
+		if err := c.changeNote(t.notes[i].of, t.notes[i].note); err != nil {
 			return nil, nil, err
 		}
 	}

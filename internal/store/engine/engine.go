@@ -116,6 +116,7 @@ type Note struct {
 	Mailbox MailboxID
 	Key     string
 	Value   []byte
+	All     bool // in a batch, without Value: all go whose keys begin with Key
 }
 
 // MailboxChange is all that a batch does to one mailbox.
@@ -138,7 +139,7 @@ type MailboxChange struct {
 type Batch struct {
 	Accounts  []Account       // new or changed
 	Mailboxes []MailboxChange // at most one for each mailbox
-	PutNotes  []Note          // new or changed; without Value they go
+	PutNotes  []Note          // new or changed, in their order; without Value they go
 	PutItems  []mail.Item     // queue items, new or changed
 	DropItems []mail.ID
 	Bodies    []BodyWriter // finished bodies that this batch gives a first owner

@@ -34,7 +34,11 @@ func (e *Engine) notesOf(a engine.AccountID, m engine.MailboxID) notes {
 
 func (e *Engine) note(n engine.Note) {
 	of := e.notesOf(n.Account, n.Mailbox)
-	if n.Value == nil {
+	switch {
+	case n.Value == nil && n.All:
+		maps.DeleteFunc(of, func(key string, _ []byte) bool { return strings.HasPrefix(key, n.Key) })
+		return
+	case n.Value == nil:
 		delete(of, n.Key)
 		return
 	}

@@ -322,3 +322,20 @@ func FuzzSegment(f *testing.F) {
 		}
 	})
 }
+
+// keys are those of all its notes.
+func (s *Segment) keys() []string {
+	keys := []string{s.headKey()}
+	for p := range s.Parts {
+		for n := range s.Parts[p].Dicts {
+			keys = append(keys, s.dictKey(p, n))
+		}
+		for n := range s.Parts[p].listBlocks() {
+			keys = append(keys, s.listKey(p, n))
+		}
+		for n := range s.Parts[p].Filters {
+			keys = append(keys, s.filterKey(p, n))
+		}
+	}
+	return keys
+}

@@ -209,27 +209,7 @@ func (x *Index) Drop(ctx context.Context, mb *store.Mailbox) error {
 }
 
 func (x *Index) drop(ctx context.Context, mb *store.Mailbox) error {
-	all, err := mb.Notes().Keys(ctx, notes)
-	if err != nil {
-		return err
-	}
-	return x.remove(ctx, mb, all)
-}
-
-// remove removes notes, some at a time.
-func (x *Index) remove(ctx context.Context, mb *store.Mailbox, keys []string) error {
-	for len(keys) > 0 {
-		n := min(len(keys), 1000)
-		drop := make([]store.Note, n)
-		for i, key := range keys[:n] {
-			drop[i].Key = key
-		}
-		if err := mb.Notes().PutAll(ctx, drop...); err != nil {
-			return err
-		}
-		keys = keys[n:]
-	}
-	return nil
+	return mb.Notes().DropAll(ctx, notes)
 }
 
 // Status is what is known of a mailbox's index.

@@ -95,23 +95,6 @@ func (s *Segment) headKey() string          { return s.prefix() + "head" }
 func (s *Segment) holds(uid store.UID) bool { return s.Low <= uid && uid <= s.High }
 func (v *volume) listBlocks() int           { return int((v.Lists + listBlock - 1) / listBlock) }
 
-// keys are those of all its notes.
-func (s *Segment) keys() []string {
-	keys := []string{s.headKey()}
-	for p := range s.Parts {
-		for n := range s.Parts[p].Dicts {
-			keys = append(keys, s.dictKey(p, n))
-		}
-		for n := range s.Parts[p].listBlocks() {
-			keys = append(keys, s.listKey(p, n))
-		}
-		for n := range s.Parts[p].Filters {
-			keys = append(keys, s.filterKey(p, n))
-		}
-	}
-	return keys
-}
-
 // words is how many there are.
 func (s *Segment) words() (n int) {
 	for _, v := range s.Parts {

@@ -93,15 +93,7 @@ func (u *updater) empty(ctx context.Context) error {
 		return nil
 	}
 	for i := range u.m.Trash {
-		s := &u.m.Trash[i]
-		keys := s.keys()
-		if s.Docs == 0 {
-			var err error
-			if keys, err = u.mb.Notes().Keys(ctx, s.prefix()); err != nil {
-				return err
-			}
-		}
-		if err := u.x.remove(ctx, u.mb, keys); err != nil {
+		if err := u.mb.Notes().DropAll(ctx, u.m.Trash[i].prefix()); err != nil {
 			return err
 		}
 	}

@@ -56,6 +56,9 @@ func testNotes(t *testing.T, s *site) {
 	}
 	s.ok(a.Notes().Put(s.ctx, "x/a", nil))
 	equal(t, "without the dropped", s.notes(a.Notes(), "x/")+s.notes(a.Notes(), "y"), "x/b=y=y")
+	s.ok(a.Notes().Put(s.ctx, "x", []byte("above")))
+	s.ok(a.Notes().DropAll(s.ctx, "x/"))
+	equal(t, "without all of a prefix", s.notes(a.Notes(), "x")+s.notes(sent.Notes(), "x/"), "x=abovex/a=sent")
 	s.ok(a.Delete(s.ctx, "Done"))
 	if err := sent.Notes().Put(s.ctx, "k", []byte{}); !errors.Is(err, store.ErrGone) {
 		t.Errorf("a note for a removed mailbox: %v", err)

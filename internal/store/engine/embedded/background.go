@@ -14,7 +14,8 @@ const (
 	reclaimEvery = time.Minute
 )
 
-// background syncs segments and reclaims bodies until the engine closes.
+// background syncs segments, reclaims bodies and merges tables until the engine
+// closes.
 func (e *Engine) background() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -31,6 +32,7 @@ func (e *Engine) background() {
 	defer settle.Stop()
 	reclaim := time.NewTicker(reclaimEvery)
 	defer reclaim.Stop()
+	var quiet lull
 	for {
 		due := false
 		select {
@@ -38,6 +40,11 @@ func (e *Engine) background() {
 			return
 		case <-e.wake:
 		case <-tidy.C:
+			if quiet.tick(e.commits.Load()) {
+				if err := e.merge(ctx); err != nil && ctx.Err() == nil {
+					e.o.Log.Warn("merging the tables of records failed", "error", err)
+				}
+			}
 		case <-settle.C:
 			due = true
 		case <-reclaim.C:

@@ -24,12 +24,9 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/sstable"
 
 	"plic/internal/store/engine"
 	"plic/internal/vfs"
@@ -261,65 +258,6 @@ func (e *Engine) checkFormat(ctx context.Context) error {
 	b := e.db.NewBatch()
 	b.Set(key, encodeNumber(key, format), nil)
 	return e.commit(b, false)
-}
-
-// openRecords opens the Pebble database.
-func openRecords(e *Engine) (*pebble.DB, error) {
-	// Pebble takes its memtables out of the cache.
-	cache := pebble.NewCache(e.o.Cache + 2*int64(e.o.memTable))
-	defer cache.Unref()
-	o := &pebble.Options{
-		FS:                          logFS{e.fs, e, new(atomic.Bool)},
-		Lock:                        e.lock,
-		Cache:                       cache,
-		FormatMajorVersion:          formatVersion,
-		Logger:                      logger{e},
-		MemTableSize:                e.o.memTable,
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       64,
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                1000,
-		BytesPerSync:                512 << 10,
-		EventListener:               e.listener(),
-	}
-	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-		o.Levels[i].BlockSize = 16 << 10
-		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.FastestCompression }
-		if i >= lasting {
-			o.Levels[i].BlockSize = 32 << 10
-			o.Levels[i].Compression = smaller
-		}
-	}
-	// They are collected beside an Open that fails, as on a full disk, and end the
-	// process when they meet what it has closed.
-	o.DisableTableStats = true
-	o.ErrorIfNotExists = e.hasRecords()
-	if err := e.checkVersion(); err != nil {
-		return nil, err
-	}
-	err := e.checkManifest()
-	var db *pebble.DB
-	if err == nil {
-		db, err = pebble.Open(e.records, o)
-	}
-	if err != nil && !errors.Is(noSpace(err), engine.ErrFull) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EIO) {
-		err = fmt.Errorf("%w (%w)", ErrRecords, err)
-	}
-	return db, err
-}
-
-// lasting is the first level of records that stay for long.
-const lasting = 5
-
-// smaller is the compression of records that stay: what they gain most by without
-// being slower to read. Pebble has no name for MinLZ's level in the middle.
-func smaller() *sstable.CompressionProfile {
-	const balanced = 2
-	profile := *sstable.MinLZCompression
-	profile.DataBlocks.Level = balanced
-	return &profile
 }
 
 // fail stops the engine for good; the first cause stays.

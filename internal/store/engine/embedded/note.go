@@ -44,7 +44,10 @@ func decodeNote(key, record []byte) (engine.Note, error) {
 
 func (c *change) note(n *engine.Note) error {
 	key := noteKey(n.Account, n.Mailbox, n.Key)
-	if n.Value == nil {
+	switch {
+	case n.Value == nil && n.All:
+		return c.out.DeleteRange(key, after(key), nil)
+	case n.Value == nil:
 		return c.out.Delete(key, nil)
 	}
 	return c.out.Set(key, encodeNote(key, n.Value), nil)

@@ -26,7 +26,12 @@ func (n notes) put(list []engine.Note) {
 		if n[o] == nil {
 			n[o] = map[string][]byte{}
 		}
-		if n[o][note.Key] = note.Value; note.Value == nil {
+		switch {
+		case note.Value != nil:
+			n[o][note.Key] = note.Value
+		case note.All:
+			maps.DeleteFunc(n[o], func(key string, _ []byte) bool { return strings.HasPrefix(key, note.Key) })
+		default:
 			delete(n[o], note.Key)
 		}
 	}
@@ -80,6 +85,8 @@ func (a *author) note(b *engine.Batch) {
 		note := engine.Note{Account: o.account, Mailbox: o.mailbox, Key: fmt.Sprintf("k%d/\x00ü", a.noted.IntN(4))}
 		if a.noted.IntN(4) > 0 {
 			note.Value = fmt.Appendf([]byte{}, "%x", a.noted.Uint64N(1<<a.noted.IntN(64)))
+		} else if a.noted.IntN(3) == 0 {
+			note.Key, note.All = note.Key[:a.noted.IntN(len(note.Key))], true
 		}
 		b.PutNotes = append(b.PutNotes, note)
 	}
@@ -127,6 +134,18 @@ func testNotes(b *bench) {
 	missing(9, 0, "p/1")
 	b.apply(&engine.Batch{PutNotes: []engine.Note{put(1, 0, "p/1", nil), put(1, 0, "never", nil), put(1, 0, "q", []byte("new"))}})
 	b.wants("changed", list(1, 0, ""), "p/2=two p\xff=x q=new")
+	every := func(a engine.AccountID, m engine.MailboxID, prefix string) engine.Note {
+		return engine.Note{Account: a, Mailbox: m, Key: prefix, All: true}
+	}
+	b.apply(&engine.Batch{PutNotes: []engine.Note{put(1, 0, "r/1", []byte("gone")), every(1, 0, "r/"), put(1, 0, "r/2", []byte("after")), every(1, 0, "p")}})
+	b.wants("all of a prefix", list(1, 0, ""), "q=new r/2=after")
+	b.apply(&engine.Batch{PutNotes: []engine.Note{every(1, 0, "r/"), put(1, 0, "s\xff", []byte("high")), every(2, 0, "p/2")}})
+	b.reopen()
+	b.wants("once more", list(1, 0, ""), "q=new s\xff=high")
+	b.apply(&engine.Batch{PutNotes: []engine.Note{every(1, 0, "s\xff")}})
+	b.wants("of a prefix that ends high", list(1, 0, ""), "q=new")
+	b.wants("of a mailbox, still", list(1, 1, ""), "p/1=box")
+	b.wants("of another account", list(2, 0, ""), "p/1=other")
 
 	b.apply(&engine.Batch{Mailboxes: []engine.MailboxChange{{Account: 1, Record: engine.Mailbox{ID: 1}, Remove: true}}})
 	b.wants("of a removed mailbox", list(1, 1, ""), "")
