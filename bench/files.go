@@ -136,7 +136,10 @@ func (s *fileSite) steps(ctx context.Context, n, octets int) (map[string]figure,
 	} else {
 		err = step("SELECT, first ever", look)
 	}
+	fetch := func(c *imapConn) error { return errors.Join(look(c), c.do("FETCH 1:* (ENVELOPE)")) }
 	for _, next := range []func() error{
+		func() error { return step("FETCH 1:* (ENVELOPE) at once", fetch) },
+		func() error { return step("FETCH 1:* (ENVELOPE) again", fetch) },
 		func() error { return step("SELECT again", look) },
 		restart,
 		func() error { return step("SELECT after a restart", look) },

@@ -23,6 +23,7 @@ type commit struct {
 	exempt   bool // from quotas
 	arrival  bool // of mail, by no user
 	found    bool // other programs have made the change already
+	quiet    bool // nobody sees a difference
 	held     map[*Mailbox]func()
 }
 
@@ -32,6 +33,7 @@ type edit struct {
 	next   *state
 	change engine.MailboxChange
 	modSeq ModSeq // of what this commit changes; 0 until it changes a message
+	later  UID    // the first message added that is still to be analysed; 0 for none
 	made   bool   // there was no such mailbox before
 }
 
@@ -129,6 +131,9 @@ func (e *edit) add(msg engine.Message) (Placed, error) {
 	rec.Messages++
 	rec.Bytes += msg.Size
 	e.count(msg.Flags, 1)
+	if e.later == 0 && pending(msg.Summary) {
+		e.later = msg.UID
+	}
 	e.change.Add = append(e.change.Add, msg)
 	return Placed{Mailbox: rec.Name, UIDValidity: rec.UIDValidity, UID: msg.UID}, nil
 }
@@ -172,6 +177,9 @@ func (c *commit) apply() (*applied, error) {
 			return nil, err
 		}
 		e.boundExpunged()
+		if err := c.remember(e); err != nil {
+			return nil, err
+		}
 		e.change.Record = e.next.rec
 		e.change.Found = c.found
 		c.batch.Mailboxes[i] = e.change
@@ -268,6 +276,9 @@ func (p *applied) publish() error {
 	}
 	for _, t := range p.c.trees {
 		t.a.publish(t.next)
+	}
+	if p.c.quiet {
+		return nil
 	}
 	for _, e := range p.c.edits {
 		e.m.watch.signal()

@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"plic/internal/store/engine"
 )
 
 // Details gives what is known of messages without their bodies, by rising UID;
-// those that are not there are left out. A summary that is lost or damaged is
-// made anew from the body; only if that fails, its message comes with the error,
-// and the rest goes on. The octets of a Detail hold until the next.
+// those that are not there are left out. A summary that is still to be made is made
+// now, and kept; one that is lost or damaged is made anew from the body. Only if
+// that fails, its message comes with the error, and the rest goes on. The octets of
+// a Detail hold until the next.
 func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[Detail, error] {
 	return func(yield func(Detail, error) bool) {
 		st := m.visible.Load()
@@ -21,22 +23,79 @@ func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[Detail, err
 			yield(Detail{}, m.errGone())
 			return
 		}
-		for raw, err := range m.rawDetails(ctx, st, uids) {
-			d := Detail{UID: raw.UID}
-			if err == nil {
-				d, err = readSummary(raw.UID, raw.Detail)
-			}
-			if errors.Is(err, engine.ErrDamaged) {
-				d, err = m.remake(ctx, raw, err)
-			}
+		give := func(d Detail, err error) bool {
 			if err != nil {
 				err = fmt.Errorf("details in %s: %w", st.rec.Name, err)
 			}
-			if !yield(d, err) {
+			return yield(d, err)
+		}
+		for rest := rising(uids); len(rest) > 0; {
+			next := m.known(ctx, st, rest, give)
+			if next == 0 {
 				return
 			}
+			i, _ := slices.BinarySearch(rest, next)
+			rest = rest[i:]
+			n := m.lacking(ctx, rest[:min(len(rest), pendingMany)], give)
+			if n == 0 {
+				return
+			}
+			rest = rest[n:]
 		}
 	}
+}
+
+// known gives the details of messages before the first whose summary is still to
+// be made, and its UID; 0 if there is none, or no more is wanted.
+func (m *Mailbox) known(ctx context.Context, st *state, uids []UID, give func(Detail, error) bool) UID {
+	for raw, err := range m.rawDetails(ctx, st, uids) {
+		d := Detail{UID: raw.UID}
+		if err == nil {
+			d, err = readSummary(raw.UID, raw.Detail)
+		}
+		switch {
+		case errors.Is(err, errPending):
+			return raw.UID
+		case errors.Is(err, engine.ErrDamaged):
+			d, err = m.remake(ctx, raw, err)
+		}
+		if !give(d, err) {
+			return 0
+		}
+	}
+	return 0
+}
+
+// lacking gives the details of messages of which some have no summary yet. It says
+// how many of the UIDs it has come to, 0 if no more is wanted.
+func (m *Mailbox) lacking(ctx context.Context, uids []UID, give func(Detail, error) bool) int {
+	keep := arena{of: &m.account.store.pieces}
+	defer keep.free()
+	raws, n, err := m.details(ctx, uids, &keep)
+	var failed map[UID]error
+	if err == nil {
+		failed, err = m.analyse(ctx, raws)
+	}
+	if err != nil {
+		give(Detail{}, err)
+		return 0
+	}
+	for _, raw := range raws {
+		d, err := readSummary(raw.UID, raw.Detail)
+		switch {
+		case errors.Is(err, errPending):
+			if err = failed[raw.UID]; err == nil { // as much as was made is enough for once
+				n, _ = slices.BinarySearch(uids, raw.UID)
+				return n
+			}
+		case errors.Is(err, engine.ErrDamaged):
+			d, err = m.remake(ctx, raw, err)
+		}
+		if !give(d, err) {
+			return 0
+		}
+	}
+	return n
 }
 
 // rawDetails gives the engine's details by rising UID. An engine leaves damaged
@@ -89,7 +148,7 @@ func (m *Mailbox) remake(ctx context.Context, raw engine.Detailed, cause error) 
 	if !ok {
 		return none, cause
 	}
-	if !m.leaving(raw.UID) {
+	if !m.leaving(raw.UID) && !engine.Elsewhere(e.Body) { // of one in files all is in its file
 		m.account.store.o.Log.Warn("summary made anew", "account", m.account.name, "mailbox", m.Name(), "uid", raw.UID, "error", cause)
 	}
 	_, msg, err := m.account.store.readBody(ctx, e.Body)
@@ -97,6 +156,9 @@ func (m *Mailbox) remake(ctx context.Context, raw engine.Detailed, cause error) 
 		return none, err
 	}
 	raw.Summary = summarize(msg, foreword(raw.Prefix))
+	if engine.Elsewhere(e.Body) {
+		_ = m.keep([]engine.Detailed{raw}, 0) // else it is made again
+	}
 	return readSummary(raw.UID, raw.Detail)
 }
 

@@ -19,6 +19,8 @@ type Mailbox struct {
 	used     atomic.Uint64         // when the index was last asked for, see indexes
 	watch    hub
 	syncing  atomic.Int32  // see syncSoon
+	pending  atomic.Bool   // messages are still to be analysed, as far as is known; see backlog
+	queued   atomic.Bool   // in the backlog
 	floor    atomic.Uint32 // UIDs below it are for messages of elsewhere, see Adopt
 
 	head *state // with all that was applied; under the account's lock

@@ -130,6 +130,7 @@ func (m *Mailbox) snapshot(ctx context.Context, whole bool) (*Snapshot, error) {
 		return nil, m.errGone()
 	}
 	m.account.store.indexes.touch(m)
+	m.analyseSoon()
 	if st.snap != nil && (!whole || st.snap.whole()) && !st.snap.Wrong() {
 		return st.snap, nil
 	}
@@ -150,6 +151,7 @@ func (m *Mailbox) snapshot(ctx context.Context, whole bool) (*Snapshot, error) {
 		return nil, fmt.Errorf("mailbox %s: %w", st.rec.Name, err)
 	}
 	m.publish(st)
+	m.analyseSoon()
 	a.store.indexes.trim()
 	if now := m.visible.Load(); now.snap != nil && (!whole || now.snap.whole()) && !now.snap.Wrong() {
 		st = now
@@ -169,6 +171,13 @@ func (m *Mailbox) outlined(ctx context.Context) (*state, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if m.account.kept {
+		from, err := m.leftFrom(ctx)
+		if err != nil {
+			return nil, err
+		}
+		m.pending.Store(from != 0)
 	}
 	next := *head
 	next.snap = outlineOf(m, &head.rec)

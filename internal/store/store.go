@@ -52,6 +52,7 @@ type Store struct {
 	columns columnCache
 	parsed  parsed
 	early   early
+	backlog backlog
 	pieces  sync.Pool             // *[]byte, of arenas
 	failed  atomic.Pointer[error] // the first write error: nothing more is opened
 

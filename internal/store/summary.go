@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,9 +13,17 @@ import (
 	"plic/internal/store/engine"
 )
 
-// summaryVersion is the first octet of a summary. One of another version is
-// made anew from the body.
+// summaryVersion is the first octet of a summary. One of an older version, or of
+// none, is still to be made from the body; any other that cannot be read is damaged.
 const summaryVersion = 2
+
+// noSummary is what a message has whose summary is still to be made.
+var noSummary = []byte{0}
+
+// errPending says that a summary is still to be made.
+var errPending = errors.New("not analysed yet")
+
+func pending(summary []byte) bool { return len(summary) > 0 && summary[0] < summaryVersion }
 
 // summarize writes what is kept of a message beside its body, so that listing
 // it needs no body: ENVELOPE, BODY, BODYSTRUCTURE, the preview and the keys to
@@ -81,6 +90,9 @@ func (d *Detail) Keys() Keys { return readKeys(d.keys) }
 func readSummary(uid UID, d engine.Detail) (Detail, error) {
 	out := Detail{UID: uid, Prefix: d.Prefix}
 	rest := d.Summary
+	if pending(rest) {
+		return out, errPending
+	}
 	if len(rest) == 0 || rest[0] != summaryVersion {
 		return out, fmt.Errorf("summary of UID %d is of another version: %w", uid, engine.ErrDamaged)
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,11 +13,11 @@ import (
 
 // An account whose mail is in files (engine.Files) is changed by other programs
 // too. What they did is found whenever it is looked at, and as it happens while
-// somebody watches, and made a commit like any other: with MODSEQs, notices, and
-// summaries of what is new.
+// somebody watches, and made a commit like any other, with MODSEQs and notices.
+// Of many new messages the summaries are made later, see backlog.
 
 // syncBatch is how many messages one commit takes over.
-const syncBatch = 4096
+const syncBatch = 16384
 
 // Sync takes over what other programs have done to the mailbox's files. A
 // Snapshot does so by itself; what Info tells is as of the last time.
@@ -53,8 +50,7 @@ func (m *Mailbox) sync(ctx context.Context) (more bool, err error) {
 	if d == nil {
 		return false, m.upToDate(ctx)
 	}
-	sums := a.store.summaries(ctx, d.Add) // nothing is locked
-	first := d.Add
+	sums := a.store.few(ctx, d.Add) // nothing is locked
 	c, err := a.store.lock(a)
 	if err != nil {
 		return false, err
@@ -85,14 +81,11 @@ func (m *Mailbox) sync(ctx context.Context) (more bool, err error) {
 		}
 		return false, c.finish()
 	}
-	e, more, err := m.found(ctx, c, d, sums)
-	more = more || slices.ContainsFunc(d.Add, func(f engine.FoundMessage) bool { // it came since
-		return sums[f.Body] == nil && !slices.ContainsFunc(first, func(x engine.FoundMessage) bool { return x.Body == f.Body })
-	})
+	e, err := m.found(ctx, c, d, sums)
 	if err != nil || e == nil {
-		return more && err == nil, err
+		return d.More && err == nil, err
 	}
-	return more, c.finish()
+	return d.More, c.finish()
 }
 
 // upToDate waits until all that was taken over is durable and visible: another may
@@ -112,14 +105,15 @@ func (m *Mailbox) upToDate(ctx context.Context) error {
 	return nil
 }
 
-// found puts what was found into a commit; nil if that is nothing.
-func (m *Mailbox) found(ctx context.Context, c *commit, d *engine.Difference, sums map[mail.ID][]byte) (e *edit, more bool, err error) {
+// found puts what was found into a commit; nil if that is nothing. Messages without
+// summary are analysed later.
+func (m *Mailbox) found(ctx context.Context, c *commit, d *engine.Difference, sums map[mail.ID][]byte) (e *edit, err error) {
 	st, err := m.loaded(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if e, err = c.edit(m); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	used := func() (engine.Flags, error) { return st.snap.used(), nil }
 	for _, uid := range d.Gone {
@@ -139,9 +133,8 @@ func (m *Mailbox) found(ctx context.Context, c *commit, d *engine.Difference, su
 	for i := range d.Add {
 		f := &d.Add[i]
 		sum, ok := sums[f.Body]
-		if !ok { // it came since, and is read next, or could not be read
-			more = more || i > 0
-			break
+		if !ok {
+			sum = noSummary
 		}
 		if f.UID == 0 {
 			e.next.rec.UIDNext = max(e.next.rec.UIDNext, d.UIDNext)
@@ -152,18 +145,15 @@ func (m *Mailbox) found(ctx context.Context, c *commit, d *engine.Difference, su
 			Detail: engine.Detail{Summary: sum},
 		}
 		if _, err := e.add(msg); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
 	c.arrival = len(e.change.Add) > 0
-	if len(e.change.Add) == len(d.Add) {
-		e.next.rec.UIDNext = max(e.next.rec.UIDNext, d.UIDNext)
-		more = d.More
-	}
+	e.next.rec.UIDNext = max(e.next.rec.UIDNext, d.UIDNext)
 	if e.modSeq == 0 && e.next.rec.UIDNext == m.head.rec.UIDNext {
-		return nil, false, nil
+		return nil, nil
 	}
-	return e, more, nil
+	return e, nil
 }
 
 // foundFlags numbers the keywords that fit; the others are left out.
@@ -174,34 +164,6 @@ func (e *edit) foundFlags(system engine.Flags, keywords []string, used func() (e
 			out |= KeywordBit(n)
 		}
 	}
-	return out
-}
-
-// summaries analyses messages that were found, many at the same time. One that
-// cannot be read is left out, and tried again at the next look.
-func (s *Store) summaries(ctx context.Context, found []engine.FoundMessage) map[mail.ID][]byte {
-	var mu sync.Mutex
-	out := make(map[mail.ID][]byte, len(found))
-	var next atomic.Int64
-	var all sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(found)) {
-		all.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(found)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				_, msg, err := s.readBody(ctx, found[i].Body)
-				if err != nil {
-					if !errors.Is(err, engine.ErrNotFound) {
-						s.o.Log.Warn("a message that was found cannot be read", "body", found[i].Body, "error", err)
-					}
-					continue
-				}
-				sum := summarize(msg, nil)
-				mu.Lock()
-				out[found[i].Body] = sum
-				mu.Unlock()
-			}
-		})
-	}
-	all.Wait()
 	return out
 }
 

@@ -130,6 +130,9 @@ type MailboxChange struct {
 	Unlearn    ModSeq // what is remembered up to it is forgotten, also of Expunge
 	Remove     bool   // the mailbox goes, with all its messages
 	Found      bool   // so the files are already: see Files
+	// Details are those that messages get which are there already, and not of
+	// Expunge: by rising UID, in place of those that they had.
+	Details []Detailed
 	// Moved says that the messages of Add are there already, and now have other
 	// bodies. Those without prefix and summary keep their details.
 	Moved bool

@@ -65,8 +65,8 @@ type Box interface {
 	// that one. index knows the UIDs of the messages that the index has, for formats
 	// whose files may have lost them.
 	Scan(ctx context.Context, index Index, again bool) (*Scan, error)
-	// Describe reads what the index must have of a new message.
-	Describe(ctx context.Context, key uint64) (Description, error)
+	// Describe reads what the index must have of new messages, for each in order.
+	Describe(ctx context.Context, keys []uint64) ([]Description, error)
 	// Open reads a message, with CRLF line ends; engine.ErrNotFound.
 	Open(ctx context.Context, key uint64) (mail.Body, error)
 	// Carry carries a change out, durably, and sets the Key of what is added. After
@@ -109,6 +109,7 @@ type Seen struct {
 type Description struct {
 	Size     int64 // with CRLF line ends
 	Internal time.Time
+	Gone     bool // it is there no more
 }
 
 // Numbered is the UID of a message.

@@ -146,18 +146,19 @@ func (b *box) describe(ctx context.Context, d *engine.Difference, added []Seen, 
 			d.UIDNext = 0 // more are to come with smaller UIDs
 		}
 	}
-	files := b.files.Load()
-	for _, s := range added {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		what, err := files.Describe(ctx, s.Key)
-		if err != nil {
-			if gone(err) {
-				b.settled = false
-				continue
-			}
-			return fmt.Errorf("mailbox %s: %w", b.rec.Name, err)
+	keys := make([]uint64, len(added))
+	for i := range added {
+		keys[i] = added[i].Key
+	}
+	all, err := b.files.Load().Describe(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("mailbox %s: %w", b.rec.Name, err)
+	}
+	for i, s := range added {
+		what := &all[i]
+		if what.Gone {
+			b.settled = false
+			continue
 		}
 		f := words.flags(0, 0, s.Flags)
 		d.Add = append(d.Add, engine.FoundMessage{

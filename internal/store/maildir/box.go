@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -98,6 +99,9 @@ func (b *box) see(s *files.Scan, index files.Index, fresh []*message, key uint64
 	switch {
 	case isListed:
 		m.uid = l.uid
+		if size, wire := l.sizes(); size > 0 {
+			m.size, m.wire = size, wire
+		}
 	case isKnown:
 		m.uid, b.unlisted = known, true
 	default:
@@ -273,9 +277,35 @@ func (b *box) find(key uint64, try func(m message) error) error {
 	return engine.ErrNotFound
 }
 
-// Describe reads what the index must have of a message.
-func (b *box) Describe(_ context.Context, key uint64) (d files.Description, err error) {
-	err = b.find(key, func(m message) error {
+// Describe reads what the index must have of messages, several at the same time.
+func (b *box) Describe(ctx context.Context, keys []uint64) ([]files.Description, error) {
+	out := make([]files.Description, len(keys))
+	var next atomic.Int64
+	var failed atomic.Pointer[error]
+	var all sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(keys)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(keys)) && failed.Load() == nil; i = next.Add(1) - 1 {
+				err := ctx.Err()
+				if err == nil {
+					err = b.describe(keys[i], &out[i])
+				}
+				if err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := failed.Load(); err != nil {
+		return nil, *err
+	}
+	return out, nil
+}
+
+// describe reads what the index must have of one message.
+func (b *box) describe(key uint64, d *files.Description) error {
+	err := b.find(key, func(m message) error {
 		f, err := b.p.Open(b.path(&m))
 		if err != nil {
 			return err
@@ -293,7 +323,10 @@ func (b *box) Describe(_ context.Context, key uint64) (d files.Description, err 
 		b.counted(key, info.Size(), d.Size)
 		return err
 	})
-	return d, err
+	if d.Gone = errors.Is(err, engine.ErrNotFound) || vfs.NotExist(err); d.Gone {
+		return nil
+	}
+	return err
 }
 
 // counted notes how long a message is.

@@ -43,6 +43,25 @@ type listed struct {
 	base  string
 }
 
+// sizes are those that the list has of a message, as a name may have them; 0 if it
+// does not have both.
+func (l *listed) sizes() (file, wire int64) {
+	for field := range strings.FieldsSeq(l.extra) {
+		n, err := strconv.ParseInt(field[1:], 10, 64)
+		switch {
+		case err != nil:
+		case field[0] == 'S':
+			file = n
+		case field[0] == 'W':
+			wire = n
+		}
+	}
+	if file <= 0 || wire < file {
+		return 0, 0
+	}
+	return file, wire
+}
+
 // readUIDs reads the list if it is another than before, and notes it. b.mu is
 // held.
 func (b *box) readUIDs() error {

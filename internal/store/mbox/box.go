@@ -308,28 +308,45 @@ func (b *box) message(f vfs.File, e *entry) (*mbox.Message, error) {
 	return m, err
 }
 
-// Describe gives size and date.
-func (b *box) Describe(ctx context.Context, key uint64) (d files.Description, err error) {
-	err = b.with(ctx, true, func(l *locked) error {
-		f := l.file
-		if f == nil {
-			return engine.ErrNotFound
+// Describe gives sizes and dates.
+func (b *box) Describe(ctx context.Context, keys []uint64) ([]files.Description, error) {
+	out := make([]files.Description, len(keys))
+	err := b.with(ctx, true, func(l *locked) error {
+		for i, key := range keys {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := b.describe(l.file, key, &out[i]); err != nil {
+				return err
+			}
 		}
-		_, m, err := b.find(f, key)
-		if err != nil {
-			return err
-		}
-		if d = (files.Description{Size: m.Size, Internal: m.Date}); m.Size >= 0 {
-			return nil
-		}
+		return nil
+	})
+	return out, err
+}
+
+// describe gives size and date of one message. b.mu is held.
+func (b *box) describe(f vfs.File, key uint64, d *files.Description) error {
+	if f == nil {
+		d.Gone = true
+		return nil
+	}
+	_, m, err := b.find(f, key)
+	if d.Gone = errors.Is(err, engine.ErrNotFound); d.Gone {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.Size, d.Internal = m.Size, m.Date
+	if m.Size < 0 {
 		text, err := mbox.Open(f, m, b.options())
 		if err != nil {
 			return err
 		}
 		d.Size = text.Size()
-		return nil
-	})
-	return d, err
+	}
+	return nil
 }
 
 // Open reads a message. No lock is taken: what is read is what was looked for, or

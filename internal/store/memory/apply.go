@@ -195,6 +195,10 @@ func (e *Engine) change(c *engine.MailboxChange) {
 		msg.Prefix, msg.Summary = slices.Clone(msg.Prefix), slices.Clone(msg.Summary)
 		box.messages = append(box.messages, msg)
 	}
+	for _, d := range c.Details {
+		i, _ := box.search(d.UID)
+		box.messages[i].Detail = d.Clone()
+	}
 	for _, uid := range c.Expunge {
 		box.expunged = append(box.expunged, engine.Expunged{UID: uid, ModSeq: c.ExpungedAt})
 	}
@@ -302,6 +306,11 @@ func (e *Engine) checkChange(c *engine.MailboxChange, given map[mail.ID]bool) er
 			return fmt.Errorf("update of UID %d does not fit", m.UID)
 		}
 		touched[m.UID] = true
+	}
+	for i, d := range c.Details {
+		if _, ok := box.search(d.UID); !ok || slices.Contains(c.Expunge, d.UID) || i > 0 && d.UID <= c.Details[i-1].UID {
+			return fmt.Errorf("details of UID %d do not fit", d.UID)
+		}
 	}
 	for _, uid := range c.Expunge {
 		if _, ok := box.search(uid); !ok || uid <= last || c.ExpungedAt <= box.rec.HighestModSeq || c.ExpungedAt > c.Record.HighestModSeq {

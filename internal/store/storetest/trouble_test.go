@@ -20,7 +20,7 @@ type opener func(testing.TB, vfs.FS) engine.Engine
 
 // losing is a file system in memory that loses what was not synced.
 type losing struct {
-	t    *testing.T
+	t    testing.TB
 	open opener
 	fs   *vfs.Memory
 }

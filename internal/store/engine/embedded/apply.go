@@ -62,6 +62,9 @@ func (e *Engine) batchSize(in *engine.Batch) int {
 		for k := range m.Add {
 			size += len(m.Add[k].Prefix) + len(m.Add[k].Summary) + 160
 		}
+		for k := range m.Details {
+			size += len(m.Details[k].Prefix) + len(m.Details[k].Summary) + 40
+		}
 		size += 8*len(m.Update) + 64*len(m.Expunge)
 	}
 	return size
@@ -260,6 +263,9 @@ func (c *change) mailbox(m *engine.MailboxChange) error {
 		}
 	}
 	c.add(m)
+	for i := range m.Details {
+		c.detail(m, m.Details[i].UID, &m.Details[i].Detail)
+	}
 	if err := c.expunge(m); err != nil {
 		return err
 	}
@@ -279,7 +285,8 @@ func (c *change) mailbox(m *engine.MailboxChange) error {
 
 // inOrder refuses changes whose UIDs do not rise: records hold differences.
 func inOrder(m *engine.MailboxChange) error {
-	if !rises(m.Add, addedUID) || !rises(m.Update, entryUID) || !rises(m.Expunge, plainUID) {
+	if !rises(m.Add, addedUID) || !rises(m.Update, entryUID) || !rises(m.Expunge, plainUID) ||
+		!rises(m.Details, detailUID) {
 		return fmt.Errorf("change of mailbox %d, account %d: UIDs out of order", m.Record.ID, m.Account)
 	}
 	return nil
@@ -304,10 +311,14 @@ func (c *change) add(m *engine.MailboxChange) {
 		if m.Moved && len(m.Add[i].Prefix)+len(m.Add[i].Summary) == 0 {
 			continue
 		}
-		key := messageKey(m.Account, partDetail, box, m.Add[i].UID)
-		c.value = encodeDetail(c.value[:0], key, &m.Add[i].Detail)
-		c.out.Set(key, c.value, nil)
+		c.detail(m, m.Add[i].UID, &m.Add[i].Detail)
 	}
+}
+
+func (c *change) detail(m *engine.MailboxChange, uid engine.UID, d *engine.Detail) {
+	key := messageKey(m.Account, partDetail, m.Record.ID, uid)
+	c.value = encodeDetail(c.value[:0], key, d)
+	c.out.Set(key, c.value, nil)
 }
 
 // leave takes the references of messages to the bodies that they had.

@@ -54,9 +54,10 @@ func appendUIDs[T any](b []byte, list []T, uid func(*T) engine.UID) []byte {
 	return b
 }
 
-func plainUID(u *engine.UID) engine.UID     { return *u }
-func entryUID(e *engine.Entry) engine.UID   { return e.UID }
-func addedUID(m *engine.Message) engine.UID { return m.UID }
+func plainUID(u *engine.UID) engine.UID       { return *u }
+func entryUID(e *engine.Entry) engine.UID     { return e.UID }
+func addedUID(m *engine.Message) engine.UID   { return m.UID }
+func detailUID(d *engine.Detailed) engine.UID { return d.UID }
 
 // appendMarks writes MODSEQs and flags, of which mostly many are the same.
 func appendMarks(b []byte, n int, at func(int) *engine.Entry) []byte {

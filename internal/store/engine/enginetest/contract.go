@@ -133,7 +133,7 @@ func contract(t *testing.T, s Suite) {
 		"Accounts": testAccounts, "Mailbox": testMailbox, "Entries": testEntries, "Details": testDetails,
 		"Expunge": testExpunge, "Remove": testRemove, "Forget": testForget, "Items": testItems,
 		"Bodies": testBodies, "LargeBody": testLargeBody, "Discard": testDiscard, "Owners": testOwners,
-		"Moved": testMoved, "Tickets": testTickets, "Closed": testClosed, "Cancelled": testCancelled, "Notes": testNotes, "Nothing": testNothing,
+		"Moved": testMoved, "LaterDetails": testLaterDetails, "Tickets": testTickets, "Closed": testClosed, "Cancelled": testCancelled, "Notes": testNotes, "Nothing": testNothing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

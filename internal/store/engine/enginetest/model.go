@@ -88,6 +88,11 @@ func (m *model) applyMailbox(c *engine.MailboxChange) {
 		msg.Entry = e
 		box.messages[e.UID] = msg
 	}
+	for _, d := range c.Details {
+		msg := box.messages[d.UID]
+		msg.Detail = d.Detail
+		box.messages[d.UID] = msg
+	}
 	for _, uid := range c.Expunge {
 		delete(box.messages, uid)
 		box.gone = append(box.gone, engine.Expunged{UID: uid, ModSeq: c.ExpungedAt})
@@ -271,6 +276,7 @@ func describeMessages(ctx context.Context, e engine.Engine, b *strings.Builder, 
 type author struct {
 	rng   *rand.Rand
 	noted *rand.Rand // for notes
+	later *rand.Rand // for details that come later
 	clock *clock
 	model *model
 	items uint64
@@ -279,7 +285,7 @@ type author struct {
 }
 
 func newAuthor(seed uint64, c *clock) *author {
-	return &author{rng: rand.New(rand.NewPCG(seed, 77)), noted: rand.New(rand.NewPCG(seed, 78)), clock: c, model: newModel(), next: 1}
+	return &author{rng: rand.New(rand.NewPCG(seed, 77)), noted: rand.New(rand.NewPCG(seed, 78)), later: rand.New(rand.NewPCG(seed, 79)), clock: c, model: newModel(), next: 1}
 }
 
 func (a *author) bytes(n int) []byte {
@@ -468,6 +474,7 @@ func (a *author) change(acct engine.AccountID, box *mailbox, body mail.ID) engin
 			bodies = append(bodies, msg.Body) // a copy
 		}
 	}
+	c.Details = a.details(uids, c.Expunge)
 	for _, id := range bodies {
 		c.Add = append(c.Add, engine.Message{
 			Entry: engine.Entry{
