@@ -382,6 +382,7 @@ func (c *carry) follow() {
 			continue
 		}
 		b.follow(&j.in.Record)
+		b.described = nil
 		if b.marks == nil {
 			continue
 		}

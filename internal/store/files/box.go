@@ -28,6 +28,8 @@ type box struct {
 	marks   map[uint64]mark // the index by key; nil if it is not in memory
 	settled bool            // at the last look nothing differed
 	stop    func()          // of the watch, nil if there is none
+
+	described map[uint64]Description // of new messages at the last look
 }
 
 // opened is the files of a mailbox under its present name.
@@ -126,7 +128,7 @@ func (b *box) load(ctx context.Context) error {
 
 // release forgets what is in memory. b is locked, or used by nobody.
 func (b *box) release() {
-	b.marks, b.settled = nil, false
+	b.marks, b.settled, b.described = nil, false, nil
 	if b.stop != nil {
 		b.stop()
 		b.stop = nil

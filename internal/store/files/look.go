@@ -146,18 +146,14 @@ func (b *box) describe(ctx context.Context, d *engine.Difference, added []Seen, 
 			d.UIDNext = 0 // more are to come with smaller UIDs
 		}
 	}
-	keys := make([]uint64, len(added))
-	for i := range added {
-		keys[i] = added[i].Key
-	}
-	all, err := b.files.Load().Describe(ctx, keys)
-	if err != nil {
+	if err := b.read(ctx, added); err != nil {
 		return fmt.Errorf("mailbox %s: %w", b.rec.Name, err)
 	}
-	for i, s := range added {
-		what := &all[i]
+	for _, s := range added {
+		what := b.described[s.Key]
 		if what.Gone {
 			b.settled = false
+			delete(b.described, s.Key)
 			continue
 		}
 		f := words.flags(0, 0, s.Flags)
@@ -167,6 +163,28 @@ func (b *box) describe(ctx context.Context, d *engine.Difference, added []Seen, 
 		})
 	}
 	return nil
+}
+
+// read reads what is to be known of messages, but of those that the look before has
+// read: a look is mostly the second of two, of which only the first may take long.
+// b is locked.
+func (b *box) read(ctx context.Context, added []Seen) error {
+	had := b.described
+	b.described = make(map[uint64]Description, len(added))
+	var keys []uint64
+	for i := range added {
+		key := added[i].Key
+		if d, known := had[key]; known {
+			b.described[key] = d
+		} else {
+			keys = append(keys, key)
+		}
+	}
+	all, err := b.files.Load().Describe(ctx, keys)
+	for i := range all {
+		b.described[keys[i]] = all[i]
+	}
+	return err
 }
 
 // translation is between the keywords of a format and those of the index.

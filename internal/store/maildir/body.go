@@ -26,7 +26,7 @@ func wireSize(f vfs.File, size int64, base string) (int64, error) {
 		return wire, nil
 	}
 	c := counter{}
-	if err := c.count(io.NewSectionReader(f, 0, size)); err != nil {
+	if err := c.count(io.NewSectionReader(f, 0, size), size); err != nil {
 		return 0, err
 	}
 	return size + c.bare, nil
@@ -39,8 +39,9 @@ type counter struct {
 	before [2]byte
 }
 
-func (c *counter) count(r io.Reader) error {
-	buf := make([]byte, 64<<10)
+// count counts in a text of about so many octets.
+func (c *counter) count(r io.Reader, size int64) error {
+	buf := make([]byte, min(size+1, 64<<10))
 	for {
 		n, err := r.Read(buf)
 		c.add(buf[:n])

@@ -274,7 +274,7 @@ func (s *step) write(a *files.Added) (m *message, temp string, err error) {
 	}
 	c := counter{}
 	lines := &lineCounter{}
-	if err := c.count(io.TeeReader(source(), lines)); err != nil {
+	if err := c.count(io.TeeReader(source(), lines), int64(len(a.Prefix))+body.Size()); err != nil {
 		return nil, "", err
 	}
 	// With LF line ends, as other programs like it, if it can be read back as it
