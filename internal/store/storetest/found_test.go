@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"plic/internal/mail"
 	"plic/internal/store"
+	"plic/internal/store/engine"
 	"plic/internal/store/engine/embedded"
 	"plic/internal/store/files"
 	"plic/internal/store/maildir"
@@ -139,6 +141,23 @@ func TestFoundConverted(t *testing.T) {
 	ok(second(box().Snapshot(ctx)))
 	look(1, 10)
 	sound()
+
+	// What a repair leaves of a lost record is made anew from the file, and kept.
+	rec, boxes, err := under.Account(ctx, "ann")
+	ok(err)
+	i := slices.IndexFunc(boxes, func(b engine.Mailbox) bool { return b.Name == "INBOX" })
+	ticket, err := under.Apply(&engine.Batch{Mailboxes: []engine.MailboxChange{{
+		Account: rec.ID, Record: boxes[i], Details: []engine.Detailed{{UID: 3}, {UID: 30}},
+	}}})
+	ok(err)
+	ok(ticket.Wait())
+	look(3, 3)
+	look(29, 31)
+	for d, err := range under.Details(ctx, rec.ID, boxes[i].ID, []engine.UID{3, 30}) {
+		if err != nil || len(d.Summary) < 50 {
+			t.Errorf("UID %d has a summary of %d octets (%v)", d.UID, len(d.Summary), err)
+		}
+	}
 	for _, to := range []string{"mbox:/mbox/%u:INBOX=/mbox/%u/inbox", files.Native} {
 		c, err := e.Convert(ctx, "ann", files.Location{Text: to})
 		ok(err)
