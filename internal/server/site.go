@@ -124,7 +124,7 @@ func openSite(ctx context.Context, c *config.Config, log *slog.Logger) (s *site,
 	if err := s.openPlaces(); err != nil {
 		return s, err
 	}
-	s.store = store.New(store.Options{Engine: s.files(now), Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed, Touched: s.touched,
+	s.store = store.New(store.Options{Engine: s.files(now), Now: now, Log: log, IndexBytes: c.Store.Index, Changed: s.index.Changed, Touched: s.touched, Pace: s.pace.Lane().Step,
 		Quota: quotaDefaults(c)})
 	if err := s.openLearner(ctx, now); err != nil {
 		return s, err

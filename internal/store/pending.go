@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"plic/internal/mail"
+	"plic/internal/pace"
 	"plic/internal/store/engine"
 )
 
@@ -59,7 +60,7 @@ func (s *Store) analyse(ctx context.Context, todo []analysis, together int) int 
 	var all sync.WaitGroup
 	for range min(together, len(todo)) {
 		all.Go(func() {
-			for ctx.Err() == nil && octets.Load() < pendingOctets {
+			for octets.Load() < pendingOctets && pace.Step(ctx) == nil {
 				i := next.Add(1) - 1
 				if i >= int64(len(todo)) {
 					return
@@ -230,7 +231,7 @@ func (m *Mailbox) leftFrom(ctx context.Context) (UID, error) {
 
 // backlog is the mailboxes with messages that are still to be analysed and that
 // somebody has looked at. They are worked on one after the other, for half of one
-// processor's time at most.
+// processor's time at most, with pauses as Options.Pace wants them.
 type backlog struct {
 	mu      sync.Mutex
 	waiting []*Mailbox
@@ -269,7 +270,7 @@ func (b *backlog) next() *Mailbox {
 // work works the backlog off.
 func (s *Store) work() {
 	for m := s.backlog.next(); m != nil; m = s.backlog.next() {
-		err := m.analyseRest(s.ending)
+		err := m.analyseRest(pace.With(s.ending, s.o.Pace))
 		switch {
 		case err == nil:
 			m.queued.Store(false)

@@ -30,6 +30,9 @@ type Options struct {
 	ParseBytes   int64          // analysed messages kept for reading their parts: 16 MiB
 	MaxMailboxes int            // of one account: 10000
 	Quota        Usage          // limits of an account that has none of its own: none
+	// Pace is called between messages by what is done in the background, see pace.Step;
+	// by default it gives the error of the context alone.
+	Pace func(context.Context) error
 
 	// Changed is told of each mailbox that messages came to or went from, once
 	// that is visible. It must not wait.
@@ -91,6 +94,9 @@ func New(o Options) *Store {
 	}
 	if o.MaxMailboxes <= 0 {
 		o.MaxMailboxes = 10000
+	}
+	if o.Pace == nil {
+		o.Pace = context.Context.Err
 	}
 	if o.KeepExpunged <= 0 {
 		o.KeepExpunged = 10000

@@ -37,6 +37,10 @@ func RunFound(t *testing.T, place func(testing.TB) FoundPlace) {
 			p := place(t)
 			f := &finder{FoundPlace: p}
 			s := &site{t: t, ctx: context.WithValue(t.Context(), asker{}, true), place: f.open}
+			s.o.Pace = func(ctx context.Context) error {
+				f.steps.Add(1)
+				return ctx.Err()
+			}
 			s.start()
 			t.Cleanup(func() { s.Store.Close() })
 			f.site = s
@@ -81,6 +85,7 @@ type finder struct {
 	FoundPlace
 	*site
 	engine *gated
+	steps  atomic.Int64     // that the background has made
 	texts  []string         // in the order in which they were put
 	facts  map[string]known // by text
 }
@@ -241,6 +246,9 @@ func testBackground(f *finder) {
 	f.settled(inbox)
 	if n := f.engine.behind.Load(); n >= manyFound || n < manyFound-100 {
 		f.t.Errorf("%d messages were analysed after the restart", n)
+	}
+	if n := f.steps.Load(); n < manyFound {
+		f.t.Errorf("the background has let others go first %d times", n)
 	}
 	f.all(inbox)
 	f.restart()
