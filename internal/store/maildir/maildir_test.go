@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -103,6 +104,79 @@ func TestUIDList(t *testing.T) {
 		if u := parseUIDs(text); len(u.entries) > 0 || u.head != (files.Header{}) {
 			t.Errorf("%q is %+v", text, u)
 		}
+	}
+}
+
+// TestListedSizes: sizes in the list count if both are there and make sense.
+func TestListedSizes(t *testing.T) {
+	t.Parallel()
+	for extra, want := range map[string][2]int64{
+		"": {}, "S12": {}, "W12": {}, "S12 W15": {12, 15}, "W15 P7 S12 Gx": {12, 15}, "S12 W11": {}, "S W": {}, "S-1 W5": {}, "S1x W5": {},
+	} {
+		l := listed{extra: extra}
+		if s, w := l.sizes(); s != want[0] || w != want[1] {
+			t.Errorf("%q: %d and %d, want %v", extra, s, w, want)
+		}
+	}
+}
+
+// TestDescribe: the size with CRLF line ends is what name or list say, if that is of a
+// file of the size that it has, and else counted.
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	const text = "Subject: x\n\nHello.\n" // 19 octets, 22 with CRLF
+	fs := vfs.NewMemory()
+	for name, content := range map[string]string{
+		"1.plain": text, "2.named,S=19,W=50": text, "3.stale,S=18,W=50": text, "4.listed": text, "5.listed": text,
+	} {
+		if err := errors.Join(fs.MkdirAll("/mail/new", 0o700), fs.MkdirAll("/mail/cur", 0o700), fs.MkdirAll("/mail/tmp", 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, fs, "/mail/cur/"+name+":2,S", content)
+	}
+	write(t, fs, "/mail/dovecot-uidlist", "3 V7 N6\n4 S19 W60 :4.listed\n5 S20 W60 :5.listed\n")
+	tree, err := New(Options{Host: "test"}).Open(t.Context(), files.Place{Format: "maildir", Path: "/mail", FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := tree.Box("INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Scan(t.Context(), nobody{}, true); err != nil {
+		t.Fatal(err)
+	}
+	var keys []uint64
+	for _, base := range []string{"1.plain", "2.named", "3.stale", "4.listed", "5.listed", "6.gone"} {
+		keys = append(keys, keyOf(base))
+	}
+	all, err := box.Describe(t.Context(), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int64{22, 50, 22, 60, 22, 0} {
+		if d := all[i]; d.Size != want || d.Gone != (want == 0) {
+			t.Errorf("message %d: %+v, want %d octets", i+1, d, want)
+		}
+	}
+}
+
+// nobody is an index without messages.
+type nobody struct{}
+
+func (nobody) UID(uint64) (engine.UID, bool) { return 0, false }
+
+func write(t *testing.T, fs vfs.FS, name, content string) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.Mail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
