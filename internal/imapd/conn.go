@@ -263,8 +263,10 @@ func (c *conn) Continue() error {
 
 // handle runs a command and answers it.
 func (c *conn) handle(ctx context.Context, cmd imap.Command) {
-	c.quick.Begin()
-	defer c.quick.End()
+	if c.account != nil { // nobody pauses for strangers, and to log in takes long
+		c.quick.Begin()
+		defer c.quick.End()
+	}
 	c.unread = cmd.Message
 	spec, known := lookup(cmd.Name)
 	if !known && c.account == nil && foreign(cmd.Tag) {

@@ -73,13 +73,13 @@ func newBench(p *pace.Pace) *bench {
 	return b
 }
 
-// sit waits for a place; rise gives it back.
-func (b *bench) sit(ctx context.Context) (*pace.Lane, error) {
+// sit waits for a place for a session; rise gives it back.
+func (b *bench) sit(ctx context.Context, by *pace.Quick) (*pace.Lane, error) {
 	b.waiting.Add(1)
 	defer b.waiting.Add(-1)
 	select {
 	case lane := <-b.places:
-		lane.Take()
+		lane.Take(by)
 		return lane, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -61,3 +61,30 @@ func TestSearchPauses(t *testing.T) {
 		}
 	})
 }
+
+// A search does not pause for what its own client has just done, nor for who has
+// not logged in.
+func TestSearchPausesForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Pace = pace.New(2) })
+		h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n")
+		c, stranger := h.open("alice"), h.dial("127.0.0.2:1")
+		stranger.expect("* OK ...")
+		search := func(after string) {
+			t.Helper()
+			began := time.Now()
+			c.ok("SORT (SUBJECT) UTF-8 BODY body")
+			if took := time.Since(began); took != 0 {
+				t.Errorf("a search after %s took %v", after, took)
+			}
+		}
+		c.ok("SELECT INBOX")
+		c.ok("NOOP")
+		search("commands of its client")
+		time.Sleep(time.Second)
+		for range 5 {
+			stranger.ok("NOOP")
+		}
+		search("commands of a stranger")
+	})
+}

@@ -167,7 +167,7 @@ func TestCostlySearchesOfOneUser(t *testing.T) {
 	h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n", "Subject: y\r\n\r\nbody\r\n")
 	var lanes []*pace.Lane
 	for range cap(work.places) { // somebody is at work
-		lane, err := work.sit(t.Context())
+		lane, err := work.sit(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,7 +56,7 @@ func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
 }
 
 func (t *turn) sit() error {
-	lane, err := t.c.server.atWork.sit(t.ctx)
+	lane, err := t.c.server.atWork.sit(t.ctx, &t.c.quick)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ func (p *Pace) Processors() int { return p.processors }
 type Quick struct {
 	pace   *Pace
 	atWork bool
+	ended  uint64 // the number of the last
 }
 
 // Quick gives one.
@@ -75,7 +76,7 @@ func (q *Quick) Begin() {
 func (q *Quick) End() {
 	if q.Leave() {
 		q.pace.before.Store(q.pace.last.Swap(int64(time.Since(q.pace.epoch))))
-		q.pace.ended.Add(1)
+		q.ended = q.pace.ended.Add(1)
 	}
 }
 
@@ -122,9 +123,15 @@ type Lane struct {
 // Lane gives one.
 func (p *Pace) Lane() *Lane { return &Lane{pace: p, left: pause} }
 
-// Take says that a lane is at work from here on, and Free that it is not. One that
-// is never taken may be used too: its work does not count.
-func (l *Lane) Take() { l.take(true) }
+// Take says that a lane is at work from here on for a session, whose own last
+// commands it does not pause for; nil for none. Free says that it is not. One that is
+// never taken may be used too: its work does not count.
+func (l *Lane) Take(by *Quick) {
+	if by != nil && by.ended != 0 {
+		l.seen.Store(by.ended)
+	}
+	l.take(true)
+}
 
 // Free says that the lane is not at work any more.
 func (l *Lane) Free() { l.take(false) }

@@ -66,9 +66,9 @@ func TestPause(t *testing.T) {
 				l := p.Lane()
 				for i := range of.lanes {
 					if i == 0 {
-						l.Take()
+						l.Take(nil)
 					} else {
-						p.Lane().Take()
+						p.Lane().Take(nil)
 					}
 				}
 				const work = 20 * time.Millisecond
@@ -102,7 +102,7 @@ func TestPauseBeginsAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New(2)
 		l := p.Lane()
-		l.Take()
+		l.Take(nil)
 		toil(t, l, stint)
 		stop := closely(t, p)
 		began := time.Now()
@@ -136,7 +136,7 @@ func TestNoPause(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := New(2)
 				l := p.Lane()
-				l.Take()
+				l.Take(nil)
 				done, ended := make(chan struct{}), make(chan struct{})
 				go func() {
 					defer close(ended)
@@ -167,7 +167,7 @@ func TestPauseCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New(2)
 		l := p.Lane()
-		l.Take()
+		l.Take(nil)
 		toil(t, l, stint)
 		stop := closely(t, p)
 		defer stop()
