@@ -82,13 +82,14 @@ type columnKey struct {
 	mailbox engine.MailboxID
 }
 
-// columnEntry is a mailbox's columns. Who has the turn may add to them; others
-// have older ones, which share their arrays and end before what is added.
+// columnEntry is a mailbox's columns. Others have older ones, which share their
+// arrays and end before what is added.
 type columnEntry struct {
-	key     columnKey
-	turn    chan struct{}
+	key   columnKey
+	bytes int64 // counted in the cache
+
+	mu      sync.Mutex // nobody holds it while he reads messages, which may take long and pause
 	columns Columns
-	bytes   int64 // counted in the cache
 }
 
 func (c *columnCache) entry(key columnKey) *columnEntry {
@@ -101,7 +102,7 @@ func (c *columnCache) entry(key columnKey) *columnEntry {
 	if c.all == nil {
 		c.all = map[columnKey]*list.Element{}
 	}
-	e := &columnEntry{key: key, turn: make(chan struct{}, 1)}
+	e := &columnEntry{key: key}
 	c.all[key] = c.order.PushFront(e)
 	return e
 }
@@ -113,8 +114,9 @@ func (c *columnCache) settle(e *columnEntry) {
 	if el := c.all[e.key]; el == nil || el.Value.(*columnEntry) != e {
 		return // dropped meanwhile
 	}
-	c.bytes += e.columns.bytes() - e.bytes
-	e.bytes = e.columns.bytes()
+	bytes := e.get().bytes()
+	c.bytes += bytes - e.bytes
+	e.bytes = bytes
 	for c.bytes > c.limit && c.order.Len() > 0 {
 		last := c.order.Remove(c.order.Back()).(*columnEntry)
 		delete(c.all, last.key)
@@ -122,26 +124,75 @@ func (c *columnCache) settle(e *columnEntry) {
 	}
 }
 
-// Columns gives the keys of all messages of a snapshot.
+// columnBatch is how many messages are read at a time.
+const columnBatch = 1024
+
+// Columns gives the keys of all messages of a snapshot. Of two that read the same
+// messages, one has read them for nothing.
 func (m *Mailbox) Columns(ctx context.Context, s *Snapshot) (*Columns, error) {
 	cache := &m.account.store.columns
 	e := cache.entry(columnKey{m.account.id, m.visible.Load().rec.ID})
-	select {
-	case e.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	defer cache.settle(e)
+	var more Columns
+	for {
+		c := e.upTo(s)
+		from := s.Search(c.next())
+		if from >= s.n {
+			return c, nil
+		}
+		more = Columns{more.uids[:0], more.ends[:0], more.arena[:0]}
+		if err := m.addColumns(ctx, &more, s, from); err != nil {
+			return nil, err
+		}
+		e.add(c.next(), &more, s.n-from)
 	}
-	defer func() { <-e.turn }()
+}
+
+// next is the first UID that is not among the columns' yet.
+func (c *Columns) next() UID {
+	if n := len(c.uids); n > 0 {
+		return c.uids[n-1] + 1
+	}
+	return 1
+}
+
+func (e *columnEntry) get() *Columns {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.columns
+	return &out
+}
+
+// upTo gives what there is, without what is gone if that is the most of it.
+func (e *columnEntry) upTo(s *Snapshot) *Columns {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if len(e.columns.uids) > 2*s.n+1024 {
 		e.columns = e.columns.only(s)
 	}
-	err := m.fillColumns(ctx, &e.columns, s)
-	cache.settle(e)
-	if err != nil {
-		return nil, err
-	}
 	out := e.columns
-	return &out, nil
+	return &out
+}
+
+// add adds what follows from a UID on, if nobody else has meanwhile. grow is how
+// many will come with it and after it.
+func (e *columnEntry) add(from UID, more *Columns, grow int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := &e.columns
+	if c.next() != from {
+		return
+	}
+	if grow > columnBatch {
+		c.uids, c.ends = slices.Grow(c.uids, grow), slices.Grow(c.ends, grow)
+	}
+	for i, uid := range more.uids {
+		raw := more.raw(i)
+		if len(c.arena)+len(raw) > maxArena {
+			raw = nil
+		}
+		c.push(uid, raw)
+	}
 }
 
 // only is the columns without what is not in a snapshot.
@@ -158,38 +209,18 @@ func (c *Columns) only(s *Snapshot) (out Columns) {
 	return out
 }
 
-// fillColumns adds what came since the columns were filled last.
-func (m *Mailbox) fillColumns(ctx context.Context, c *Columns, s *Snapshot) error {
-	next := UID(1)
-	if n := len(c.uids); n > 0 {
-		next = c.uids[n-1] + 1
+// addColumns adds some messages of a snapshot; those that are gone or cannot be read
+// have no keys.
+func (m *Mailbox) addColumns(ctx context.Context, c *Columns, s *Snapshot, from int) error {
+	uids := make([]UID, 0, min(columnBatch, s.n-from))
+	for _, e := range s.Range(from, min(from+columnBatch, s.n)) {
+		uids = append(uids, e.UID)
 	}
-	const batch = 1024
-	from := s.Search(next)
-	if grow := s.n - from; grow > batch {
-		c.uids, c.ends = slices.Grow(c.uids, grow), slices.Grow(c.ends, grow)
-	}
-	uids := make([]UID, 0, min(batch, s.n-from))
-	for from < s.n {
-		uids = uids[:0]
-		for _, e := range s.Range(from, from+batch) {
-			uids = append(uids, e.UID)
-		}
-		from += len(uids)
-		if err := m.addColumns(ctx, c, uids); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addColumns adds messages; those that are gone or cannot be read have no keys.
-func (m *Mailbox) addColumns(ctx context.Context, c *Columns, uids []UID) error {
 	for d, err := range m.Details(ctx, uids) {
 		if err != nil && d.UID == 0 {
 			return err
 		}
-		if err != nil || len(c.arena)+len(d.keys) > maxArena {
+		if err != nil {
 			d.keys = nil
 		}
 		for len(uids) > 0 && uids[0] < d.UID {

@@ -5,9 +5,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"plic/internal/pace"
 	"plic/internal/store/memory"
 )
 
@@ -80,6 +83,40 @@ func TestColumnsFollow(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Who pauses while it reads keys keeps nobody waiting.
+func TestColumnsPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Engine: memory.New(time.Now)})
+		defer s.Close()
+		inbox := testMailbox(t, s, "alice", "INBOX")
+		for i := range 100 {
+			testPut(t, inbox, fmt.Sprintf("Subject: S%d\r\n\r\n", i+1))
+		}
+		snap := testSnapshot(t, inbox)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		paused, done := make(chan struct{}), make(chan error, 1)
+		go func() {
+			step := sync.OnceFunc(func() { <-paused })
+			c, err := inbox.Columns(pace.With(ctx, func(context.Context) error { step(); return nil }), snap)
+			if err == nil && (len(c.uids) != 100 || string(c.Keys(7).Base) != "S7") {
+				err = fmt.Errorf("%d keys, %q that of the seventh", len(c.uids), c.Keys(7).Base)
+			}
+			done <- err
+		}()
+		synctest.Wait()
+		if c, err := inbox.Columns(ctx, snap); err != nil {
+			t.Errorf("while another pauses: %v", err)
+		} else if base := c.Keys(100).Base; len(c.uids) != 100 || string(base) != "S100" {
+			t.Errorf("%d keys, %q that of the last", len(c.uids), base)
+		}
+		close(paused)
+		if err := <-done; err != nil {
+			t.Errorf("after the pause: %v", err)
+		}
+	})
 }
 
 func testPut(t *testing.T, m *Mailbox, text string) {
