@@ -296,7 +296,7 @@ func (l *Learner) Run(ctx context.Context) error {
 				pace.Step(ctx)
 			}
 			began := time.Now()
-			l.take(ctx, x)
+			l.take(context.WithoutCancel(ctx), x) // as those that are left at the end
 			l.rest(ctx, 49*time.Since(began))
 		case <-tick.C:
 			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {

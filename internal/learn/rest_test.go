@@ -1,9 +1,12 @@
 package learn
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"plic/internal/pace"
 )
 
 // The learner rests long, as nobody waits for it; but not while somebody does.
@@ -34,4 +37,22 @@ func TestRest(t *testing.T) {
 			t.Errorf("a rest after that took %v", took)
 		}
 	})
+}
+
+// A message that the learner has taken up is learnt, though the server stops in the
+// pause before it.
+func TestStopInPause(t *testing.T) {
+	w := newWorld(t)
+	w.end()
+	uid := w.deliver(ann, "INBOX", results, letter(1))
+	w.move(ann, "INBOX", "Junk", uid)
+	ctx, stop := context.WithCancel(t.Context())
+	err := w.learner.Run(pace.With(ctx, func(ctx context.Context) error { stop(); return ctx.Err() }))
+	if err != nil {
+		t.Error(err)
+	}
+	st, err := w.learner.Status(t.Context(), ann)
+	if err != nil || st.Spam != 1 {
+		t.Errorf("%d spam learnt, want 1: %v", st.Spam, err)
+	}
 }
