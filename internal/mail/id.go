@@ -1,10 +1,13 @@
 package mail
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
+	"sync"
 	"time"
 )
 
@@ -21,6 +24,31 @@ func NewID(now time.Time) ID {
 	var id ID
 	rand.Read(id[:]) // never fails since Go 1.24
 	id.setTime(now)
+	return id
+}
+
+// IDs makes IDs of which those of one millisecond rise too, so that records of what
+// comes together are neighbours. The zero value is ready.
+type IDs struct {
+	mu   sync.Mutex
+	last ID
+}
+
+// New makes an ID of the given instant.
+func (s *IDs) New(now time.Time) ID {
+	id := NewID(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if [6]byte(id[:6]) == [6]byte(s.last[:6]) && bytes.Compare(id[:], s.last[:]) <= 0 {
+		step := 1 + uint64(binary.BigEndian.Uint32(id[12:])) // nobody guesses the next one
+		low, carry := bits.Add64(binary.BigEndian.Uint64(s.last[8:]), step, 0)
+		high := binary.BigEndian.Uint16(s.last[6:]) + uint16(carry)
+		if carry == 0 || high != 0 { // else there is none above
+			binary.BigEndian.PutUint16(id[6:], high)
+			binary.BigEndian.PutUint64(id[8:], low)
+		}
+	}
+	s.last = id
 	return id
 }
 

@@ -151,6 +151,7 @@ func (e *edit) expunge(msg Entry) {
 	rec := &e.next.rec
 	e.change.ExpungedAt = e.touch()
 	e.change.Expunge = append(e.change.Expunge, msg.UID)
+	e.change.Gone = append(e.change.Gone, msg.Body)
 	rec.Messages--
 	rec.Bytes -= msg.Size
 	e.count(msg.Flags, -1)

@@ -159,6 +159,7 @@ func (m *Mailbox) transferLocked(ctx context.Context, c *commit, details []engin
 	src, dst = make([]UID, 0, len(details)), make([]Placed, 0, len(details))
 	if move {
 		from.change.Expunge = slices.Grow(from.change.Expunge, len(details))
+		from.change.Gone = slices.Grow(from.change.Gone, len(details))
 	}
 	at := st.snap.Cursor()
 	for i := range details {

@@ -124,8 +124,9 @@ type MailboxChange struct {
 	Account    AccountID
 	Record     Mailbox // as it is afterwards; Record.ID names it
 	Add        []Message
-	Update     []Entry // existing messages with new flags and MODSEQ, not those of Expunge
-	Expunge    []UID   // remembered with ExpungedAt
+	Update     []Entry   // existing messages with new flags and MODSEQ, not those of Expunge
+	Expunge    []UID     // remembered with ExpungedAt
+	Gone       []mail.ID // the bodies of Expunge, or nil: then they are looked up
 	ExpungedAt ModSeq
 	Unlearn    ModSeq // what is remembered up to it is forgotten, also of Expunge
 	Remove     bool   // the mailbox goes, with all its messages

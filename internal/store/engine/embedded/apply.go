@@ -345,14 +345,8 @@ func (c *change) expunge(m *engine.MailboxChange) error {
 		return nil
 	}
 	box := m.Record.ID
-	// The body of a damaged entry is not known; its reference keeps it.
-	entries, err := c.e.find(context.Background(), c.e.db, m.Account, box, m.Expunge)
-	if err != nil {
+	if err := c.release(m); err != nil {
 		return err
-	}
-	for i := range entries {
-		c.refs.drop(messageRef(entries[i].Body, m.Account, box, entries[i].UID))
-		c.lost = append(c.lost, entries[i].Body)
 	}
 	for uids := m.Expunge; len(uids) > 0; {
 		n := 1
@@ -364,6 +358,26 @@ func (c *change) expunge(m *engine.MailboxChange) error {
 	}
 	gone := goneKey(m.Account, box, m.ExpungedAt, m.Expunge[0])
 	return c.out.Set(gone, encodeGone(gone, m.Expunge), nil)
+}
+
+// release takes the references of messages that are expunged.
+func (c *change) release(m *engine.MailboxChange) error {
+	drop := func(body mail.ID, uid engine.UID) {
+		c.refs.drop(messageRef(body, m.Account, m.Record.ID, uid))
+		c.lost = append(c.lost, body)
+	}
+	if len(m.Gone) == len(m.Expunge) && !slices.ContainsFunc(m.Gone, mail.ID.IsZero) {
+		for i, uid := range m.Expunge {
+			drop(m.Gone[i], uid)
+		}
+		return nil
+	}
+	// The body of a damaged entry is not known; its reference keeps it.
+	entries, err := c.e.find(context.Background(), c.e.db, m.Account, m.Record.ID, m.Expunge)
+	for i := range entries {
+		drop(entries[i].Body, entries[i].UID)
+	}
+	return err
 }
 
 // dropDetails takes the details of neighbours.

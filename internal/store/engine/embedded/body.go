@@ -52,7 +52,7 @@ func (e *Engine) NewBody(context.Context) (engine.BodyWriter, error) {
 		return nil, err
 	}
 	defer e.leave()
-	return &writer{e: e, id: mail.NewID(e.o.Now())}, nil
+	return &writer{e: e, id: e.ids.New(e.o.Now())}, nil
 }
 
 func (w *writer) ID() mail.ID { return w.id }

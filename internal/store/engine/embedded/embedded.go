@@ -28,6 +28,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"plic/internal/mail"
 	"plic/internal/store/engine"
 	"plic/internal/vfs"
 )
@@ -129,6 +130,7 @@ type Engine struct {
 	reclaimer reclaimer
 	folds     folds
 	packer    packer
+	ids       mail.IDs             // of bodies
 	pages     sync.Pool            // of *[]byte: what is unpacked
 	lent      [lentSizes]sync.Pool // likewise, for bodies
 	mending   sync.RWMutex         // held while an index is mended, and shared by Apply

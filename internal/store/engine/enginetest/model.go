@@ -465,6 +465,9 @@ func (a *author) change(acct engine.AccountID, box *mailbox, body mail.ID) engin
 		case a.rng.IntN(6) == 0:
 			c.Expunge = append(c.Expunge, uid)
 			c.ExpungedAt = a.seq
+			if a.seq%2 == 0 {
+				c.Gone = append(c.Gone, msg.Body)
+			}
 			r.Messages--
 		case a.rng.IntN(6) == 0:
 			entry := msg.Entry
