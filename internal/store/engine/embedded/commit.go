@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -170,6 +172,11 @@ func (e *Engine) listener() *pebble.EventListener {
 			if e.failedErr() != nil {
 				runtime.Goexit() // or it would spin
 			}
+			if collecting() {
+				e.o.Log.Warn("records: what may be dropped is not known of a table", "error", err)
+				e.collectLater()
+				return
+			}
 			n := troubles.Add(1)
 			if n&(n-1) == 0 {
 				e.o.Log.Warn("records: background work failed", "error", err, "times", n)
@@ -183,6 +190,39 @@ func (e *Engine) listener() *pebble.EventListener {
 		},
 		FlushEnd:      func(i pebble.FlushInfo) { ended(i.Err) },
 		CompactionEnd: func(i pebble.CompactionInfo) { ended(i.Err) },
+	}
+}
+
+// collectAgain is how long Pebble waits before it tries again to collect the
+// statistics of tables that were there at the start.
+const collectAgain = 10 * time.Minute
+
+// collecting says that Pebble collects statistics of tables. It tells of errors as
+// with all its work, but without holding its lock.
+func collecting() bool {
+	var calls [16]uintptr
+	frames := runtime.CallersFrames(calls[:runtime.Callers(2, calls[:])])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, ".collectTableStats") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// collectLater waits. A table that cannot be read would be tried for ever, as fast
+// as can be; what else is in the store can be read without its statistics.
+func (e *Engine) collectLater() {
+	t := time.NewTimer(collectAgain)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-e.failed:
+	case <-e.quit:
+		time.Sleep(10 * time.Millisecond) // until the database is closed, it is tried again
 	}
 }
 

@@ -7,11 +7,16 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
@@ -474,4 +479,87 @@ func serve(t *testing.T, e *Engine, ids []mail.ID) (served int) {
 		continue
 	}
 	return served
+}
+
+// TestUnreadableTable: a table of which the statistics cannot be read, be it
+// damaged or the disk, ends nothing but what is in it, and is tried rarely.
+func TestUnreadableTable(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{engine.ErrDamaged, syscall.EIO} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { unreadableTable(t, cause) })
+		})
+	}
+}
+
+func unreadableTable(t *testing.T, cause error) {
+	disk := vfs.NewMemory()
+	o := Options{FS: disk, Dir: "/store", Cache: 1 << 20, Ballast: -1, Reserve: -1}
+	e, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(a engine.AccountID) string {
+		for i := range 100 {
+			apply(t, e, &engine.Batch{PutNotes: []engine.Note{{Account: a, Key: fmt.Sprint("n", i), Value: content(i, 100)}}})
+		}
+		before, err := disk.List("/store/records")
+		flushed := e.db.Flush()
+		after, err2 := disk.List("/store/records")
+		if err := errors.Join(err, flushed, err2); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(after, func(name string) bool { return strings.HasSuffix(name, ".sst") && !slices.Contains(before, name) })
+		return "/store/records/" + after[i]
+	}
+	if err := e.db.Flush(); err != nil { // each table has keys of its own, or they would be merged
+		t.Fatal(err)
+	}
+	put(5)
+	bad := put(6)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := disk.Stat(bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := info.Size()-700, info.Size()-300 // with its properties
+	if cause == engine.ErrDamaged {
+		f, err := disk.OpenReadWrite(bad, vfs.Mail)
+		if err == nil {
+			_, err = f.WriteAt(make([]byte, to-from), from)
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var reads atomic.Int64
+	o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Path != bad || op.Kind != errorfs.OpFileReadAt || op.Offset >= to {
+			return nil
+		}
+		reads.Add(1)
+		if cause == syscall.EIO {
+			return cause
+		}
+		return nil
+	}))
+	if e, err = Open(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Hour)
+	if n := reads.Load(); n < 2 || n > 50 {
+		t.Errorf("read %d times in an hour", n)
+	}
+	if _, err := e.Note(t.Context(), 5, 0, "n7"); err != nil {
+		t.Error(err)
+	}
+	if _, err := e.Note(t.Context(), 6, 0, "n7"); !errors.Is(err, cause) {
+		t.Errorf("of the table: %v, want %v", err, cause)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
 }

@@ -172,6 +172,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.records = e.fs.PathJoin(o.Dir, "records")
 	e.bodies = e.fs.PathJoin(o.Dir, "bodies")
 	if err := e.open(ctx); err != nil {
+		close(e.quit)
 		e.abandon()
 		return nil, fmt.Errorf("store %s: %w", o.Dir, err)
 	}

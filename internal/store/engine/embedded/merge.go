@@ -51,8 +51,14 @@ func (e *Engine) merge(ctx context.Context) error {
 
 // mergeTables goes by the tables of the last level, so that it can end soon.
 func (e *Engine) mergeTables(ctx context.Context, commits int64) error {
-	if err := e.db.Flush(); err != nil {
+	flushed, err := e.db.AsyncFlush()
+	if err != nil {
 		return fmt.Errorf("merge tables: %w", err)
+	}
+	select {
+	case <-flushed:
+	case <-ctx.Done(): // on a full disk it may take for ever
+		return ctx.Err()
 	}
 	levels, err := e.db.SSTables()
 	if err != nil {
