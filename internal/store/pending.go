@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -176,7 +177,6 @@ func (m *Mailbox) keep(made []engine.Detailed, below UID) error {
 		}
 	}
 	if below != 0 {
-		m.pending.Store(below < st.rec.UIDNext)
 		c.batch.PutNotes = append(c.batch.PutNotes, m.pendingFrom(below, st.rec.UIDNext))
 	} else if len(e.change.Details) == 0 {
 		return nil
@@ -184,6 +184,9 @@ func (m *Mailbox) keep(made []engine.Detailed, below UID) error {
 	p, err := c.apply()
 	if err != nil {
 		return err
+	}
+	if below != 0 {
+		m.pending.Store(below < st.rec.UIDNext)
 	}
 	s.background.Go(func() { p.publish() })
 	return nil
@@ -294,9 +297,9 @@ func (m *Mailbox) analyseRest(ctx context.Context) error {
 		m.pending.Store(false)
 	}
 	m.account.mu.Unlock()
-	for err == nil && from != 0 {
+	for failed := 0; err == nil && from != 0; {
 		began := time.Now()
-		if from, err = m.analyseSome(ctx, from); err == nil && from != 0 && !m.account.store.pause(time.Since(began)) {
+		if from, err = m.analyseSome(ctx, from, &failed); err == nil && from != 0 && !m.account.store.pause(time.Since(began)) {
 			return ctx.Err()
 		}
 	}
@@ -304,7 +307,8 @@ func (m *Mailbox) analyseRest(ctx context.Context) error {
 }
 
 // analyseSome analyses messages from a UID on, and says where to go on; 0 at the end.
-func (m *Mailbox) analyseSome(ctx context.Context, from UID) (next UID, err error) {
+// failed is how many could not be read since one was.
+func (m *Mailbox) analyseSome(ctx context.Context, from UID, failed *int) (next UID, err error) {
 	if err := m.account.store.Room(pendingOctets); err != nil {
 		return 0, err // what is left is for mail
 	}
@@ -330,17 +334,17 @@ func (m *Mailbox) analyseSome(ctx context.Context, from UID) (next UID, err erro
 	if n < len(uids) {
 		next = uids[n]
 	}
-	made, failed, err := m.analyses(ctx, raws, 1)
+	made, errs, err := m.analyses(ctx, raws, 1)
 	if err != nil {
 		return 0, err
 	}
 	for i := range raws {
-		if pending(raws[i].Summary) && failed[raws[i].UID] == nil {
+		if pending(raws[i].Summary) && errs[raws[i].UID] == nil {
 			next = raws[i].UID // as much as was made is enough for once
 			break
 		}
 	}
-	if err := m.unreadable(failed, len(made)); err != nil {
+	if err := m.unreadable(errs, len(made), failed); err != nil {
 		return 0, err
 	}
 	if err := m.keep(made, next); err != nil || !m.pending.Load() {
@@ -350,18 +354,17 @@ func (m *Mailbox) analyseSome(ctx context.Context, from UID) (next UID, err erro
 }
 
 // unreadable logs which messages cannot be analysed. They are passed over, unless
-// none can: then it is no matter of messages.
-func (m *Mailbox) unreadable(failed map[UID]error, made int) (last error) {
-	for uid, err := range failed {
-		if errors.Is(err, engine.ErrNotFound) {
-			continue
-		}
-		if last = err; made > 0 {
-			m.account.store.o.Log.Warn("a message cannot be analysed", "account", m.account.name, "mailbox", m.Name(), "uid", uid, "error", err)
-		}
+// there are many and none can: then it is no matter of messages.
+func (m *Mailbox) unreadable(errs map[UID]error, made int, failed *int) error {
+	maps.DeleteFunc(errs, func(_ UID, err error) bool { return errors.Is(err, engine.ErrNotFound) })
+	if *failed += len(errs); made > 0 {
+		*failed = 0
 	}
-	if made > 0 {
-		return nil
+	for uid, err := range errs {
+		if *failed >= pendingSlice {
+			return err
+		}
+		m.account.store.o.Log.Warn("a message cannot be analysed", "account", m.account.name, "mailbox", m.Name(), "uid", uid, "error", err)
 	}
-	return last
+	return nil
 }

@@ -65,7 +65,8 @@ type Box interface {
 	// that one. index knows the UIDs of the messages that the index has, for formats
 	// whose files may have lost them.
 	Scan(ctx context.Context, index Index, again bool) (*Scan, error)
-	// Describe reads what the index must have of new messages, for each in order.
+	// Describe reads what the index must have of new messages, for each in order,
+	// or of none.
 	Describe(ctx context.Context, keys []uint64) ([]Description, error)
 	// Open reads a message, with CRLF line ends; engine.ErrNotFound.
 	Open(ctx context.Context, key uint64) (mail.Body, error)

@@ -181,10 +181,13 @@ func (b *box) read(ctx context.Context, added []Seen) error {
 		}
 	}
 	all, err := b.files.Load().Describe(ctx, keys)
+	if err != nil {
+		return err // what was not come to has no size
+	}
 	for i := range all {
 		b.described[keys[i]] = all[i]
 	}
-	return err
+	return nil
 }
 
 // translation is between the keywords of a format and those of the index.

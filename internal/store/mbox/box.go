@@ -322,7 +322,10 @@ func (b *box) Describe(ctx context.Context, keys []uint64) ([]files.Description,
 		}
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // describe gives size and date of one message. b.mu is held.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"plic/internal/mail"
@@ -31,6 +32,7 @@ type FoundPlace interface {
 func RunFound(t *testing.T, place func(testing.TB) FoundPlace) {
 	for name, run := range map[string]func(*finder){
 		"First": testFirst, "Few": testFew, "Background": testBackground, "Copies": testCopies, "Expunged": testExpungedBefore, "Crash": testFoundCrash,
+		"Interrupted": testInterrupted, "Unreadable": testUnreadable,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,9 +66,13 @@ type gated struct {
 	filesEngine
 	asked, behind atomic.Int64
 	gate          chan struct{}
+	bad           atomic.Pointer[mail.ID] // cannot be read
 }
 
 func (g *gated) OpenBody(ctx context.Context, id mail.ID) (mail.Body, error) {
+	if bad := g.bad.Load(); bad != nil && *bad == id {
+		return nil, syscall.EACCES
+	}
 	if ctx.Value(asker{}) != nil {
 		g.asked.Add(1)
 		return g.filesEngine.OpenBody(ctx, id)
@@ -218,6 +224,62 @@ func testFirst(f *finder) {
 	f.all(inbox)
 	equal(f.t, "analysed once all were", f.engine.asked.Load(), 0)
 	equal(f.t, "MODSEQ", f.snapshot(inbox).HighestModSeq(), modSeq+1)
+}
+
+// patient is a context that ends once it was looked at some times.
+type patient struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (p *patient) Err() error {
+	if p.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// testInterrupted: who goes away amid the first look leaves nothing that is half
+// known to who looks next.
+func testInterrupted(f *finder) {
+	f.put(manyFound)
+	inbox := f.mailbox("ann", "INBOX")
+	for _, n := range []int64{0, 1, 3, 10, manyFound / 2, manyFound - 1} {
+		ctx := &patient{Context: f.ctx}
+		ctx.left.Store(n)
+		if _, err := inbox.Snapshot(ctx); !errors.Is(err, context.Canceled) {
+			f.t.Fatalf("the look ended with %v", err)
+		}
+	}
+	for i, e := range f.snapshot(inbox).All() {
+		equal(f.t, fmt.Sprint("size of UID ", e.UID), e.Size, int64(len(f.texts[i])))
+	}
+	f.all(inbox)
+}
+
+// testUnreadable: one that cannot be read, among others that were asked for, does not
+// keep the background from the rest; it can be asked for once it can be read.
+func testUnreadable(f *finder) {
+	f.put(manyFound)
+	inbox := f.mailbox("ann", "INBOX")
+	uids := f.uids(inbox)
+	e, _ := f.snapshot(inbox).Get(uids[4])
+	f.engine.bad.Store(&e.Body)
+	for d, err := range inbox.Details(f.ctx, uids[:100]) {
+		if (err != nil) != (d.UID == uids[4]) {
+			f.t.Errorf("UID %d: %v", d.UID, err)
+		}
+	}
+	f.restart()
+	f.engine.bad.Store(&e.Body)
+	close(f.engine.gate)
+	inbox = f.mailbox("ann", "INBOX")
+	f.snapshot(inbox)
+	f.settled(inbox)
+	equal(f.t, "analysed by itself", f.engine.behind.Load(), manyFound-100)
+	f.engine.bad.Store(nil)
+	f.all(inbox)
+	equal(f.t, "analysed for who asks", f.engine.asked.Load(), 1)
 }
 
 // testFew: messages that come one by one are analysed as they are found.
