@@ -216,13 +216,20 @@ func collecting() bool {
 // collectLater waits. A table that cannot be read would be tried for ever, as fast
 // as can be; what else is in the store can be read without its statistics.
 func (e *Engine) collectLater() {
-	t := time.NewTimer(collectAgain)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-e.failed:
-	case <-e.quit:
-		time.Sleep(10 * time.Millisecond) // until the database is closed, it is tried again
+	wait := func(d time.Duration, quit <-chan struct{}) bool {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			return true
+		case <-e.failed:
+			return true
+		case <-quit:
+			return false
+		}
+	}
+	if !wait(collectAgain, e.quit) {
+		wait(10*time.Millisecond, nil) // until the database is closed, it is tried again
 	}
 }
 
