@@ -285,6 +285,10 @@ func (l *Learner) Forget(ctx context.Context, account string) error {
 	return l.Flush(ctx)
 }
 
+// restAfter is how long the learner rests after work: so that it takes a fiftieth of
+// a processor, but not for long after what was slow for another reason.
+func restAfter(work time.Duration) time.Duration { return min(49*work, 5*time.Second) }
+
 // Run learns what users do until ctx ends, and keeps what was learnt.
 func (l *Learner) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
@@ -297,7 +301,7 @@ func (l *Learner) Run(ctx context.Context) error {
 			}
 			began := time.Now()
 			l.take(context.WithoutCancel(ctx), x) // as those that are left at the end
-			l.rest(ctx, 49*time.Since(began))
+			l.rest(ctx, restAfter(time.Since(began)))
 		case <-tick.C:
 			if err := l.Flush(ctx); err != nil && ctx.Err() == nil {
 				l.o.Log.Error("what was learnt is not kept yet", "error", err)

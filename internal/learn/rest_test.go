@@ -39,6 +39,12 @@ func TestRest(t *testing.T) {
 	})
 }
 
+func TestRestAfter(t *testing.T) {
+	if short, long := restAfter(time.Millisecond), restAfter(time.Minute); short != 49*time.Millisecond || long != 5*time.Second {
+		t.Errorf("rests of %v and %v, want 49 ms and 5 s", short, long)
+	}
+}
+
 // A message that the learner has taken up is learnt, though the server stops in the
 // pause before it.
 func TestStopInPause(t *testing.T) {
