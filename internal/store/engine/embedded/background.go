@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,7 @@ func (e *Engine) background() {
 	reclaim := time.NewTicker(reclaimEvery)
 	defer reclaim.Stop()
 	var quiet lull
+	var merging atomic.Bool
 	for {
 		due := false
 		select {
@@ -40,10 +42,13 @@ func (e *Engine) background() {
 			return
 		case <-e.wake:
 		case <-tidy.C:
-			if quiet.tick(e.commits.Load()) {
-				if err := e.merge(ctx); err != nil && ctx.Err() == nil {
-					e.o.Log.Warn("merging the tables of records failed", "error", err)
-				}
+			if quiet.tick(e.commits.Load()) && merging.CompareAndSwap(false, true) {
+				e.done.Go(func() { // it may take longer than what else is to be done can wait
+					defer merging.Store(false)
+					if err := e.merge(ctx); err != nil && ctx.Err() == nil {
+						e.o.Log.Warn("merging the tables of records failed", "error", err)
+					}
+				})
 			}
 		case <-settle.C:
 			due = true
