@@ -15,16 +15,20 @@ import (
 	"plic/internal/vfs"
 )
 
-// TestFailedStart has a start find no room when its log is read and in tables: it
-// is an error, the process goes on, and the next start has all.
+// TestFailedStart has a start find no room when its log is read and in tables, in
+// the opening that writes these and in the one after it: it is an error, the process
+// goes on, and the next start has all.
 func TestFailedStart(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMemory()
-	full := ""
+	full, left := "", 0 // files that find room before
 	open := func() (*Engine, error) {
 		return Open(t.Context(), Options{Dir: "/store", Cache: 1 << 20, Ballast: -1, Reserve: -1, manual: true,
 			FS: errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 				if op.Kind == errorfs.OpCreate && full != "" && strings.Contains(op.Path, full) {
+					if left--; left >= 0 {
+						return nil
+					}
 					return &fs.PathError{Op: "create", Path: op.Path, Err: syscall.ENOSPC}
 				}
 				return nil
@@ -45,9 +49,9 @@ func TestFailedStart(t *testing.T) {
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}
-		full = []string{".log", ".dbtmp"}[n%2]
+		full, left = []string{".log", ".dbtmp"}[n%2], n/2%2
 		if _, err := open(); !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("no room for %s: %v", full, err)
+			t.Errorf("no room for %s, opening %d: %v", full, n/2%2+1, err)
 		}
 		disk = disk.CrashClone(vfs.CrashConfig{})
 	}
