@@ -17,12 +17,5 @@ type FS = vfs.FS
 // File is an open file.
 type File = vfs.File
 
-// Memory is a file system in memory whose CrashClone keeps only what was
-// synced.
-type Memory = vfs.MemFS
-
 // Disk is the real file system.
 func Disk() FS { return vfs.Default }
-
-// NewMemory makes an empty file system for tests of crashes.
-func NewMemory() *Memory { return vfs.NewCrashableMem() }

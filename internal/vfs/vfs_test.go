@@ -124,3 +124,53 @@ func TestOnDiskFullMakesRoom(t *testing.T) {
 		t.Errorf("%q, %v after %d calls, want the text after one", got, err, calls)
 	}
 }
+
+// TestCrashMeanwhile has power fail while others use the file system.
+func TestCrashMeanwhile(t *testing.T) {
+	m := NewMemory()
+	write(t, m, "file", "text", true)
+	write(t, m, "again", "text", true)
+	if err := SyncDir(m, ""); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	for _, use := range []func() error{
+		func() error { return errors.Join(m.Link("file", "linked"), m.Remove("linked")) },
+		func() error {
+			f, err := m.ReuseForWrite("again", "again", Mail)
+			if err != nil {
+				return err
+			}
+			return f.Close()
+		},
+		func() error {
+			l, err := m.Lock("lock")
+			if err != nil {
+				return err
+			}
+			return l.Close()
+		},
+	} {
+		go func() {
+			var err error
+			for range 5000 {
+				if err = use(); err != nil {
+					break
+				}
+			}
+			ended <- err
+		}()
+	}
+	for left := 3; left > 0; {
+		select {
+		case err := <-ended:
+			if left--; err != nil {
+				t.Error(err)
+			}
+		default:
+			if _, err := read(after(m), "file"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
