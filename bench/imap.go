@@ -157,10 +157,7 @@ func (c *imapConn) idle() (said <-chan time.Time, err error) {
 
 // append1 puts one message into a mailbox and waits for the answer.
 func (c *imapConn) append1(box string, body []byte) error {
-	if _, err := c.conn.Write(appendText(nil, "t APPEND "+box, body, true)); err != nil {
-		return err
-	}
-	return c.done()
+	return c.put(appendText(nil, "t APPEND "+box, body, true))
 }
 
 func appendText(b []byte, command string, body []byte, end bool) []byte {
@@ -183,23 +180,35 @@ func (c *imapConn) multi(box string, from, to, at int, make func(int) []byte) (o
 	}
 	for from < to {
 		n := min(at, to-from)
-		var b []byte
-		for i := range n {
-			command := ""
-			if i == 0 {
-				command = "t APPEND " + box
-			}
-			body := make(from + i)
-			octets += int64(len(body))
-			b = appendText(b, command, body, i == n-1)
-		}
-		if _, err := c.conn.Write(b); err != nil {
-			return octets, err
-		}
-		if err := c.done(); err != nil {
+		text, some := multiText(box, n, func(i int) []byte { return make(from + i) })
+		octets += some
+		if err := c.put(text); err != nil {
 			return octets, err
 		}
 		from += n
 	}
 	return octets, nil
+}
+
+// multiText is a command that puts messages into a mailbox; octets are those of
+// the messages.
+func multiText(box string, n int, make func(int) []byte) (text []byte, octets int64) {
+	for i := range n {
+		command := ""
+		if i == 0 {
+			command = "t APPEND " + box
+		}
+		body := make(i)
+		octets += int64(len(body))
+		text = appendText(text, command, body, i == n-1)
+	}
+	return text, octets
+}
+
+// put sends a command that was written before, and waits for the answer.
+func (c *imapConn) put(text []byte) error {
+	if _, err := c.conn.Write(text); err != nil {
+		return err
+	}
+	return c.done()
 }

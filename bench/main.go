@@ -146,6 +146,7 @@ func (m measure) compare(ctx context.Context, rounds int, ours, theirs *site) er
 	}
 	for range rounds {
 		for i, s := range sides {
+			syscall.Sync() // what the other side has left to the disk is not waited for
 			v, err := m.do(ctx, s)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
