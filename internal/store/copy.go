@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -87,34 +88,78 @@ func (m *Mailbox) transferSome(ctx context.Context, uids []UID, to *Mailbox, mov
 	return src, dst, n, err
 }
 
+// detailsEach is how many messages a processor gets at least whose details are read
+// by several.
+const detailsEach = 256
+
 // details reads what goes along with messages, for as many of the UIDs as fit a
-// batch: n of them.
+// batch: n of them. Of many, all processors read.
 func (m *Mailbox) details(ctx context.Context, uids []UID, keep *arena) (out []engine.Detailed, n int, err error) {
 	st := m.visible.Load()
 	if st.gone {
 		return nil, 0, m.errGone()
 	}
 	uids = uids[:min(len(uids), copyBatch)]
-	bytes := 0
-	out = make([]engine.Detailed, 0, len(uids))
-	for d, err := range m.rawDetails(ctx, st, uids) {
-		if err != nil {
-			return nil, 0, err
+	shares := make([]detailShare, max(1, min(runtime.GOMAXPROCS(0), len(uids)/detailsEach)))
+	each := (len(uids) + len(shares) - 1) / len(shares)
+	var others sync.WaitGroup
+	for i := range shares {
+		p := &shares[i]
+		p.keep.of = keep.of
+		p.uids = uids[min(i*each, len(uids)):min((i+1)*each, len(uids))]
+		if i > 0 {
+			others.Go(func() { p.read(ctx, m, st, copyBytes/len(shares)) })
 		}
-		d.Prefix, d.Summary = keep.clone(d.Prefix), keep.clone(d.Summary)
-		out = append(out, d)
-		if bytes += len(d.Prefix) + len(d.Summary); bytes >= copyBytes {
+	}
+	shares[0].read(ctx, m, st, copyBytes/len(shares))
+	others.Wait()
+	out = slices.Grow(shares[0].out, len(uids)-len(shares[0].out))
+	for i := range shares {
+		p := &shares[i]
+		keep.take(&p.keep)
+		if n < i*each || err != nil {
+			continue // what comes before it did not fit
+		}
+		if i > 0 {
+			out = append(out, p.out...)
+		}
+		n, err = n+p.n, p.err
+	}
+	return out, n, err
+}
+
+// detailShare is the part of the UIDs that one processor reads the details of.
+type detailShare struct {
+	uids []UID
+	keep arena
+	out  []engine.Detailed
+	n    int // of the UIDs: those that fit
+	err  error
+}
+
+// read reads details until they are so many octets.
+func (p *detailShare) read(ctx context.Context, m *Mailbox, st *state, most int) {
+	octets := 0
+	p.out = make([]engine.Detailed, 0, len(p.uids))
+	for d, err := range m.rawDetails(ctx, st, p.uids) {
+		if err != nil {
+			p.err = err
+			return
+		}
+		d.Prefix, d.Summary = p.keep.clone(d.Prefix), p.keep.clone(d.Summary)
+		p.out = append(p.out, d)
+		if octets += len(d.Prefix) + len(d.Summary); octets >= most {
 			break
 		}
 	}
-	if bytes < copyBytes {
-		return out, len(uids), nil
+	if octets < most {
+		p.n = len(p.uids)
+		return
 	}
-	last := out[len(out)-1].UID
-	for n < len(uids) && uids[n] <= last {
-		n++
+	last := p.out[len(p.out)-1].UID
+	for p.n < len(p.uids) && p.uids[p.n] <= last {
+		p.n++
 	}
-	return out, n, nil
 }
 
 func (m *Mailbox) transferBatch(ctx context.Context, details []engine.Detailed, to *Mailbox, move bool, drop engine.Flags) (src []UID, dst []Placed, err error) {
@@ -212,6 +257,12 @@ func (a *arena) clone(b []byte) []byte {
 	out := a.rest[:n:n]
 	a.rest = a.rest[n:]
 	return out
+}
+
+// take takes over what another keeps.
+func (a *arena) take(other *arena) {
+	a.used = append(a.used, other.used...)
+	other.used, other.rest = nil, nil
 }
 
 func (a *arena) free() {

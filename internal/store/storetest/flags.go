@@ -270,7 +270,31 @@ func testLargeCopy(t *testing.T, s *site) {
 	s.ok(err)
 	equal(t, "left", archive.Info().Messages, 1)
 	equal(t, "there", s.snapshot(inbox).Len(), 2*n-1)
-	equal(t, "text", s.read(inbox, s.uids(inbox)[n+500]), "X-Number: 501\r\n"+text("filler"))
+	moved := s.uids(inbox)[n:]
+	for i := 0; i < len(moved); i += 97 {
+		equal(t, "text", s.read(inbox, moved[i]), fmt.Sprintf("X-Number: %d\r\n%s", i+1, text("filler")))
+	}
+}
+
+// testHeavyCopy copies messages whose details are too much for one batch.
+func testHeavyCopy(t *testing.T, s *site) {
+	inbox, archive := s.mailbox("ann", "INBOX"), s.mailbox("ann", "Archive")
+	d := s.draft(text("filler"))
+	in := make([]store.Incoming, 700)
+	for i := range in {
+		in[i] = store.Incoming{Draft: d, Prefix: fmt.Appendf(nil, "X-Number: %d\r\n%s", i, strings.Repeat("X-Filler: "+strings.Repeat("x", 58)+"\r\n", 1000))}
+	}
+	_, err := inbox.Append(s.ctx, in...)
+	s.ok(err)
+	src, dst, err := inbox.Copy(s.ctx, s.uids(inbox), archive)
+	s.ok(err)
+	same(t, "copied", src, s.uids(inbox))
+	equal(t, "copied", len(dst), len(in))
+	for i, uid := range s.uids(archive) {
+		if text, want := s.read(archive, uid), fmt.Sprintf("X-Number: %d\r\n", i); !strings.HasPrefix(text, want) {
+			t.Fatalf("message %d begins with %.30q", i, text)
+		}
+	}
 }
 
 // testRecent: no two sessions get a message as \Recent, RFC 3501 section 2.3.2.

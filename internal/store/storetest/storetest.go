@@ -58,6 +58,7 @@ func Run(t *testing.T, place NewPlace) {
 		{"Move", testMove},
 		{"Replace", testReplace},
 		{"LargeCopy", testLargeCopy},
+		{"HeavyCopy", testHeavyCopy},
 		{"Recent", testRecent},
 		{"Share", testShare},
 		{"Quota", testQuota},
