@@ -57,7 +57,7 @@ func mailboxMeasures(n sizes) []measure {
 				return nil
 			})
 		}},
-		{name: "STORE of a flag on 1000 messages", unit: "ms", reach: 1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+		{name: "STORE of a flag on 1000 messages", unit: "ms", writes: true, reach: 1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
 			sign := "-"
 			return timed(ctx, s, 6, func(c *imapConn) error {
 				sign = map[string]string{"-": "+", "+": "-"}[sign]
@@ -71,7 +71,7 @@ func mailboxMeasures(n sizes) []measure {
 func changeMeasures(n sizes) []measure {
 	fill := func(ctx context.Context, s *site) error { return s.fill(ctx, n.mailbox) }
 	return []measure{
-		{name: "APPEND of 1000 messages, each acknowledged", unit: "ms", reach: 0.3, do: func(ctx context.Context, s *site) (float64, error) {
+		{name: "APPEND of 1000 messages, each acknowledged", unit: "ms", writes: true, reach: 0.3, do: func(ctx context.Context, s *site) (float64, error) {
 			letter := s.letters.ready(1000)
 			return s.with(ctx, []string{"CREATE Work"}, func(c *imapConn) error {
 				for i := range 1000 {
@@ -82,22 +82,22 @@ func changeMeasures(n sizes) []measure {
 				return nil
 			}, "DELETE Work")
 		}},
-		{name: "MULTIAPPEND of 1000 messages", unit: "ms", reach: 0.05, do: func(ctx context.Context, s *site) (float64, error) {
+		{name: "MULTIAPPEND of 1000 messages", unit: "ms", writes: true, reach: 0.05, do: func(ctx context.Context, s *site) (float64, error) {
 			if able, err := s.offers(ctx, "MULTIAPPEND"); err != nil || !able {
 				return -1, err
 			}
 			text, _ := multiText("Work", 1000, s.letters.ready(1000))
 			return s.with(ctx, []string{"CREATE Work"}, func(c *imapConn) error { return c.put(text) }, "DELETE Work")
 		}},
-		{name: "COPY of 1000 messages", unit: "ms", reach: 0.1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+		{name: "COPY of 1000 messages", unit: "ms", writes: true, reach: 0.1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
 			return s.with(ctx, []string{"CREATE Copies", "SELECT " + largeBox},
 				func(c *imapConn) error { return c.do("COPY 1:1000 Copies") }, "DELETE Copies")
 		}},
-		{name: "MOVE of 1000 messages", unit: "ms", reach: 0.1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+		{name: "MOVE of 1000 messages", unit: "ms", writes: true, reach: 0.1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
 			return s.with(ctx, []string{"CREATE Copies", "CREATE Moved", "SELECT " + largeBox, "COPY 1:1000 Copies", "SELECT Copies"},
 				func(c *imapConn) error { return c.do("MOVE 1:* Moved") }, "SELECT INBOX", "DELETE Copies", "DELETE Moved")
 		}},
-		{name: "EXPUNGE of 1000 messages", unit: "ms", reach: 0.5, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+		{name: "EXPUNGE of 1000 messages", unit: "ms", writes: true, reach: 0.5, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
 			return s.with(ctx, []string{"CREATE Copies", "SELECT " + largeBox, "COPY 1:1000 Copies", "SELECT Copies", `STORE 1:* +FLAGS.SILENT (\Deleted)`},
 				func(c *imapConn) error { return c.do("EXPUNGE") }, "SELECT INBOX", "DELETE Copies")
 		}},

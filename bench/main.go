@@ -125,6 +125,7 @@ func table(ctx context.Context, ours, theirs *site, only []string, rounds int, n
 type measure struct {
 	name    string
 	unit    string
+	writes  bool    // it waits for the disk
 	once    bool    // one round is enough, or all that there can be
 	reach   float64 // what the ratio should be at most; 0 for none
 	least   float64 // what the ratio should be at least
@@ -146,7 +147,9 @@ func (m measure) compare(ctx context.Context, rounds int, ours, theirs *site) er
 	}
 	for range rounds {
 		for i, s := range sides {
-			syscall.Sync() // what the other side has left to the disk is not waited for
+			if m.writes {
+				syscall.Sync() // what the other side has left to the disk is not waited for
+			}
 			v, err := m.do(ctx, s)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
