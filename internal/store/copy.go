@@ -22,8 +22,9 @@ const (
 // Copy puts copies of messages, with their flags and dates, into another
 // mailbox or the same; UIDs that are not there are left out. Bodies are shared.
 // It gives the UIDs that were copied and where the copies are, in the same
-// order, RFC 9051 section 6.4.7. After an error there are no copies. Beyond
-// 8192 messages it is more than one commit, which others may see one by one.
+// order, RFC 9051 section 6.4.7. After an error there are no copies. Beyond 8192
+// messages, or many octets of details, it is more than one commit, which others may
+// see one by one.
 func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) (src []UID, dst []Placed, err error) {
 	return m.CopyBut(ctx, uids, to, 0)
 }
@@ -46,8 +47,8 @@ func (m *Mailbox) CopyBut(ctx context.Context, uids []UID, to *Mailbox, drop eng
 }
 
 // Move is Copy and Expunge of the originals in one commit, RFC 6851: a message
-// is never in both mailboxes nor in neither. Beyond 8192 messages it is more
-// than one commit; after an error it gives what was moved until then.
+// is never in both mailboxes nor in neither. What is too much for one commit
+// of Copy is more than one; after an error it gives what was moved until then.
 func (m *Mailbox) Move(ctx context.Context, uids []UID, to *Mailbox) (src []UID, dst []Placed, err error) {
 	return m.transfer(ctx, uids, to, true, 0)
 }

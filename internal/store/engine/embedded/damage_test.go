@@ -549,7 +549,7 @@ func unreadableTable(t *testing.T, cause error) {
 	if e, err = Open(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Hour)
+	time.Sleep(time.Hour) // of the bubble's time
 	if n := reads.Load(); n < 2 || n > 50 {
 		t.Errorf("read %d times in an hour", n)
 	}
