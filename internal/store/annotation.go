@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"plic/internal/store/engine"
@@ -46,9 +47,27 @@ func (n Notes) bare(ctx context.Context, key string) bool {
 		bare = false // there is one, or trouble
 		break
 	}
-	if n.a.bare == nil {
-		n.a.bare = map[engine.MailboxID]bool{}
-	}
-	n.a.bare[n.mailbox()] = bare
+	n.a.setBare(n.mailbox(), bare)
 	return bare
+}
+
+// stayBare remembers that mailboxes which were just made have no annotations, and
+// forgets those that are gone.
+func (c *commit) stayBare() {
+	for _, e := range c.edits {
+		a, id := e.m.account, e.next.rec.ID
+		switch {
+		case e.next.gone:
+			delete(a.bare, id)
+		case e.made && !slices.ContainsFunc(c.batch.PutNotes, func(n engine.Note) bool { return n.Account == a.id && n.Mailbox == id }):
+			a.setBare(id, true)
+		}
+	}
+}
+
+func (a *Account) setBare(id engine.MailboxID, bare bool) {
+	if a.bare == nil {
+		a.bare = map[engine.MailboxID]bool{}
+	}
+	a.bare[id] = bare
 }

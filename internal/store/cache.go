@@ -19,7 +19,7 @@ type indexes struct {
 
 	mu     sync.Mutex
 	loaded []weak.Pointer[Mailbox]
-	bytes  int64 // at most what they take, by the last count and loads since
+	bytes  int64 // at most what they take, by the last count and what was added since
 }
 
 // touch notes that an index is in use.
@@ -32,6 +32,13 @@ func (x *indexes) add(m *Mailbox, bytes int64) {
 	defer x.mu.Unlock()
 	x.loaded = append(x.loaded, m.self)
 	x.bytes += bytes
+}
+
+// grow notes that an index has got so many messages more.
+func (x *indexes) grow(messages int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.bytes += int64(messages) * entryBytes
 }
 
 // trim drops the indexes not used for longest while there are too many. No

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"io"
+	"iter"
 	"runtime"
 	"slices"
 	"strings"
@@ -68,6 +69,59 @@ func TestDeliveryLoadsNoIndex(t *testing.T) {
 	testAppend(t, m, 1)
 	if m.visible.Load().snap.Len() != 11 {
 		t.Fatal("a loaded index does not follow")
+	}
+}
+
+// TestFilledMailbox: the index of a mailbox that gets many messages at once, and had
+// none, is made of them; it is the one that would be read, follows, and is dropped
+// as others are.
+func TestFilledMailbox(t *testing.T) {
+	t.Parallel()
+	s := testStore(t, Options{})
+	m := testMailbox(t, s, "ann", "INBOX")
+	testAppend(t, m, fillLeast)
+	made := m.visible.Load().snap
+	if made == nil {
+		t.Fatal("no index")
+	}
+	testAppend(t, m, 3)
+	if _, err := m.Expunge(t.Context(), []UID{2, 5}, false); err != nil {
+		t.Fatal(err)
+	}
+	follows := slices.Collect(entries(m.visible.Load().snap))
+	if made.Len() != fillLeast || len(follows) != fillLeast+1 {
+		t.Errorf("%d messages, then %d", made.Len(), len(follows))
+	}
+	if counted := s.indexes.bytes; counted < m.visible.Load().snap.bytes() {
+		t.Errorf("%d octets are counted for an index of %d", counted, m.visible.Load().snap.bytes())
+	}
+	m.unload()
+	if read := slices.Collect(entries(testSnapshot(t, m))); !slices.Equal(read, follows) {
+		t.Errorf("read: %v\nmade: %v", read, follows)
+	}
+	for name, fill := range map[string]func(*Mailbox){
+		"few":     func(m *Mailbox) { testAppend(t, m, fillLeast-1) },
+		"not new": func(m *Mailbox) { testAppend(t, m, 1); testAppend(t, m, fillLeast) },
+	} {
+		m := testMailbox(t, s, name, "INBOX")
+		if fill(m); m.visible.Load().snap != nil {
+			t.Errorf("%s: an index that nobody asked for", name)
+		}
+	}
+	small := testStore(t, Options{IndexBytes: 1})
+	m = testMailbox(t, small, "ann", "INBOX")
+	if testAppend(t, m, fillLeast); m.visible.Load().snap != nil {
+		t.Error("an index for which there is no room")
+	}
+}
+
+func entries(s *Snapshot) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for _, e := range s.All() {
+			if !yield(e) {
+				return
+			}
+		}
 	}
 }
 

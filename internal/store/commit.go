@@ -35,6 +35,7 @@ type edit struct {
 	modSeq ModSeq // of what this commit changes; 0 until it changes a message
 	later  UID    // the first message added that is still to be analysed; 0 for none
 	made   bool   // there was no such mailbox before
+	filled bool   // the index is made of what this commit adds
 }
 
 // treeEdit is what a commit does to an account: its record and its mailboxes.
@@ -205,19 +206,37 @@ func (c *commit) apply() (*applied, error) {
 		a.last = f
 	}
 	for _, e := range c.edits {
-		head := e.m.head
 		e.next.seq = e.m.account.seq
-		if head.snap != nil && !e.next.gone {
-			e.next.snap = head.snap.after(&e.next.rec, &e.change)
-		}
+		e.index()
 		e.m.head = e.next
 	}
+	c.stayBare()
 	for _, t := range c.trees {
 		t.next.seq = t.a.seq
 		t.a.tree, t.a.rec = t.next, t.rec
 		t.a.remember(t.freed)
 	}
 	return &applied{c, ticket, f}, nil
+}
+
+// fillLeast is how many messages an empty mailbox gets at once whose index is kept:
+// who files so many together mostly looks at them next.
+const fillLeast = 64
+
+// index makes the index of the mailbox with the change, if the one before is in
+// memory, or if the change brings all that there is.
+func (e *edit) index() {
+	head, all := e.m.head, &e.m.account.store.indexes
+	e.filled = head.snap == nil && head.rec.UIDNext == 1 && len(e.change.Add) >= fillLeast && !e.m.account.kept
+	switch {
+	case e.next.gone:
+	case e.filled:
+		e.next.snap = new(Snapshot).with(&e.next.rec, &e.change)
+		all.add(e.m, e.next.snap.bytes())
+	case head.snap != nil:
+		e.next.snap = head.snap.after(&e.next.rec, &e.change)
+		all.grow(len(e.change.Add))
+	}
 }
 
 // applied is a commit on its way to stable storage. Who applied it publishes
@@ -277,6 +296,9 @@ func (p *applied) publish() error {
 	}
 	for _, t := range p.c.trees {
 		t.a.publish(t.next)
+	}
+	if slices.ContainsFunc(p.c.edits, func(e *edit) bool { return e.filled }) {
+		p.c.s.indexes.trim()
 	}
 	if p.c.quiet {
 		return nil

@@ -226,8 +226,11 @@ func (s *Snapshot) Changed(from, to int, since ModSeq) iter.Seq2[int, Entry] {
 	}
 }
 
+// entryBytes is what one message takes in a snapshot.
+const entryBytes = 60
+
 // bytes is about how much memory the snapshot takes.
-func (s *Snapshot) bytes() int64 { return 512 + int64(s.n)*60 + int64(s.n/chunkSize+1)*128 }
+func (s *Snapshot) bytes() int64 { return 512 + int64(s.n)*entryBytes + int64(s.n/chunkSize+1)*128 }
 
 // used is every flag that some message has.
 func (s *Snapshot) used() (all engine.Flags) {
