@@ -346,9 +346,12 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 			b = append(b, "PREVIEW "...)
 			b = imap.AppendString(b, firstCharacters(d.Preview(), 200))
 		case imap.FetchEnvelope:
-			b = append(append(b, "ENVELOPE "...), d.Envelope...)
+			b = d.AppendEnvelope(append(b, "ENVELOPE "...))
 		case imap.FetchBody:
-			b = append(append(b, "BODY "...), d.Body...)
+			var err error
+			if b, err = d.AppendBody(append(b, "BODY "...)); err != nil {
+				return err
+			}
 		case imap.FetchBodyStructure:
 			b = append(append(b, "BODYSTRUCTURE "...), d.BodyStructure...)
 		default:

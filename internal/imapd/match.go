@@ -38,7 +38,7 @@ type matcher struct {
 // matches says whether a message passes.
 func (m *matcher) matches(p *test, e store.Entry, d *store.Detail) (bool, error) {
 	m.close()
-	m.e, m.d, m.raw, m.fold, m.score = e, d, d.Envelope, m.fold[:0], 0
+	m.e, m.d, m.raw, m.fold, m.score = e, d, d.AppendEnvelope(m.raw[:0]), m.fold[:0], 0
 	for _, l := range [...]level{inEnvelope, inMessage} {
 		switch v := m.look(p, l); {
 		case m.err != nil:

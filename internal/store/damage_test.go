@@ -103,8 +103,8 @@ func TestDamagedSummary(t *testing.T) {
 				n := 0
 				for x, err := range m.Details(t.Context(), []store.UID{1, 2, 3}) {
 					n++
-					if err != nil || !strings.Contains(string(x.Envelope), `"x"`) || !strings.HasPrefix(string(x.BodyStructure), `("text"`) {
-						t.Errorf("UID %d: %s, %v", x.UID, x.Envelope, err)
+					if err != nil || !strings.Contains(string(x.AppendEnvelope(nil)), `"x"`) || !strings.HasPrefix(string(x.BodyStructure), `("text"`) {
+						t.Errorf("UID %d: %s, %v", x.UID, x.AppendEnvelope(nil), err)
 					}
 				}
 				w.want("details", n, 3)

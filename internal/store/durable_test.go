@@ -255,7 +255,7 @@ func TestLeavingIsNoDamage(t *testing.T) {
 				synctest.Wait()
 				for d, err := range m.Details(t.Context(), []store.UID{1}) {
 					w.ok(err)
-					w.want("subject", strings.Contains(string(d.Envelope), `"x"`), true)
+					w.want("subject", strings.Contains(string(d.AppendEnvelope(nil)), `"x"`), true)
 				}
 				w.want("log", said.String(), "")
 				w.e.Release()

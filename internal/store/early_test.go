@@ -57,8 +57,8 @@ func TestEarly(t *testing.T) {
 		uids = append(uids, e.UID)
 	}
 	for d, err := range m.Details(t.Context(), uids) {
-		if err != nil || !strings.Contains(string(d.Envelope), " of ") || !strings.HasPrefix(d.Preview(), "All work") {
-			t.Errorf("UID %d: envelope %s, preview %q, %v", d.UID, d.Envelope, d.Preview(), err)
+		if err != nil || !strings.Contains(string(d.AppendEnvelope(nil)), " of ") || !strings.HasPrefix(d.Preview(), "All work") {
+			t.Errorf("UID %d: envelope %s, preview %q, %v", d.UID, d.AppendEnvelope(nil), d.Preview(), err)
 		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"plic/internal/store/engine"
 )
 
 func TestCleanName(t *testing.T) {
@@ -59,18 +57,3 @@ func FuzzCleanName(f *testing.F) {
 		}
 	})
 }
-
-// FuzzReadSummary: no record makes reading it panic.
-func FuzzReadSummary(f *testing.F) {
-	f.Add([]byte{})
-	f.Add([]byte{summaryVersion, 0, 0, 0, 1, 'x', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Add([]byte{summaryVersion, 255, 255, 255, 255})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		d, err := readSummary(1, engineDetail(b))
-		if err == nil && 17+len(d.Envelope)+len(d.Body)+len(d.BodyStructure)+len(d.Preview()) > len(b) {
-			t.Fatalf("%d octets read out of %d", len(d.Envelope)+len(d.Body)+len(d.BodyStructure)+len(d.Preview()), len(b))
-		}
-	})
-}
-
-func engineDetail(summary []byte) engine.Detail { return engine.Detail{Summary: summary} }

@@ -88,7 +88,7 @@ func (b *builder) add(ctx context.Context, mb *store.Mailbox, e store.Entry, d *
 }
 
 func (b *builder) message(ctx context.Context, mb *store.Mailbox, e store.Entry, d *store.Detail) error {
-	if env, _ := imap.ParseEnvelope(d.Envelope); env != nil {
+	if env, _ := imap.ParseEnvelope(d.AppendEnvelope(nil)); env != nil {
 		b.envelope(env)
 	}
 	msg, err := mb.Open(ctx, e)

@@ -180,7 +180,7 @@ func (h *house) has(e store.Entry, text []byte, in Class) bool {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		env, err := imap.ParseEnvelope(d.Envelope)
+		env, err := imap.ParseEnvelope(d.AppendEnvelope(nil))
 		if err != nil {
 			h.t.Fatal(err)
 		}

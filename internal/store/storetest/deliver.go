@@ -95,8 +95,8 @@ func testDeliverBody(t *testing.T, s *site) {
 	equal(t, "text", s.read(trash, 1), text("again"))
 	for d, err := range trash.Details(s.ctx, []store.UID{1}) {
 		s.ok(err)
-		if !bytes.Contains(d.Envelope, []byte("again")) {
-			t.Fatalf("envelope %s", d.Envelope)
+		if !bytes.Contains(d.AppendEnvelope(nil), []byte("again")) {
+			t.Fatalf("envelope %s", d.AppendEnvelope(nil))
 		}
 	}
 	_, err = trash.Append(s.ctx, store.Incoming{Body: mail.NewID(s.clock.now())})
@@ -280,7 +280,7 @@ func testForeword(t *testing.T, s *site) {
 	var got []string
 	for d, err := range box.Details(s.ctx, []store.UID{1, 2, 3}) {
 		s.ok(err)
-		got = append(got, string(d.Envelope))
+		got = append(got, string(d.AppendEnvelope(nil)))
 	}
 	const without = `(NIL "x" NIL NIL NIL NIL NIL NIL NIL NIL)`
 	same(t, "envelopes", got, []string{without, `("then" "x" NIL NIL NIL NIL NIL NIL NIL "<a@b>")`, without})
@@ -305,14 +305,14 @@ func testDetails(t *testing.T, s *site) {
 		if d.UID == 31 {
 			equal(t, "prefix", string(d.Prefix), s.apart("X-P: 1\r\n"))
 			equal(t, "preview", d.Preview(), "hello")
-			equal(t, "envelope", string(d.Envelope), `(NIL "parts" (("Ann" NIL "ann" "example.org")) (("Ann" NIL "ann" "example.org")) (("Ann" NIL "ann" "example.org")) NIL NIL NIL NIL NIL)`)
-			if !strings.HasSuffix(string(d.Body), ` "mixed")`) || !strings.Contains(string(d.BodyStructure), `"boundary" "b"`) {
-				t.Errorf("BODY %s\nBODYSTRUCTURE %s", d.Body, d.BodyStructure)
+			equal(t, "envelope", string(d.AppendEnvelope(nil)), `(NIL "parts" (("Ann" NIL "ann" "example.org")) (("Ann" NIL "ann" "example.org")) (("Ann" NIL "ann" "example.org")) NIL NIL NIL NIL NIL)`)
+			if body, err := d.AppendBody(nil); err != nil || !strings.HasSuffix(string(body), ` "mixed")`) || !strings.Contains(string(d.BodyStructure), `"boundary" "b"`) {
+				t.Errorf("BODY %s\nBODYSTRUCTURE %s (%v)", body, d.BodyStructure, err)
 			}
 			continue
 		}
-		if subject := fmt.Sprintf("\"number%d\"", d.UID-1); !bytes.Contains(d.Envelope, []byte(subject)) {
-			t.Errorf("UID %d: %s", d.UID, d.Envelope)
+		if subject := fmt.Sprintf("\"number%d\"", d.UID-1); !bytes.Contains(d.AppendEnvelope(nil), []byte(subject)) {
+			t.Errorf("UID %d: %s", d.UID, d.AppendEnvelope(nil))
 		}
 	}
 	same(t, "UIDs", got, want)

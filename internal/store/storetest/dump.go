@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -35,16 +34,14 @@ func (s *site) dumpMailbox(b *strings.Builder, m *store.Mailbox) {
 	s.t.Helper()
 	snap := s.snapshot(m)
 	s.recount(m)
-	details := map[store.UID]store.Detail{}
+	details := map[store.UID]string{}
 	for d, err := range m.Details(s.ctx, s.uids(m)) {
 		s.ok(err)
-		d.Prefix, d.Envelope, d.BodyStructure = bytes.Clone(d.Prefix), bytes.Clone(d.Envelope), bytes.Clone(d.BodyStructure)
-		details[d.UID] = d
+		details[d.UID] = fmt.Sprintf("envelope %s structure %s", d.AppendEnvelope(nil), d.BodyStructure)
 	}
 	for _, e := range snap.All() {
-		d := details[e.UID]
-		fmt.Fprintf(b, "  %d modseq %d flags %s size %d at %d saved %d envelope %s structure %s\n",
-			e.UID, e.ModSeq, flagNames(snap.Flags(e)), e.Size, e.Internal, e.Saved, d.Envelope, d.BodyStructure)
+		fmt.Fprintf(b, "  %d modseq %d flags %s size %d at %d saved %d %s\n",
+			e.UID, e.ModSeq, flagNames(snap.Flags(e)), e.Size, e.Internal, e.Saved, details[e.UID])
 	}
 	for x, err := range m.Expunged(s.ctx, 0) {
 		s.ok(err)

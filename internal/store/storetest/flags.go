@@ -225,8 +225,8 @@ func testCopy(t *testing.T, s *site) {
 	wantErr(t, "to a mailbox that is gone", err, store.ErrGone)
 	for d, err := range other.Details(s.ctx, []store.UID{1}) {
 		s.ok(err)
-		if !strings.Contains(string(d.Envelope), `"two"`) {
-			t.Errorf("envelope %s", d.Envelope)
+		if !strings.Contains(string(d.AppendEnvelope(nil)), `"two"`) {
+			t.Errorf("envelope %s", d.AppendEnvelope(nil))
 		}
 	}
 }

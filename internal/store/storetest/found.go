@@ -144,7 +144,8 @@ func knownOf(d *store.Detail) known {
 	k := d.Keys()
 	k.Base, k.From, k.To, k.Cc = bytes.Clone(k.Base), bytes.Clone(k.From), bytes.Clone(k.To), bytes.Clone(k.Cc)
 	k.ShownFrom, k.ShownTo = bytes.Clone(k.ShownFrom), bytes.Clone(k.ShownTo)
-	return known{string(d.Envelope), string(d.Body), string(d.BodyStructure), d.Preview(), k}
+	body, _ := d.AppendBody(nil)
+	return known{string(d.AppendEnvelope(nil)), string(body), string(d.BodyStructure), d.Preview(), k}
 }
 
 // details asks for the details of messages and compares them with what they must

@@ -129,8 +129,8 @@ func TestFoundConverted(t *testing.T) {
 		}
 		for d, err := range box().Details(ctx, uids) {
 			ok(err)
-			if want := fmt.Sprintf(`(NIL "number %d" NIL `, uids[0]); !strings.HasPrefix(string(d.Envelope), want) || d.Preview() != "Hello." {
-				t.Fatalf("UID %d: %s, %s", d.UID, d.Envelope, d.Preview())
+			if want := fmt.Sprintf(`(NIL "number %d" NIL `, uids[0]); !strings.HasPrefix(string(d.AppendEnvelope(nil)), want) || d.Preview() != "Hello." {
+				t.Fatalf("UID %d: %s, %s", d.UID, d.AppendEnvelope(nil), d.Preview())
 			}
 			uids = uids[1:]
 		}
