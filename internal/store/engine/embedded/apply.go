@@ -116,7 +116,7 @@ type change struct {
 	refs   refs
 	graves []grave
 	lost   []mail.ID // bodies that lost an owner
-	value  []byte    // scratch
+	ref    []byte    // scratch
 	once   bool      // small bodies are in their segment alone, which is synced first
 }
 
@@ -304,8 +304,10 @@ func rises[T any](list []T, uid func(*T) engine.UID) bool {
 // add puts details of new messages down, and notes their references.
 func (c *change) add(m *engine.MailboxChange) {
 	box := m.Record.ID
+	c.refs.list = slices.Grow(c.refs.list, len(m.Add))
 	for i := range m.Add {
-		c.refs.add(messageRef(m.Add[i].Body, m.Account, box, m.Add[i].UID))
+		c.ref = appendMessageRef(c.ref[:0], m.Add[i].Body, m.Account, box, m.Add[i].UID)
+		c.refs.add(c.ref)
 	}
 	for i := range m.Add {
 		if m.Moved && len(m.Add[i].Prefix)+len(m.Add[i].Summary) == 0 {
@@ -316,9 +318,10 @@ func (c *change) add(m *engine.MailboxChange) {
 }
 
 func (c *change) detail(m *engine.MailboxChange, uid engine.UID, d *engine.Detail) {
-	key := messageKey(m.Account, partDetail, m.Record.ID, uid)
-	c.value = encodeDetail(c.value[:0], key, d)
-	c.out.Set(key, c.value, nil)
+	op := c.out.SetDeferred(messageKeySize, detailSize(d)) // they are most of a large batch
+	appendMessageKey(op.Key[:0], m.Account, partDetail, m.Record.ID, uid)
+	encodeDetail(op.Value[:0], op.Key, d)
+	op.Finish()
 }
 
 // leave takes the references of messages to the bodies that they had.
@@ -362,8 +365,11 @@ func (c *change) expunge(m *engine.MailboxChange) error {
 
 // release takes the references of messages that are expunged.
 func (c *change) release(m *engine.MailboxChange) error {
+	c.refs.list = slices.Grow(c.refs.list, len(m.Expunge))
+	c.lost = slices.Grow(c.lost, len(m.Expunge))
 	drop := func(body mail.ID, uid engine.UID) {
-		c.refs.drop(messageRef(body, m.Account, m.Record.ID, uid))
+		c.ref = appendMessageRef(c.ref[:0], body, m.Account, m.Record.ID, uid)
+		c.refs.drop(c.ref)
 		c.lost = append(c.lost, body)
 	}
 	if len(m.Gone) == len(m.Expunge) && !slices.ContainsFunc(m.Gone, mail.ID.IsZero) {

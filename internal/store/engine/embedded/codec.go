@@ -245,6 +245,12 @@ func encodeDetail(b, key []byte, d *engine.Detail) []byte {
 	return binary.BigEndian.AppendUint32(b, checksum(key, b[start:]))
 }
 
+// detailSize is how long encodeDetail makes a record.
+func detailSize(d *engine.Detail) int {
+	var number [binary.MaxVarintLen64]byte
+	return 1 + binary.PutUvarint(number[:], uint64(len(d.Prefix))) + len(d.Prefix) + len(d.Summary) + 4
+}
+
 // decodeDetail gives parts of the record itself.
 func decodeDetail(key, record []byte) (engine.Detail, error) {
 	raw, err := unseal(key, record)

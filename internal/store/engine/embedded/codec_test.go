@@ -241,3 +241,14 @@ func TestItemsInJSON(t *testing.T) {
 		t.Errorf("%+v, %v\nwant %+v", got, err, want)
 	}
 }
+
+// TestDetailSize: a batch makes just the room that a detail takes.
+func TestDetailSize(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 127, 128, 1 << 14, 1 << 21} {
+		d := engine.Detail{Prefix: make([]byte, n), Summary: make([]byte, 3)}
+		if want := len(encodeDetail(nil, nil, &d)); detailSize(&d) != want {
+			t.Errorf("a prefix of %d octets: %d, want %d", n, detailSize(&d), want)
+		}
+	}
+}

@@ -47,10 +47,11 @@ func accountKey(a engine.AccountID) []byte {
 }
 
 func partKey(a engine.AccountID, part byte) []byte {
-	key := make([]byte, 0, 32)
-	key = append(key, kindAccount)
-	key = binary.BigEndian.AppendUint64(key, uint64(a))
-	return append(key, part)
+	return appendPartKey(make([]byte, 0, 32), a, part)
+}
+
+func appendPartKey(key []byte, a engine.AccountID, part byte) []byte {
+	return append(binary.BigEndian.AppendUint64(append(key, kindAccount), uint64(a)), part)
 }
 
 func mailboxKey(a engine.AccountID, part byte, m engine.MailboxID) []byte {
@@ -58,7 +59,14 @@ func mailboxKey(a engine.AccountID, part byte, m engine.MailboxID) []byte {
 }
 
 func messageKey(a engine.AccountID, part byte, m engine.MailboxID, uid engine.UID) []byte {
-	return binary.BigEndian.AppendUint32(mailboxKey(a, part, m), uint32(uid))
+	return appendMessageKey(make([]byte, 0, messageKeySize), a, part, m, uid)
+}
+
+const messageKeySize = 1 + 8 + 1 + 4 + 4
+
+func appendMessageKey(key []byte, a engine.AccountID, part byte, m engine.MailboxID, uid engine.UID) []byte {
+	key = binary.BigEndian.AppendUint32(appendPartKey(key, a, part), uint32(m))
+	return binary.BigEndian.AppendUint32(key, uint32(uid))
 }
 
 func goneKey(a engine.AccountID, m engine.MailboxID, at engine.ModSeq, uid engine.UID) []byte {
@@ -78,7 +86,11 @@ func idKey(kind byte, id mail.ID) []byte {
 }
 
 func messageRef(body mail.ID, a engine.AccountID, m engine.MailboxID, uid engine.UID) []byte {
-	key := append(idKey(kindRef, body), ownerMessage)
+	return appendMessageRef(make([]byte, 0, len(refKey{})), body, a, m, uid)
+}
+
+func appendMessageRef(key []byte, body mail.ID, a engine.AccountID, m engine.MailboxID, uid engine.UID) []byte {
+	key = append(append(append(key, kindRef), body[:]...), ownerMessage)
 	key = binary.BigEndian.AppendUint64(key, uint64(a))
 	key = binary.BigEndian.AppendUint32(key, uint32(m))
 	return binary.BigEndian.AppendUint32(key, uint32(uid))

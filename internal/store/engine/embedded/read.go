@@ -329,12 +329,13 @@ func (e *Engine) details(ctx context.Context, a engine.AccountID, m engine.Mailb
 	var bad broken
 	defer func() { e.setAside(&bad) }()
 	defer it.Close()
+	key := make([]byte, 0, messageKeySize)
 	for n, uid := range uids {
 		if n%1024 == 1023 && ctx.Err() != nil {
 			yield(none, ctx.Err())
 			return
 		}
-		key := messageKey(a, partDetail, m, uid)
+		key = appendMessageKey(key[:0], a, partDetail, m, uid)
 		if !nextOrSeek(it, key) {
 			if err := it.Error(); pebble.IsCorruptionError(err) {
 				continue // reported when it was read; later ones may be well
