@@ -44,6 +44,9 @@ all there is at any time.`,
 		}),
 		a.jsonFlag(&cobra.Command{
 			Use: "rebuild [ACCOUNT]", Short: "Throw the indexes away and make them anew",
+			Long: `Throw the indexes away and make them anew, one mailbox after the other. The
+background makes way meanwhile. When it is ended by Ctrl-C, the background goes on
+with the mailbox at work, and those that have not had their turn keep their indexes.`,
 			Example: "  plic index rebuild\n  plic index rebuild anna@example.org",
 			Args:    arguments(0, 1, ""),
 			RunE: func(c *cobra.Command, args []string) error {

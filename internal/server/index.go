@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"plic/internal/control"
+	"plic/internal/pace"
 	"plic/internal/store"
 )
 
@@ -17,14 +18,11 @@ func (i indexes) Status(ctx context.Context, account string) iter.Seq2[control.I
 	return i.each(ctx, account, func(*store.Mailbox) error { return nil })
 }
 
-// Rebuild makes indexes anew. Meanwhile searches look into the messages.
+// Rebuild makes indexes anew, at the pace of all that takes long. Meanwhile searches
+// look into the messages.
 func (i indexes) Rebuild(ctx context.Context, account string) iter.Seq2[control.IndexStatus, error] {
-	return i.each(ctx, account, func(mb *store.Mailbox) error {
-		if err := i.index.Drop(ctx, mb); err != nil {
-			return err
-		}
-		return i.index.Update(ctx, mb, true)
-	})
+	ctx = pace.With(ctx, i.pace.Lane().Step)
+	return i.each(ctx, account, func(mb *store.Mailbox) error { return i.index.Rebuild(ctx, mb) })
 }
 
 // each does something with every mailbox and says how its index is then.

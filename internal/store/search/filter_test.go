@@ -145,7 +145,7 @@ func TestIndexOfVersionBefore(t *testing.T) {
 	ctx := context.Background()
 	h, _ := indexed(t)
 	x := New(Options{Wait: -1, Least: 1})
-	if err := x.Drop(ctx, h.box); err != nil {
+	if err := x.drop(ctx, h.box); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile("testdata/version3.json")

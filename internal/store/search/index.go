@@ -68,7 +68,7 @@ type Index struct {
 	mu      sync.Mutex
 	changed map[*store.Mailbox]job
 	wake    chan struct{}
-	work    sync.Mutex // held by who writes
+	turn    turn // of who writes
 }
 
 // job is what is to be done for a mailbox.
@@ -98,7 +98,7 @@ func New(o Options) *Index {
 	}
 	return &Index{
 		o: o, zstd: newDecoder(), cache: cache{limit: o.Memory, all: map[string]*list.Element{}},
-		changed: map[*store.Mailbox]job{}, wake: make(chan struct{}, 1),
+		changed: map[*store.Mailbox]job{}, wake: make(chan struct{}, 1), turn: newTurn(),
 	}
 }
 
@@ -138,14 +138,30 @@ func (x *Index) Run(ctx context.Context) {
 	}
 }
 
+// run does what is to be done for a mailbox. When somebody wants to write something
+// else it ends at the next step, and is to be done again.
 func (x *Index) run(ctx context.Context, mb *store.Mailbox, j job) error {
+	own, stop := context.WithCancel(ctx)
+	defer stop()
+	err := x.turn.take(own, stop)
+	if err != nil {
+		return err
+	}
+	defer x.turn.leave()
 	if j == anew {
 		x.o.Log.Warn("a broken search index is made anew", "account", mb.Account().Name(), "mailbox", mb.Name())
-		if err := x.Drop(ctx, mb); err != nil {
-			return err
+		if err = x.drop(own, mb); err == nil {
+			j = look
 		}
 	}
-	return x.Update(ctx, mb, false)
+	if err == nil {
+		err = x.refresh(own, mb, false)
+	}
+	if err != nil && own.Err() != nil && ctx.Err() == nil {
+		x.note(mb, j)
+		return nil
+	}
+	return err
 }
 
 func rest(ctx context.Context, d time.Duration) error {
@@ -201,13 +217,7 @@ func (m *manifest) sound() bool {
 	return true
 }
 
-// Drop removes the index of a mailbox, so that it is made anew.
-func (x *Index) Drop(ctx context.Context, mb *store.Mailbox) error {
-	x.work.Lock()
-	defer x.work.Unlock()
-	return x.drop(ctx, mb)
-}
-
+// drop removes the index of a mailbox, so that it is made anew.
 func (x *Index) drop(ctx context.Context, mb *store.Mailbox) error {
 	return mb.Notes().DropAll(ctx, notes)
 }

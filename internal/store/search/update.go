@@ -23,10 +23,35 @@ const (
 
 // Update brings the index of a mailbox up to date, if there is enough to do, or,
 // with all, whatever there is. It takes no more than half of one processor's time
-// unless all is asked for, and pauses as the pace of the context wants it.
+// unless all is asked for, and pauses as the pace of the context wants it. What the
+// background is at makes way for it, and is gone on with later.
 func (x *Index) Update(ctx context.Context, mb *store.Mailbox, all bool) error {
-	x.work.Lock()
-	defer x.work.Unlock()
+	if err := x.turn.take(ctx, nil); err != nil {
+		return err
+	}
+	defer x.turn.leave()
+	return x.refresh(ctx, mb, all)
+}
+
+// Rebuild is Update of all, but throws the index away first. What it leaves when it
+// ends before is made in the background.
+func (x *Index) Rebuild(ctx context.Context, mb *store.Mailbox) error {
+	if err := x.turn.take(ctx, nil); err != nil {
+		return err
+	}
+	defer x.turn.leave()
+	err := x.drop(ctx, mb)
+	if err == nil {
+		err = x.refresh(ctx, mb, true)
+	}
+	if err != nil {
+		x.Changed(mb)
+	}
+	return err
+}
+
+// refresh is Update of who has the turn.
+func (x *Index) refresh(ctx context.Context, mb *store.Mailbox, all bool) error {
 	err := x.update(ctx, mb, all)
 	if errors.Is(err, errBroken) {
 		x.o.Log.Warn("search index made anew", "account", mb.Account().Name(), "mailbox", mb.Name(), "err", err)
