@@ -21,6 +21,7 @@ type Mailbox struct {
 	syncing  atomic.Int32  // see syncSoon
 	pending  atomic.Bool   // messages are still to be analysed, as far as is known; see backlog
 	queued   atomic.Bool   // in the backlog
+	failures failures      // of who works the backlog off
 	floor    atomic.Uint32 // UIDs below it are for messages of elsewhere, see Adopt
 
 	head *state // with all that was applied; under the account's lock

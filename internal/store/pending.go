@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ const pendingNote = "pending/from"
 const (
 	pendingMany   = 256     // messages analysed for who asks, at a time
 	pendingSlice  = 64      // in the background
+	pendingTries  = 1024    // messages in a row that cannot be read end the work for now
 	pendingOctets = 4 << 20 // of summaries that are in memory until they are kept
 
 	pendingAgain = time.Minute // after an error
@@ -297,18 +299,34 @@ func (m *Mailbox) analyseRest(ctx context.Context) error {
 		m.pending.Store(false)
 	}
 	m.account.mu.Unlock()
-	for failed := 0; err == nil && from != 0; {
+	if from != 0 {
+		from = max(from, m.failures.next)
+	}
+	for before := m.failures.n; err == nil && from != 0; {
 		began := time.Now()
-		if from, err = m.analyseSome(ctx, from, &failed); err == nil && from != 0 && !m.account.store.pause(time.Since(began)) {
+		from, err = m.analyseSome(ctx, from)
+		if before = min(before, m.failures.n); err == nil && m.failures.n-before >= pendingTries {
+			err = m.failures.err
+		}
+		if err == nil && from != 0 && !m.account.store.pause(time.Since(began)) {
 			return ctx.Err()
 		}
 	}
 	return err
 }
 
+// failures are messages in a row that cannot be read. Few are passed over. Many may be
+// no matter of messages, as while a disk is away: then the note of the mailbox stays as
+// it is until one behind them can be read. If none can, they are tried again when
+// somebody has asked for one and got it, or after a restart.
+type failures struct {
+	n    int
+	next UID // where to go on behind many
+	err  error
+}
+
 // analyseSome analyses messages from a UID on, and says where to go on; 0 at the end.
-// failed is how many could not be read since one was.
-func (m *Mailbox) analyseSome(ctx context.Context, from UID, failed *int) (next UID, err error) {
+func (m *Mailbox) analyseSome(ctx context.Context, from UID) (next UID, err error) {
 	if err := m.account.store.Room(pendingOctets); err != nil {
 		return 0, err // what is left is for mail
 	}
@@ -344,7 +362,13 @@ func (m *Mailbox) analyseSome(ctx context.Context, from UID, failed *int) (next 
 			break
 		}
 	}
-	if err := m.unreadable(errs, len(made), failed); err != nil {
+	m.unreadable(errs, len(made))
+	if u := &m.failures; u.n >= pendingSlice {
+		if u.next = next; next < snap.UIDNext() {
+			return next, nil
+		}
+		m.pending.Store(false)
+		err, *u = u.err, failures{}
 		return 0, err
 	}
 	if err := m.keep(made, next); err != nil || !m.pending.Load() {
@@ -353,18 +377,18 @@ func (m *Mailbox) analyseSome(ctx context.Context, from UID, failed *int) (next 
 	return next, nil
 }
 
-// unreadable logs which messages cannot be analysed. They are passed over, unless
-// there are many and none can: then it is no matter of messages.
-func (m *Mailbox) unreadable(errs map[UID]error, made int, failed *int) error {
+// unreadable counts which messages cannot be analysed since one could be, and logs it.
+func (m *Mailbox) unreadable(errs map[UID]error, made int) {
 	maps.DeleteFunc(errs, func(_ UID, err error) bool { return errors.Is(err, engine.ErrNotFound) })
-	if *failed += len(errs); made > 0 {
-		*failed = 0
+	if made > 0 {
+		m.failures = failures{}
 	}
-	for uid, err := range errs {
-		if *failed >= pendingSlice {
-			return err
-		}
-		m.account.store.o.Log.Warn("a message cannot be analysed", "account", m.account.name, "mailbox", m.Name(), "uid", uid, "error", err)
+	if len(errs) == 0 {
+		return
 	}
-	return nil
+	first := slices.Min(slices.Collect(maps.Keys(errs)))
+	if made == 0 {
+		m.failures.n, m.failures.err = m.failures.n+len(errs), errs[first]
+	}
+	m.account.store.o.Log.Warn("messages cannot be analysed", "account", m.account.name, "mailbox", m.Name(), "messages", len(errs), "uid", first, "error", errs[first])
 }

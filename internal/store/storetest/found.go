@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"plic/internal/mail"
 	"plic/internal/store"
@@ -32,23 +33,30 @@ type FoundPlace interface {
 func RunFound(t *testing.T, place func(testing.TB) FoundPlace) {
 	for name, run := range map[string]func(*finder){
 		"First": testFirst, "Few": testFew, "Background": testBackground, "Copies": testCopies, "Expunged": testExpungedBefore, "Crash": testFoundCrash,
-		"Interrupted": testInterrupted, "Unreadable": testUnreadable,
+		"Interrupted": testInterrupted, "Unreadable": testUnreadable, "Unreadable row": testUnreadableRow,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := place(t)
-			f := &finder{FoundPlace: p}
-			s := &site{t: t, ctx: context.WithValue(t.Context(), asker{}, true), place: f.open}
-			s.o.Pace = func(ctx context.Context) error {
-				f.steps.Add(1)
-				return ctx.Err()
-			}
-			s.start()
-			t.Cleanup(func() { s.Store.Close() })
-			f.site = s
-			run(f)
+			run(newFinder(t, place))
 		})
 	}
+	t.Run("Disk away", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) { testDiskAway(newFinder(t, place)) })
+	})
+}
+
+func newFinder(t *testing.T, place func(testing.TB) FoundPlace) *finder {
+	f := &finder{FoundPlace: place(t)}
+	s := &site{t: t, ctx: context.WithValue(t.Context(), asker{}, true), place: f.open}
+	s.o.Pace = func(ctx context.Context) error {
+		f.steps.Add(1)
+		return ctx.Err()
+	}
+	s.start()
+	t.Cleanup(func() { s.Store.Close() })
+	f.site = s
+	return f
 }
 
 // asker is the key of a value in the contexts of who asks.
@@ -66,11 +74,13 @@ type gated struct {
 	filesEngine
 	asked, behind atomic.Int64
 	gate          chan struct{}
-	bad           atomic.Pointer[mail.ID] // cannot be read
+	bad           atomic.Pointer[map[mail.ID]bool] // cannot be read
+	failed        atomic.Int64
 }
 
 func (g *gated) OpenBody(ctx context.Context, id mail.ID) (mail.Body, error) {
-	if bad := g.bad.Load(); bad != nil && *bad == id {
+	if bad := g.bad.Load(); bad != nil && (*bad)[id] {
+		g.failed.Add(1)
 		return nil, syscall.EACCES
 	}
 	if ctx.Value(asker{}) != nil {
@@ -256,31 +266,6 @@ func testInterrupted(f *finder) {
 		equal(f.t, fmt.Sprint("size of UID ", e.UID), e.Size, int64(len(f.texts[i])))
 	}
 	f.all(inbox)
-}
-
-// testUnreadable: one that cannot be read, among others that were asked for, does not
-// keep the background from the rest; it can be asked for once it can be read.
-func testUnreadable(f *finder) {
-	f.put(manyFound)
-	inbox := f.mailbox("ann", "INBOX")
-	uids := f.uids(inbox)
-	e, _ := f.snapshot(inbox).Get(uids[4])
-	f.engine.bad.Store(&e.Body)
-	for d, err := range inbox.Details(f.ctx, uids[:100]) {
-		if (err != nil) != (d.UID == uids[4]) {
-			f.t.Errorf("UID %d: %v", d.UID, err)
-		}
-	}
-	f.restart()
-	f.engine.bad.Store(&e.Body)
-	close(f.engine.gate)
-	inbox = f.mailbox("ann", "INBOX")
-	f.snapshot(inbox)
-	f.settled(inbox)
-	equal(f.t, "analysed by itself", f.engine.behind.Load(), manyFound-100)
-	f.engine.bad.Store(nil)
-	f.all(inbox)
-	equal(f.t, "analysed for who asks", f.engine.asked.Load(), 1)
 }
 
 // testFew: messages that come one by one are analysed as they are found.
