@@ -106,6 +106,7 @@ func (w *Watcher) Close() error {
 		return nil
 	}
 	w.closed = true
+	clear(w.dirs) // it holds nobody any more
 	close(w.end)
 	w.mu.Unlock()
 	var err error

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
+	"weak"
 
 	"plic/internal/vfs"
 )
@@ -56,4 +58,29 @@ func TestTold(t *testing.T) {
 	if w.Told(dir) {
 		t.Error("another directory is taken for the one that is watched")
 	}
+}
+
+// TestClosedWatcherHoldsNobody: who was told is let go of, though the watcher is kept.
+func TestClosedWatcherHoldsNobody(t *testing.T) {
+	t.Parallel()
+	w := vfs.NewWatcher()
+	dir := t.TempDir()
+	var told weak.Pointer[[1 << 10]byte]
+	t.Run("watched", func(t *testing.T) { // on a stack of its own
+		who := new([1 << 10]byte)
+		told = weak.Make(who)
+		stop, err := w.Watch(dir, func(string) { who[0]++ })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		stop()
+	})
+	runtime.GC()
+	if told.Value() != nil {
+		t.Error("who was told is still there")
+	}
+	runtime.KeepAlive(w)
 }
