@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
@@ -106,8 +107,15 @@ func (s *Store) open(ctx context.Context, name string) (*Account, error) {
 }
 
 func (s *Store) newAccount(rec engine.Account) *Account {
-	a := &Account{store: s, name: rec.Name, id: rec.ID, rec: rec}
-	runtime.AddCleanup(a, s.forget, rec.Name)
+	name := rec.Name
+	a := &Account{store: s, name: name, id: rec.ID, rec: rec}
+	// The store keeps idle accounts: it must not be kept by what is done when one goes,
+	// or it would stay for good when it was closed.
+	runtime.AddCleanup(a, func(of weak.Pointer[Store]) {
+		if s := of.Value(); s != nil {
+			s.forget(name)
+		}
+	}, weak.Make(s))
 	return a
 }
 

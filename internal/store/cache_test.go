@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"plic/internal/mail"
 	"plic/internal/message"
@@ -205,6 +206,28 @@ func TestIdleAccounts(t *testing.T) {
 	}
 	runtime.KeepAlive(held)
 	runtime.KeepAlive(box)
+}
+
+// TestClosedStoreIsLetGo: nothing keeps a store that was closed, though it has
+// idle accounts, nor what is below it.
+func TestClosedStoreIsLetGo(t *testing.T) {
+	t.Parallel()
+	var closed weak.Pointer[Store]
+	var below weak.Pointer[memory.Engine]
+	t.Run("used", func(t *testing.T) { // on a stack of its own
+		s := testStore(t, Options{})
+		m := testMailbox(t, s, "idle", "INBOX")
+		testAppend(t, m, 1)
+		testSnapshot(t, m)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		closed, below = weak.Make(s), weak.Make(s.engine.(*memory.Engine))
+	})
+	runtime.GC()
+	if closed.Value() != nil || below.Value() != nil {
+		t.Error("a store that was closed is still there")
+	}
 }
 
 func TestParsedIsBounded(t *testing.T) {
