@@ -39,7 +39,7 @@ func RunCrash(t *testing.T, seed uint64, cycles int, place CrashPlace) {
 			t.Fatalf("seed %d, after crash %d", seed, cycle)
 		}
 		l.work(func() { place.Crash(l.random) })
-		s.ok(s.Store.Close())
+		s.ok(s.end())
 	}
 	s := newSite(t, place.Open)
 	l.begin(s)
@@ -73,7 +73,7 @@ func RunFault(t *testing.T, seed uint64, n int, err error, place FaultPlace) boo
 	l.work(func() { place.Crash(l.random) })
 	failed := place.Failed()
 	place.FailAt(0, nil)
-	s.Store.Close() // what it says does not matter any more
+	s.end() // what it says does not matter any more
 	s = newSite(t, place.Open)
 	l.begin(s)
 	l.verify()

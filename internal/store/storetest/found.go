@@ -54,7 +54,7 @@ func newFinder(t *testing.T, place func(testing.TB) FoundPlace) *finder {
 		return ctx.Err()
 	}
 	s.start()
-	t.Cleanup(func() { s.Store.Close() })
+	t.Cleanup(func() { s.end() })
 	f.site = s
 	return f
 }

@@ -50,7 +50,7 @@ func runHistory(t *testing.T, place Place, seed uint64, steps int) string {
 		}
 	}
 	out := s.dump()
-	s.ok(s.Store.Close())
+	s.ok(s.end())
 	return out
 }
 

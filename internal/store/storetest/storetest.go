@@ -108,8 +108,19 @@ type site struct {
 func newSite(t testing.TB, place Place) *site {
 	s := &site{t: t, ctx: t.Context(), place: place}
 	s.start()
-	t.Cleanup(func() { s.Store.Close() })
+	t.Cleanup(func() { s.end() })
 	return s
+}
+
+// end closes the store, and lets go of it and of its place: package testing keeps
+// each test that has ended, and what that gave it to clean up.
+func (s *site) end() error {
+	if s.Store == nil {
+		return nil
+	}
+	err := s.Store.Close()
+	s.Store, s.place, s.o = nil, nil, store.Options{}
+	return err
 }
 
 func (s *site) start() {
