@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"plic/internal/pace"
 	"plic/internal/store"
+	"plic/internal/thread"
 )
 
 // Programs of any size and depth are refused, and the session goes on.
@@ -126,6 +129,40 @@ func TestSearchEndsWithClient(t *testing.T) {
 	other := h.open("alice")
 	other.ok("SELECT INBOX")
 	other.ok("SEARCH RETURN (COUNT) HEADER X-None none")
+}
+
+// I4: threading of many messages lets others go first, and ends with its client.
+func TestThreadingSteps(t *testing.T) {
+	t.Parallel()
+	messages := make([]thread.Message, 100000)
+	for i := range messages {
+		messages[i] = thread.Message{Number: uint32(i + 1), ID: uint64(i + 1), Date: int64(i * 7919 % len(messages)), Subject: fmt.Append(nil, i%1000)}
+		if i%3 > 0 {
+			messages[i].Refs = []uint64{uint64(i)}
+		}
+	}
+	for name, way := range map[string]threading{"ORDEREDSUBJECT": thread.Ordered, "REFERENCES": thread.References, "REFS": thread.Refs} {
+		run := func(last int) (steps int, err error) {
+			ctx, gone := context.WithCancel(t.Context())
+			defer gone()
+			_, err = way.under(pace.With(ctx, func(ctx context.Context) error {
+				if steps++; steps == last {
+					gone()
+				}
+				return ctx.Err()
+			}), messages)
+			return steps, err
+		}
+		all, err := run(-1)
+		if err != nil || all < len(messages)/256 {
+			t.Errorf("%s: %d steps: %v", name, all, err)
+		}
+		for _, last := range []int{1, all / 2, all - 1} {
+			if steps, err := run(last); steps != last || !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %d steps for a client that goes at step %d of %d: %v", name, steps, last, all, err)
+			}
+		}
+	}
 }
 
 // Long searches of more sessions than there are places all come to their end.

@@ -162,9 +162,7 @@ func (c *conn) thread(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := cmd.Args.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	run, ok := map[string]func([]thread.Message) *thread.Forest{
-		"ORDEREDSUBJECT": thread.Ordered, "REFERENCES": thread.References, "REFS": thread.Refs,
-	}[algorithm]
+	way, ok := map[string]threading{"ORDEREDSUBJECT": thread.Ordered, "REFERENCES": thread.References, "REFS": thread.Refs}[algorithm]
 	if !ok {
 		return reply{}, bad(errors.New("there is no way of threading of that name"))
 	}
@@ -172,7 +170,7 @@ func (c *conn) thread(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	forest, err := c.threads(ctx, cmd, f, run)
+	forest, err := c.threads(ctx, cmd, f, way)
 	if err != nil {
 		return reply{}, err
 	}
@@ -188,8 +186,16 @@ func (c *conn) thread(ctx context.Context, cmd *imap.Command) (reply, error) {
 	return reply{}, nil
 }
 
+// threading is a way of threading messages.
+type threading func(messages []thread.Message, step func() error) (*thread.Forest, error)
+
+// under threads messages at the pace of a context, until that is done.
+func (w threading) under(ctx context.Context, messages []thread.Message) (*thread.Forest, error) {
+	return w(messages, func() error { return pace.Step(ctx) })
+}
+
 // threads threads what was found, in a turn that ends before the client is told.
-func (c *conn) threads(ctx context.Context, cmd *imap.Command, f *found, run func([]thread.Message) *thread.Forest) (*thread.Forest, error) {
+func (c *conn) threads(ctx context.Context, cmd *imap.Command, f *found, way threading) (*thread.Forest, error) {
 	t, err := c.takeTurn(ctx, cmd.Tag)
 	if err != nil {
 		return nil, err
@@ -199,7 +205,7 @@ func (c *conn) threads(ctx context.Context, cmd *imap.Command, f *found, run fun
 	if err != nil {
 		return nil, err
 	}
-	return run(messages), nil
+	return way.under(t.ctx, messages)
 }
 
 // threadable gives what threads are made of.

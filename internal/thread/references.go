@@ -2,25 +2,39 @@ package thread
 
 // References is REFERENCES: messages hang on those they refer to, and threads of
 // one subject are joined.
-func References(messages []Message) *Forest {
-	f := link(messages)
+func References(messages []Message, step func() error) (*Forest, error) {
+	f := newForest(messages, step)
+	f.byReferences()
+	return f.end()
+}
+
+func (f *Forest) byReferences() {
+	f.hangAll()
 	f.orderChildren(f.postorder(f.roots))
 	f.order(f.roots)
 	f.joinSubjects()
 	f.orderChildren(f.postorder(f.roots))
-	return f
 }
 
 // Refs is REFS: threads by reference only, the one with the newest message at the
 // end.
-func Refs(messages []Message) *Forest {
-	f := link(messages)
+func Refs(messages []Message, step func() error) (*Forest, error) {
+	f := newForest(messages, step)
+	f.byNewest()
+	return f.end()
+}
+
+func (f *Forest) byNewest() {
+	f.hangAll()
 	post := f.postorder(f.roots)
 	f.orderChildren(post)
 	latest := make([]int64, len(f.nodes))
 	for _, n := range post {
+		if !f.works() {
+			return
+		}
 		if m := f.nodes[n].message; m != none {
-			latest[n] = max(latest[n], messages[m].Date)
+			latest[n] = max(latest[n], f.messages[m].Date)
 		}
 		if p := f.nodes[n].parent; p != none {
 			latest[p] = max(latest[p], latest[n])
@@ -30,7 +44,6 @@ func Refs(messages []Message) *Forest {
 		f.nodes[r].date = latest[r]
 	}
 	f.order(f.roots)
-	return f
 }
 
 // linker hangs messages on others, RFC 5256 section 3, step 1.
@@ -45,15 +58,22 @@ type linker struct {
 // need more was made to need it, and goes without some of its links.
 const maxSteps = 20 << 20
 
-func link(messages []Message) *Forest {
-	l := &linker{Forest: newForest(messages), named: make(map[uint64]int32, len(messages)), steps: maxSteps}
-	own := make([]int32, len(messages))
-	for i := range messages {
+// hangAll hangs messages on those they refer to.
+func (f *Forest) hangAll() {
+	l := &linker{Forest: f, named: make(map[uint64]int32, len(f.messages)), steps: maxSteps}
+	own := make([]int32, len(f.messages))
+	for i := range f.messages {
+		if !l.works() {
+			return
+		}
 		own[i] = l.own(int32(i))
 	}
-	for i := range messages {
+	for i := range f.messages {
 		last := none
-		for _, ref := range messages[i].Refs {
+		for _, ref := range f.messages[i].Refs {
+			if !l.works() {
+				return
+			}
 			n := l.node(ref)
 			if last != none && l.nodes[n].parent == none && !l.loops(last, n) {
 				l.hang(last, n)
@@ -68,7 +88,6 @@ func link(messages []Message) *Forest {
 		}
 	}
 	l.prune()
-	return l.Forest
 }
 
 func (l *linker) node(id uint64) int32 {
@@ -125,7 +144,7 @@ func (l *linker) loops(parent, child int32) bool {
 		return false
 	}
 	for n := parent; n != none; n = l.nodes[n].parent {
-		if n == child || l.steps <= 0 {
+		if n == child || l.steps <= 0 || !l.works() {
 			return true
 		}
 		l.steps--
@@ -138,11 +157,17 @@ func (l *linker) loops(parent, child int32) bool {
 func (l *linker) prune() {
 	var tops, room []int32
 	for n := range l.nodes {
+		if !l.works() {
+			return
+		}
 		if l.nodes[n].parent == none {
 			tops = append(tops, int32(n))
 		}
 	}
 	for _, n := range l.postorder(tops) {
+		if !l.works() {
+			return
+		}
 		if l.nodes[n].message != none {
 			continue
 		}
@@ -153,6 +178,9 @@ func (l *linker) prune() {
 		}
 		room = l.children(n, room)
 		for _, c := range room {
+			if !l.works() {
+				return
+			}
 			l.unlink(c)
 			if parent != none {
 				l.link(parent, c)
@@ -173,6 +201,9 @@ func (l *linker) prune() {
 func (f *Forest) joinSubjects() {
 	table := map[string]int32{} // by subject, the thread that others join
 	for _, root := range f.roots {
+		if !f.works() {
+			return
+		}
 		message, subject := f.subject(root)
 		if len(subject) == 0 {
 			continue
@@ -188,6 +219,9 @@ func (f *Forest) joinSubjects() {
 		place[r] = i
 	}
 	for i, root := range f.roots {
+		if !f.works() {
+			return
+		}
 		_, subject := f.subject(root)
 		if len(subject) == 0 || f.roots[i] == none {
 			continue

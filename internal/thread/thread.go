@@ -27,6 +27,10 @@ type Forest struct {
 	messages []Message
 	nodes    []node
 	roots    []int32
+
+	step   func() error
+	worked int
+	err    error // of step: what there is means nothing
 }
 
 // node is a message, or a message that others refer to and that is not there.
@@ -40,8 +44,28 @@ type node struct {
 
 const none int32 = -1
 
-func newForest(messages []Message) *Forest {
-	return &Forest{messages: messages, nodes: make([]node, 0, len(messages)+len(messages)/4)}
+// stride is how much is done between two steps: some tens of microseconds' worth.
+const stride = 256
+
+func newForest(messages []Message, step func() error) *Forest {
+	return &Forest{messages: messages, nodes: make([]node, 0, len(messages)+len(messages)/4), step: step}
+}
+
+// works counts a piece of work, makes a step from time to time, and says whether to
+// go on.
+func (f *Forest) works() bool {
+	if f.worked++; f.worked%stride == 0 && f.err == nil {
+		f.err = f.step()
+	}
+	return f.err == nil
+}
+
+// end is the outcome.
+func (f *Forest) end() (*Forest, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f, nil
 }
 
 func (f *Forest) add(message int32) int32 {
@@ -88,7 +112,7 @@ func (f *Forest) unlink(child int32) {
 // children gives the children of a node, in a slice that is used again.
 func (f *Forest) children(n int32, room []int32) []int32 {
 	room = room[:0]
-	for c := f.nodes[n].first; c != none; c = f.nodes[c].newer {
+	for c := f.nodes[n].first; c != none && f.works(); c = f.nodes[c].newer {
 		room = append(room, c)
 	}
 	return room
@@ -96,7 +120,10 @@ func (f *Forest) children(n int32, room []int32) []int32 {
 
 // order sorts nodes by date, those of one date as in the mailbox.
 func (f *Forest) order(nodes []int32) {
-	slices.SortStableFunc(nodes, func(a, b int32) int {
+	slices.SortFunc(nodes, func(a, b int32) int {
+		if f.err != nil || !f.works() {
+			return 0 // all are alike: it ends soon
+		}
 		x, y := &f.nodes[a], &f.nodes[b]
 		return cmp.Or(cmp.Compare(x.date, y.date), cmp.Compare(f.number(a), f.number(b)))
 	})
@@ -117,6 +144,9 @@ func (f *Forest) number(n int32) uint32 {
 func (f *Forest) orderChildren(post []int32) {
 	var room []int32
 	for _, n := range post {
+		if !f.works() {
+			return
+		}
 		if f.nodes[n].first == none {
 			continue
 		}
@@ -125,7 +155,7 @@ func (f *Forest) orderChildren(post []int32) {
 			f.order(room)
 			f.relink(n, room)
 		}
-		if f.nodes[n].message == none {
+		if f.nodes[n].message == none && f.err == nil {
 			f.nodes[n].date = f.nodes[f.nodes[n].first].date
 		}
 	}
@@ -134,6 +164,9 @@ func (f *Forest) orderChildren(post []int32) {
 func (f *Forest) relink(parent int32, children []int32) {
 	f.nodes[parent].first, f.nodes[parent].last = none, none
 	for _, c := range children {
+		if !f.works() {
+			return
+		}
 		f.link(parent, c)
 	}
 }
@@ -142,7 +175,7 @@ func (f *Forest) relink(parent int32, children []int32) {
 func (f *Forest) postorder(roots []int32) []int32 {
 	out := make([]int32, 0, len(f.nodes))
 	stack := slices.Clone(roots)
-	for len(stack) > 0 {
+	for len(stack) > 0 && f.works() {
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		out = append(out, n)
@@ -155,17 +188,26 @@ func (f *Forest) postorder(roots []int32) []int32 {
 }
 
 // Ordered is ORDEREDSUBJECT: messages of one subject are one thread, all below
-// the first of them; messages without a subject are threads of their own.
-func Ordered(messages []Message) *Forest {
-	f := newForest(messages)
-	byDate := make([]int32, len(messages))
-	for i := range messages {
+// the first of them; messages without a subject are threads of their own. As for all
+// ways of threading, step is called from time to time, and ends the work by its error.
+func Ordered(messages []Message, step func() error) (*Forest, error) {
+	f := newForest(messages, step)
+	f.bySubject()
+	return f.end()
+}
+
+func (f *Forest) bySubject() {
+	byDate := make([]int32, len(f.messages))
+	for i := range f.messages {
 		byDate[i] = f.add(int32(i))
 	}
 	f.order(byDate)
 	heads := map[string]int32{}
 	for _, n := range byDate {
-		subject := messages[f.nodes[n].message].Subject
+		if !f.works() {
+			return
+		}
+		subject := f.messages[f.nodes[n].message].Subject
 		if head, ok := heads[string(subject)]; ok {
 			f.link(head, n)
 			continue
@@ -173,7 +215,6 @@ func Ordered(messages []Message) *Forest {
 		heads[string(subject)] = n
 		f.roots = append(f.roots, n)
 	}
-	return f
 }
 
 // Len is how many threads there are.

@@ -1,6 +1,7 @@
 package thread
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -45,6 +46,25 @@ func (f *Forest) text() string {
 	return string(b)
 }
 
+// ways are the ways of threading.
+var ways = map[string]func([]Message, func() error) (*Forest, error){"REFS": Refs, "REFERENCES": References, "ORDEREDSUBJECT": Ordered}
+
+func onward() error { return nil }
+
+// threads are messages threaded in all ways.
+func threads(t testing.TB, m []Message) map[string]*Forest {
+	t.Helper()
+	out := map[string]*Forest{}
+	for name, way := range ways {
+		f, err := way(m, onward)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = f
+	}
+	return out
+}
+
 func TestThreads(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, in, refs, references, subject string }{
@@ -71,12 +91,10 @@ func TestThreads(t *testing.T) {
 		{"latest thread last", "a x\nb y\nc Re:x a", "(2)(1 3)", "(1 3)(2)", "(1 3)(2)"},
 		{"missing joins missing", "b Re:x a\nc Re:x a\nd Re:x z\ne Re:x z", "((1)(2))((3)(4))", "((1)(2)(3)(4))", "(1 (2)(3)(4))"},
 	} {
-		m := parse(c.in)
-		for name, got := range map[string][2]string{
-			"REFS": {Refs(m).text(), c.refs}, "REFERENCES": {References(m).text(), c.references}, "ORDEREDSUBJECT": {Ordered(m).text(), c.subject},
-		} {
-			if got[0] != got[1] {
-				t.Errorf("%s: %s gives %s, want %s", c.name, name, got[0], got[1])
+		want := map[string]string{"REFS": c.refs, "REFERENCES": c.references, "ORDEREDSUBJECT": c.subject}
+		for name, f := range threads(t, parse(c.in)) {
+			if got := f.text(); got != want[name] {
+				t.Errorf("%s: %s gives %s, want %s", c.name, name, got, want[name])
 			}
 		}
 	}
@@ -95,7 +113,7 @@ func TestEveryMessageOnce(t *testing.T) {
 				m[i].Refs = append(m[i].Refs, 1+r.Uint64N(29))
 			}
 		}
-		for name, f := range map[string]*Forest{"REFS": Refs(m), "REFERENCES": References(m), "ORDEREDSUBJECT": Ordered(m)} {
+		for name, f := range threads(t, m) {
 			text := f.text()
 			var numbers []int
 			for _, w := range strings.FieldsFunc(text, func(c rune) bool { return c == '(' || c == ')' || c == ' ' }) {
@@ -138,25 +156,73 @@ func TestHostileReferences(t *testing.T) {
 				m[i].Refs = []uint64{n} // a ring
 			}
 		}
-		if got := Refs(m).Len(); got < 1 || got > n/2 {
+		made := threads(t, m)
+		if got := made["REFS"].Len(); got < 1 || got > n/2 {
 			t.Errorf("%s: %d threads", name, got)
 		}
-		if got := References(m).Len(); got < 1 {
+		if got := made["REFERENCES"].Len(); got < 1 {
 			t.Errorf("%s: %d threads", name, got)
 		}
 	}
 }
 
-func BenchmarkReferences(b *testing.B) {
+// Work on many messages is made in steps, however they hang together, and ends at the
+// step that says so.
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	const n = 6000
+	lists := map[string][]Message{"mixed": mixed(n), "one thread": mixed(n), "one missing": mixed(n), "one subject": mixed(n), "a chain": mixed(n), "in circles": mixed(n)}
+	for i := range n {
+		lists["one thread"][i].Refs = []uint64{1}
+		lists["one missing"][i].Refs = []uint64{n + 1}
+		lists["one subject"][i].Refs, lists["one subject"][i].Subject = nil, []byte("s")
+		lists["a chain"][i].Refs = []uint64{uint64(i)}
+		lists["in circles"][i].Refs = []uint64{uint64(i * 7 % n), uint64(i * 13 % n), uint64(i * 31 % n)}
+	}
+	ended := errors.New("ended")
+	for list, m := range lists {
+		for name, run := range map[string]func(*Forest){"REFS": (*Forest).byNewest, "REFERENCES": (*Forest).byReferences, "ORDEREDSUBJECT": (*Forest).bySubject} {
+			all := newForest(m, onward)
+			run(all)
+			if all.worked < 2*n {
+				t.Errorf("%s, %s: %d pieces of work for %d messages", list, name, all.worked, n)
+			}
+			last := all.worked / stride
+			for at := 1; at <= last; at += 1 + last/40 {
+				steps := 0
+				f := newForest(m, func() error {
+					if steps++; steps == at {
+						return ended
+					}
+					return nil
+				})
+				run(f)
+				if _, err := f.end(); err != ended || steps != at || f.worked > at*stride+50 {
+					t.Errorf("%s, %s: ended at step %d of %d, %d pieces of work follow: %v", list, name, at, last, f.worked-at*stride, err)
+				}
+			}
+		}
+	}
+}
+
+// mixed gives messages of which some answer others.
+func mixed(n int) []Message {
 	r := rand.New(rand.NewPCG(1, 2))
-	m := make([]Message, 100000)
+	m := make([]Message, n)
 	for i := range m {
 		m[i] = Message{Number: uint32(i + 1), ID: uint64(i + 1), Date: int64(i), Subject: fmt.Appendf(nil, "subject %d", r.IntN(30000))}
 		if i > 0 && r.IntN(3) > 0 {
 			m[i].Refs = []uint64{uint64(1 + r.IntN(i)), uint64(i)}
 		}
 	}
+	return m
+}
+
+func BenchmarkReferences(b *testing.B) {
+	m := mixed(100000)
 	for b.Loop() {
-		References(m)
+		if _, err := References(m, onward); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
