@@ -117,6 +117,15 @@ func (c *camera) look(op errorfs.Op) error {
 	return nil
 }
 
+// take gives the pictures that nobody has taken yet.
+func (c *camera) take() []moment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := c.moments
+	c.moments = nil
+	return taken
+}
+
 func (c *camera) set(waited, applied int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,23 +143,22 @@ func Crash(ctx context.Context, s Suite, r CrashRun) error {
 	if r.Wrap != nil {
 		fs = r.Wrap(fs)
 	}
-	c := newClock()
-	states, err := script(ctx, s, fs, c, r, cam)
-	if err != nil {
-		return err
-	}
-	for n, m := range cam.moments {
-		if err := survives(ctx, s, c, m, states); err != nil {
-			return fmt.Errorf("crash %d of %d, before %s: %w", n, len(cam.moments), m.op, err)
+	after := newClock()
+	after.advance(time.Duration(r.Steps) * time.Hour)
+	crashes := 0
+	return script(ctx, s, fs, r, cam, func(states []string) error {
+		for _, m := range cam.take() {
+			err := survives(ctx, s, after, m, states)
+			if err == nil && crashes%50 == 49 {
+				err = survivesTwice(ctx, s, after, r, m, states)
+			}
+			if err != nil {
+				return fmt.Errorf("crash %d, before %s: %w", crashes, m.op, err)
+			}
+			crashes++
 		}
-		if n%50 != 49 {
-			continue
-		}
-		if err := survivesTwice(ctx, s, c, r, m, states); err != nil {
-			return fmt.Errorf("crash %d of %d, before %s: %w", n, len(cam.moments), m.op, err)
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // survivesTwice crashes at every write of the start after a crash.
@@ -167,7 +175,7 @@ func survivesTwice(ctx context.Context, s Suite, c *clock, r CrashRun, m moment,
 	cam.mu.Lock()
 	cam.on = false
 	cam.mu.Unlock()
-	for _, second := range cam.moments {
+	for _, second := range cam.take() {
 		if err := survives(ctx, s, c, second, states); err != nil {
 			return fmt.Errorf("and then again before %s: %w", second.op, err)
 		}
@@ -175,33 +183,35 @@ func survivesTwice(ctx context.Context, s Suite, c *clock, r CrashRun, m moment,
 	return nil
 }
 
-// script runs the batches; states[n] is what n of them leave.
-func script(ctx context.Context, s Suite, fs vfs.FS, c *clock, r CrashRun, cam *camera) (states []string, err error) {
+// script runs the batches. After each step, lest the pictures become too many, crash
+// is told what the batches leave: states[n] n of them.
+func script(ctx context.Context, s Suite, fs vfs.FS, r CrashRun, cam *camera, crash func(states []string) error) error {
+	c := newClock()
 	a := newAuthor(r.Seed, c)
 	e, err := s.Open(ctx, Config{FS: fs, Now: c.now})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { e.Close() }()
-	states = []string{a.model.describe()}
+	states := []string{a.model.describe()}
 	var tickets []engine.Ticket
 	for step := range r.Steps {
 		b, err := a.batch(ctx, e)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		waited := len(states) - 1 - len(tickets)
 		cam.set(waited, len(states))
 		ticket, err := e.Apply(b)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		a.model.apply(b)
 		states = append(states, a.model.describe())
 		tickets = append(tickets, ticket)
 		if a.rng.IntN(3) > 0 { // else more batches follow before a wait
 			if err := tickets[len(tickets)-1].Wait(); err != nil {
-				return nil, err
+				return err
 			}
 			tickets = nil
 			cam.set(len(states)-1, len(states)-1)
@@ -217,17 +227,20 @@ func script(ctx context.Context, s Suite, fs vfs.FS, c *clock, r CrashRun, cam *
 				e, err = s.Open(ctx, Config{FS: fs, Now: c.now})
 			}
 		}
+		if err == nil {
+			err = crash(states)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("step %d: %w", step, err)
+			return fmt.Errorf("step %d: %w", step, err)
 		}
 	}
 	if err := e.Close(); err != nil {
-		return nil, err
+		return err
 	}
 	cam.mu.Lock()
-	defer cam.mu.Unlock()
 	cam.on = false
-	return states, nil
+	cam.mu.Unlock()
+	return crash(states)
 }
 
 // survives opens an engine on what a crash left.
