@@ -53,18 +53,14 @@ func size(octets int64) string {
 
 // fileRates measures both servers over mailboxes of each format and size, one
 // after the other, and prints a table of each.
-func fileRates(ctx context.Context, formats, steps string, octets int) error {
+func fileRates(ctx context.Context, formats []string, steps []int, octets int) error {
 	dir, remove, err := scratch()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	for format := range strings.SplitSeq(formats, ",") {
-		for text := range strings.SplitSeq(steps, ",") {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				return fmt.Errorf("-steps: %w", err)
-			}
+	for _, format := range formats {
+		for _, n := range steps {
 			if err := oneFormat(ctx, dir, format, n, octets); err != nil {
 				return fmt.Errorf("%s, %d messages: %w", format, n, err)
 			}
@@ -96,103 +92,6 @@ func oneFormat(ctx context.Context, dir, format string, n, octets int) error {
 		fmt.Printf("| %s | %s | %s |\n", name, figures[0][name], figures[1][name])
 	}
 	return nil
-}
-
-// steps fills the mailbox and does all that is measured with it.
-func (s *fileSite) steps(ctx context.Context, n, octets int) (map[string]figure, []string, error) {
-	all, order := map[string]figure{}, []string(nil)
-	if err := s.fillFiles(ctx, n, octets); err != nil {
-		return nil, nil, fmt.Errorf("%s: fill: %w", s.name, err)
-	}
-	look := func(c *imapConn) error { return c.do("SELECT INBOX") }
-	held := func(name string, c *imapConn, do func(*imapConn) error) error {
-		f, err := s.measure(c, do)
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", s.name, name, err)
-		}
-		all[name] = f
-		order = append(order, name)
-		return nil
-	}
-	step := func(name string, do func(*imapConn) error) error {
-		c, err := s.login(ctx, filesUser)
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		return held(name, c, do)
-	}
-	restart := func() error {
-		time.Sleep(1500 * time.Millisecond) // until the time of the file tells of changes
-		return s.restart(ctx, known)
-	}
-	on, err := "-", error(nil)
-	flag := func(c *imapConn) error {
-		on = map[string]string{"-": "+", "+": "-"}[on]
-		return c.do("STORE %d %sFLAGS (\\Flagged)", n/3, on)
-	}
-	if s.inbox == "" { // it was filled by itself
-		err = step("SELECT, first after it was filled", look)
-	} else {
-		err = step("SELECT, first ever", look)
-	}
-	fetch := func(c *imapConn) error { return errors.Join(look(c), c.do("FETCH 1:* (ENVELOPE)")) }
-	for _, next := range []func() error{
-		func() error { return step("FETCH 1:* (ENVELOPE) at once", fetch) },
-		func() error { return step("FETCH 1:* (ENVELOPE) again", fetch) },
-		func() error { return step("SELECT again", look) },
-		restart,
-		func() error { return step("SELECT after a restart", look) },
-		func() error {
-			if s.inbox == "" {
-				return nil
-			}
-			return errors.Join(s.deliverFile(n), step("SELECT after a delivery by another program", look))
-		},
-		func() error { return s.sessions(ctx, n, held) },
-		func() error {
-			if s.inbox == "" {
-				return nil
-			}
-			return errors.Join(s.mutt(ctx, n/2), step("SELECT after mutt has flagged a message", look), restart(), step("SELECT after that and a restart", look))
-		},
-		func() error {
-			return step("STORE of a flag, first in a session", func(c *imapConn) error { return errors.Join(look(c), flag(c)) })
-		},
-	} {
-		if err != nil {
-			return nil, nil, err
-		}
-		err = next()
-	}
-	return all, order, err
-}
-
-// sessions are measures within one session.
-func (s *fileSite) sessions(ctx context.Context, n int, held func(string, *imapConn, func(*imapConn) error) error) error {
-	c, err := s.login(ctx, filesUser)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	if err := c.do("SELECT INBOX"); err != nil {
-		return err
-	}
-	noop := func(c *imapConn) error { return c.do("NOOP") }
-	if err := held("NOOP", c, noop); err != nil {
-		return err
-	}
-	if s.inbox != "" {
-		if err := errors.Join(s.deliverFile(n+1), held("NOOP after a delivery by another program", c, noop)); err != nil {
-			return err
-		}
-	}
-	if err := held("APPEND", c, func(c *imapConn) error { return c.append1("INBOX", s.letters.short(1)) }); err != nil {
-		return err
-	}
-	return held("STORE of a flag, once more", c, func(c *imapConn) error {
-		return errors.Join(c.do(`STORE %d +FLAGS (\Flagged)`, n), c.do(`STORE %d -FLAGS (\Flagged)`, n))
-	})
 }
 
 // measure does something and asks the system what it took.

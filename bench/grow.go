@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 )
 
 // curve is one thing measured as a mailbox grows.
 type curve struct {
 	name string
-	once bool // it is slow: no median
 	do   func(context.Context, *site) (float64, error)
 }
 
@@ -20,25 +17,25 @@ const tooLong = 20_000 // ms
 
 func curves() []curve {
 	on := func(name, command string, times int) curve {
-		return curve{name, times == 1, func(ctx context.Context, s *site) (float64, error) {
+		return curve{name, func(ctx context.Context, s *site) (float64, error) {
 			return timed(ctx, s, times, func(c *imapConn) error { return c.do("%s", command) })
 		}}
 	}
 	opened := first("", "", 0, 0, known)
 	return []curve{
-		{"SELECT, first after a restart", true, opened.do},
+		{"SELECT, first after a restart", opened.do},
 		on("SELECT, warm", "SELECT "+largeBox, 5),
 		on("FETCH 1:* (UID FLAGS)", "FETCH 1:* (UID FLAGS)", 3),
 		on("FETCH 1:* ENVELOPE", "FETCH 1:* ENVELOPE", 1),
 		on("FETCH 1:100 BODY[]", "FETCH 1:100 BODY.PEEK[]", 3),
-		{"STORE of 100 flags", false, func(ctx context.Context, s *site) (float64, error) {
+		{"STORE of 100 flags", func(ctx context.Context, s *site) (float64, error) {
 			sign := "-"
 			return timed(ctx, s, 6, func(c *imapConn) error {
 				sign = map[string]string{"-": "+", "+": "-"}[sign]
 				return c.do("STORE 1:100 %sFLAGS (\\Flagged)", sign)
 			})
 		}},
-		{"APPEND of one message", false, func(ctx context.Context, s *site) (float64, error) {
+		{"APPEND of one message", func(ctx context.Context, s *site) (float64, error) {
 			return timed(ctx, s, 9, func(c *imapConn) error { return c.append1(largeBox, s.letters.short(0)) })
 		}},
 		on("SEARCH FROM", "SEARCH FROM "+rareName, 1),
@@ -53,15 +50,11 @@ type line struct {
 }
 
 // grow measures every curve at each size and writes the plot.
-func grow(ctx context.Context, ours, theirs *site, path, steps string) error {
+func grow(ctx context.Context, ours, theirs *site, path string, steps []int) error {
 	all := curves()
 	lines := make([][2]line, len(all))
 	filled := 0
-	for text := range strings.SplitSeq(steps, ",") {
-		size, err := strconv.Atoi(text)
-		if err != nil {
-			return fmt.Errorf("-steps: %w", err)
-		}
+	for _, size := range steps {
 		for _, s := range []*site{ours, theirs} {
 			if err := s.growTo(ctx, filled, size); err != nil {
 				return fmt.Errorf("%s: %d messages: %w", s.name, size, err)

@@ -19,7 +19,7 @@ type imapConn struct {
 	conn net.Conn
 	r    *bufio.Reader
 	last []byte // the last untagged line
-	hits int    // messages in the last SEARCH
+	hits int    // messages in the last answer to SEARCH
 	able string // the last CAPABILITY
 }
 
@@ -41,10 +41,14 @@ func (s *site) loginAt(ctx context.Context, name string, secret *tls.Config, buf
 		conn = tls.Client(conn, secret)
 	}
 	c := &imapConn{conn: conn, r: bufio.NewReaderSize(conn, buffer)}
-	if _, err := c.r.ReadString('\n'); err != nil {
+	if _, err = c.r.ReadString('\n'); err == nil {
+		err = c.do("LOGIN %s %s", name, password)
+	}
+	if err != nil {
+		c.close()
 		return nil, err
 	}
-	return c, c.do("LOGIN %s %s", name, password)
+	return c, nil
 }
 
 func (c *imapConn) close() { c.conn.Close() }
@@ -71,14 +75,21 @@ func (c *imapConn) each(commands ...string) error {
 	return nil
 }
 
+// done reads to the tagged response, which must be OK.
 func (c *imapConn) done() error {
 	c.hits = 0
+	found := false // within the answer to SEARCH, which may be longer than the buffer
 	for begin := true; ; {
 		line, err := c.r.ReadSlice('\n')
-		if err == bufio.ErrBufferFull {
-			if begin && bytes.HasPrefix(line, []byte("* SEARCH")) {
-				c.hits = bytes.Count(line, []byte(" ")) - 1
+		if begin {
+			if found = bytes.HasPrefix(line, []byte("* SEARCH")); found {
+				c.hits = -1 // for the space before the word
 			}
+		}
+		if found {
+			c.hits += bytes.Count(line, []byte(" "))
+		}
+		if err == bufio.ErrBufferFull {
 			begin = false
 			continue
 		}
@@ -105,10 +116,7 @@ func (c *imapConn) done() error {
 
 // note keeps what later questions are about.
 func (c *imapConn) note(line []byte) {
-	switch {
-	case bytes.HasPrefix(line, []byte("* SEARCH")):
-		c.hits = len(bytes.Fields(line)) - 2
-	case bytes.HasPrefix(line, []byte("* CAPABILITY ")):
+	if bytes.HasPrefix(line, []byte("* CAPABILITY ")) {
 		c.able = strings.TrimSpace(string(line)) + " "
 	}
 	if len(line) < 200 {

@@ -23,7 +23,7 @@ func importRates(ctx context.Context, n, octets, rounds int) error {
 	if err := source.fillMaildir(n, octets); err != nil {
 		return err
 	}
-	fmt.Printf("%d messages, %d octets and more each, from a Maildir\n\n| | messages a second | time | most memory |\n|---|---|---|---|\n", n, octets)
+	fmt.Printf("%d messages, some %d octets each, from a Maildir\n\n| | messages a second | time | most memory |\n|---|---|---|---|\n", n, octets)
 	for range rounds {
 		for _, side := range []func(context.Context, string, string) (importing, error){importPlic, importDovecot} {
 			if err := importOnce(ctx, dir, source.inbox, n, side); err != nil {

@@ -45,7 +45,7 @@ func newLetters() *letters {
 	last := strings.Fields("Adler Berg Costa Dupont Evans Fischer Garcia Hansen Ito Jensen Kowalski Larsen Moreau Novak Okafor Petrov " + rareName +
 		" Rossi Sato Tanaka Ueda Varga Weber Xu Yilmaz Zhang Brown Clark Diaz Egede Ferrari Greco Haas Iversen Jung Klein Lopez Meyer Nagy Olsen")
 	for i := range 800 {
-		l.people = append(l.people, first[i%len(first)]+" "+last[i%len(last)])
+		l.people = append(l.people, first[i/len(last)]+" "+last[i%len(last)])
 	}
 	return l
 }
@@ -88,6 +88,45 @@ func (l *letters) ready(many int) func(n int) []byte {
 	return func(n int) []byte { return made[n] }
 }
 
+// What is sent by SMTP: longer mail has a picture, since that is what makes mail
+// long, and no more than so much is made beforehand, then it comes again.
+const (
+	pictured = 64 << 10
+	madeMost = 32 << 20
+)
+
+// posted gives n letters of a size as SMTP sends them, with their final dot, made
+// beforehand. They differ, and can be compressed no better than mail can: one side
+// compresses it.
+func (l *letters) posted(octets, n int) func(n int) []byte {
+	made := make([][]byte, max(1, min(n, madeMost/octets)))
+	for n := range made {
+		made[n] = append(l.sized(n, octets), ".\r\n"...)
+	}
+	return func(n int) []byte { return made[n%len(made)] }
+}
+
+// sized is a letter of so many octets, a few more or less.
+func (l *letters) sized(n, octets int) []byte {
+	r := rand.New(rand.NewPCG(5, uint64(n)))
+	b := bytes.NewBuffer(make([]byte, 0, octets+1<<10))
+	l.header(b, r, n, true)
+	if octets >= pictured {
+		fmt.Fprintf(b, "Content-Type: multipart/mixed; boundary=\"=_mix_%d\"\r\n\r\n--=_mix_%d\r\n", n, n)
+		l.plain(b, r, n, 60)
+		const line, encoded = 57, 78
+		file(b, n, "picture.jpg", picture(r, (octets-b.Len()-250)/encoded*line))
+		return b.Bytes()
+	}
+	b.WriteString("Content-Type: text/plain; charset=us-ascii\r\n\r\n")
+	const shortest = 4 // octets of a word and what parts it from the next
+	if more := octets - b.Len() - len("\r\n"); more > 0 {
+		b.WriteString(strings.TrimRight(l.text(r, more/shortest+1)[:more], "\r\n"))
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
 func (l *letters) make(n int, short bool) []byte {
 	r := rand.New(rand.NewPCG(3, uint64(n)))
 	b := bytes.NewBuffer(make([]byte, 0, 8<<10))
@@ -113,12 +152,8 @@ func (l *letters) header(b *bytes.Buffer, r *rand.Rand, n int, short bool) {
 			r.IntN(9), r.IntN(9), r.IntN(250), i, r.Uint64(), date)
 	}
 	if !short {
-		sum := make([]byte, 256)
-		for i := range sum {
-			sum[i] = byte(r.Uint32())
-		}
 		fmt.Fprintf(b, "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=sender.test; s=mail;\r\n\th=From:To:Subject:Date:Message-ID;\r\n\tb=%s\r\n",
-			base64.StdEncoding.EncodeToString(sum))
+			base64.StdEncoding.EncodeToString(picture(r, 256)))
 	}
 	fmt.Fprintf(b, "From: %s\r\nTo: %s", l.person(r), l.person(r))
 	for range r.IntN(3) {
@@ -133,6 +168,16 @@ func (l *letters) header(b *bytes.Buffer, r *rand.Rand, n int, short bool) {
 		fmt.Fprintf(b, "In-Reply-To: <%[1]d.letter@sender.test>\r\nReferences: <%[1]d.letter@sender.test>\r\n", n-1-r.IntN(20))
 	}
 	b.WriteString("MIME-Version: 1.0\r\n")
+}
+
+// rareWords is how many of the first letters have the rare word.
+func rareWords(many int) int { return (many + rareEvery/2 - 1) / rareEvery }
+
+// isRare says whether a letter is from the rare name.
+func isRare(letter []byte) bool {
+	_, from, _ := bytes.Cut(letter, []byte("\r\nFrom: "))
+	from, _, _ = bytes.Cut(from, []byte("\r\n"))
+	return bytes.Contains(from, []byte(rareName))
 }
 
 // prose is text with the rare word in some letters.
@@ -183,15 +228,26 @@ func (l *letters) attachment(b *bytes.Buffer, r *rand.Rand, n int) {
 	l.plain(b, r, n, 50+r.IntN(100))
 	name, data := "table.csv", []byte(nil)
 	if size := 8<<10 + r.IntN(32<<10); r.IntN(2) == 0 {
-		name, data = "picture.jpg", make([]byte, size)
-		for i := range data {
-			data[i] = byte(r.Uint32())
-		}
+		name, data = "picture.jpg", picture(r, size)
 	} else {
 		for len(data) < size {
 			data = fmt.Appendf(data, "%d;%d.%02d;%s;EUR\r\n", len(data), r.IntN(10000), r.IntN(100), l.words[r.IntN(300)])
 		}
 	}
+	file(b, n, name, data)
+}
+
+// picture is octets that do not compress.
+func picture(r *rand.Rand, size int) []byte {
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	return data
+}
+
+// file is the last part of the n-th letter.
+func file(b *bytes.Buffer, n int, name string, data []byte) {
 	fmt.Fprintf(b, "\r\n--=_mix_%d\r\nContent-Type: application/octet-stream; name=\"%s\"\r\nContent-Disposition: attachment; filename=\"%s\"\r\nContent-Transfer-Encoding: base64\r\n\r\n", n, name, name)
 	wrapped(b, data)
 	fmt.Fprintf(b, "\r\n--=_mix_%d--\r\n", n)

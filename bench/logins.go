@@ -32,6 +32,9 @@ const (
 	clients = 16
 )
 
+// directoryNames are what is measured with accounts in databases.
+var directoryNames = []string{"logins", "lookups"}
+
 // hashed is the password under a cheap hash with a salt.
 func hashed() string {
 	salt := make([]byte, 8)
@@ -55,7 +58,7 @@ func accountTables() string {
 // directoryRates measures how many logins a second there are with accounts in a
 // database, and how long recipients are looked up, of plic and of Dovecot, in
 // turns, and prints tables.
-func directoryRates(ctx context.Context, only string, rounds, n int) error {
+func directoryRates(ctx context.Context, only words, rounds, n int) error {
 	dir, err := os.MkdirTemp("/tmp", "plic-bench-")
 	if err != nil {
 		return err
@@ -91,8 +94,8 @@ func directoryRates(ctx context.Context, only string, rounds, n int) error {
 		{"SQLite", "driver = \"sqlite\"\nfile = \"" + dir + "/mail.db\"\n", "driver = sqlite\nconnect = " + dir + "/mail.db"},
 	}
 	const forget = "cache = \"0s\"\ncache_missing = \"0s\"\n"
-	for _, what := range []string{"logins", "lookups"} {
-		if !strings.Contains(what, only) {
+	for _, what := range directoryNames {
+		if !only.in(what) {
 			continue
 		}
 		fmt.Printf("| accounts in | server | %s a second | median | 99 %% | questions for each |\n|---|---|---|---|---|---|\n", what)
@@ -184,50 +187,63 @@ func dovecotLogins(dir, connect string) loginSide {
 	}
 }
 
+// attempts is many logins or look-ups at an address, and how long each took.
+type attempts func(ctx context.Context, address string, n int) ([]time.Duration, error)
+
+// turns are the figures of a side, of each turn.
+type turns struct{ rate, median, slow, questions []float64 }
+
 // compareSides measures the sides in turns and prints the median of each.
-func compareSides(ctx context.Context, name string, sides []loginSide, rounds, n int, act func(ctx context.Context, address string, n int) ([]time.Duration, error)) error {
-	type result struct{ rate, median, slow, questions []float64 }
-	results := make([]result, len(sides))
+func compareSides(ctx context.Context, name string, sides []loginSide, rounds, n int, act attempts) error {
+	all := make([]turns, len(sides))
 	for range rounds {
 		for i, s := range sides {
-			stop, err := s.start(ctx)
-			if err != nil {
+			if err := all[i].add(ctx, s, n, act); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			_, err = act(ctx, s.address, people) // everybody has a mailbox from now on
-			before, _ := s.questions()
-			started := time.Now()
-			var took []time.Duration
-			if err == nil {
-				took, err = act(ctx, s.address, n)
-			}
-			elapsed := time.Since(started)
-			after, _ := s.questions()
-			stop()
-			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
-			slices.Sort(took)
-			r := &results[i]
-			r.rate = append(r.rate, float64(n)/elapsed.Seconds())
-			r.median, r.slow = append(r.median, millis(took[len(took)/2])), append(r.slow, millis(took[len(took)*99/100]))
-			r.questions = append(r.questions, (after-before)/float64(n))
 		}
 	}
 	for i, s := range sides {
-		r := results[i]
-		questions := "-"
-		if _, ok := s.questions(); ok || strings.HasPrefix(s.name, "plic") {
-			questions = fmt.Sprintf("%.2f", middle(r.questions))
-		}
-		fmt.Printf("| %s | %s | %.0f | %.1f ms | %.1f ms | %s |\n", name, s.name, middle(r.rate), middle(r.median), middle(r.slow), questions)
+		fmt.Printf("| %s | %s\n", name, all[i].row(s))
 	}
 	return nil
 }
 
-func middle(all []float64) float64 {
-	slices.Sort(all)
-	return all[len(all)/2]
+// add is one turn.
+func (t *turns) add(ctx context.Context, s loginSide, n int, act attempts) error {
+	stop, err := s.start(ctx)
+	if stop != nil {
+		defer stop()
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := act(ctx, s.address, people); err != nil { // everybody has a mailbox from now on
+		return err
+	}
+	before, asks := s.questions()
+	started := time.Now()
+	took, err := act(ctx, s.address, n)
+	if err != nil {
+		return err
+	}
+	elapsed := time.Since(started)
+	if after, ok := s.questions(); ok && asks {
+		t.questions = append(t.questions, (after-before)/float64(n))
+	}
+	slices.Sort(took)
+	t.rate = append(t.rate, rate(n, elapsed))
+	t.median, t.slow = append(t.median, millis(took[len(took)/2])), append(t.slow, millis(took[len(took)*99/100]))
+	return nil
+}
+
+// row is the rest of a row of the table.
+func (t *turns) row(s loginSide) string {
+	questions := "-" // it does not tell
+	if len(t.questions) > 0 {
+		questions = fmt.Sprintf("%.2f", median(t.questions))
+	}
+	return fmt.Sprintf("%s | %.0f | %.1f ms | %.1f ms | %s |", s.name, median(t.rate), median(t.median), median(t.slow), questions)
 }
 
 // manyLogins has clients log in and out, each person in turn, and gives how

@@ -45,17 +45,11 @@ func mailboxMeasures(n sizes) []measure {
 			})
 		}},
 		command("bodies: 1000 in one FETCH", 0.7, 3, "FETCH 1:1000 BODY.PEEK[]"),
-		command("SEARCH FROM"+of, 0.1, 3, "SEARCH FROM "+rareName),
+		{name: "SEARCH FROM" + of, unit: "ms", reach: 0.1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
+			return timed(ctx, s, 3, func(c *imapConn) error { return c.find("FROM "+rareName, s.named) })
+		}},
 		{name: "SEARCH TEXT" + of, unit: "ms", reach: 0.01, once: true, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
-			return timed(ctx, s, 1, func(c *imapConn) error {
-				if err := c.do("SEARCH TEXT " + rareWord); err != nil {
-					return err
-				}
-				if want := (n.mailbox + rareEvery/2 - 1) / rareEvery; c.hits != want {
-					return fmt.Errorf("found %d messages, not %d", c.hits, want)
-				}
-				return nil
-			})
+			return timed(ctx, s, 1, func(c *imapConn) error { return c.find("TEXT "+rareWord, rareWords(n.mailbox)) })
 		}},
 		{name: "STORE of a flag on 1000 messages", unit: "ms", writes: true, reach: 1, prepare: fill, do: func(ctx context.Context, s *site) (float64, error) {
 			sign := "-"
@@ -84,7 +78,7 @@ func changeMeasures(n sizes) []measure {
 		}},
 		{name: "MULTIAPPEND of 1000 messages", unit: "ms", writes: true, reach: 0.05, do: func(ctx context.Context, s *site) (float64, error) {
 			if able, err := s.offers(ctx, "MULTIAPPEND"); err != nil || !able {
-				return -1, err
+				return unable, err
 			}
 			text, _ := multiText("Work", 1000, s.letters.ready(1000))
 			return s.with(ctx, []string{"CREATE Work"}, func(c *imapConn) error { return c.put(text) }, "DELETE Work")
@@ -102,6 +96,17 @@ func changeMeasures(n sizes) []measure {
 				func(c *imapConn) error { return c.do("EXPUNGE") }, "SELECT INBOX", "DELETE Copies")
 		}},
 	}
+}
+
+// find searches, and must find so many messages.
+func (c *imapConn) find(what string, want int) error {
+	if err := c.do("SEARCH %s", what); err != nil {
+		return err
+	}
+	if c.hits != want {
+		return fmt.Errorf("SEARCH %s found %d messages, not %d", what, c.hits, want)
+	}
+	return nil
 }
 
 // offers says whether the server has a capability.
@@ -164,18 +169,16 @@ func first(name, command string, reach float64, messages int, as freshness) meas
 				return 0, err
 			}
 			defer c.close()
+			opens := "SELECT " + largeBox
+			timed := opens
 			if command != "" {
-				if err := c.do("SELECT " + largeBox); err != nil {
+				if err := c.do("%s", opens); err != nil {
 					return 0, err
 				}
-			} else {
-				command := "SELECT " + largeBox
-				start := time.Now()
-				err := c.do("%s", command)
-				return millis(time.Since(start)), err
+				timed = command
 			}
 			start := time.Now()
-			err = c.do("%s", command)
+			err = c.do("%s", timed)
 			return millis(time.Since(start)), err
 		}}
 }
@@ -217,7 +220,7 @@ func (s *site) fill(ctx context.Context, messages int) error {
 	}
 	defer c.close()
 	c.do("CREATE " + largeBox) // it may be there already
-	if s.raw, err = s.pour(ctx, c, 0, messages, s.letters.letter); err != nil {
+	if err := s.pourAll(ctx, c, messages); err != nil {
 		return err
 	}
 	if err := s.calm(ctx); err != nil {
@@ -225,6 +228,19 @@ func (s *site) fill(ctx context.Context, messages int) error {
 	}
 	s.onDisk = s.used() - before
 	return nil
+}
+
+// pourAll puts the letters into the large mailbox, and counts what later measures
+// must find there.
+func (s *site) pourAll(ctx context.Context, c *imapConn, messages int) (err error) {
+	s.raw, err = s.pour(ctx, c, 0, messages, func(n int) []byte {
+		text := s.letters.letter(n)
+		if isRare(text) {
+			s.named++
+		}
+		return text
+	})
+	return err
 }
 
 // rush starts the site anew to be filled.

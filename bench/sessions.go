@@ -152,8 +152,10 @@ func notice(ctx context.Context, s *site) (float64, error) {
 	}
 	defer sender.Close()
 	var took []float64
-	for range 9 {
-		if err := sender.message("load@sender.test", user(1), sample(2<<10)); err != nil {
+	const times = 9
+	letter := s.letters.posted(2<<10, times)
+	for i := range times {
+		if err := sender.message("load@sender.test", user(1), letter(i)); err != nil {
 			return 0, err
 		}
 		taken := time.Now()

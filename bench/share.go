@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,8 +10,12 @@ import (
 	"time"
 )
 
-// searchers is how many sessions of one user look for something at a time.
-const searchers = 50
+// searchers is how many sessions of one user look for something at a time, and
+// untilBusy how long it takes until all are at it.
+const (
+	searchers = 50
+	untilBusy = 2 * time.Second
+)
 
 // shareMeasures are what others have of the machine while one user is searching.
 func shareMeasures(n sizes) []measure {
@@ -23,14 +28,14 @@ func shareMeasures(n sizes) []measure {
 	name := fmt.Sprintf("p99 of a FETCH while another user runs %d SEARCH and SORT, %d messages", searchers, n.mailbox)
 	return []measure{
 		{name: name, unit: "ms", reach: 1, once: true, prepare: prepare, do: func(ctx context.Context, s *site) (float64, error) {
-			return s.disturbed(ctx)
+			return s.disturbed(ctx, untilBusy)
 		}},
 		{name: name + ", of that without", unit: "times", once: true, prepare: prepare, do: func(ctx context.Context, s *site) (float64, error) {
 			quiet, err := s.fetching(ctx)
 			if err != nil {
 				return 0, err
 			}
-			busy, err := s.disturbed(ctx)
+			busy, err := s.disturbed(ctx, untilBusy)
 			return busy / quiet, err
 		}},
 	}
@@ -80,10 +85,11 @@ func (s *site) fetching(ctx context.Context) (float64, error) {
 	return took[len(took)*99/100], nil
 }
 
-// disturbed is fetching while one user searches all the time.
-func (s *site) disturbed(ctx context.Context) (float64, error) {
+// disturbed is fetching while one user searches all the time, after a while.
+func (s *site) disturbed(ctx context.Context, wait time.Duration) (float64, error) {
 	var stop atomic.Bool
 	var all sync.WaitGroup
+	failed := make(chan error, searchers)
 	conns := make([]*imapConn, 0, searchers)
 	defer func() {
 		stop.Store(true)
@@ -107,12 +113,21 @@ func (s *site) disturbed(ctx context.Context) (float64, error) {
 				if n%2 == 0 {
 					command = "SEARCH BODY " + s.letters.words[n%len(s.letters.words)] + "z"
 				}
-				if c.do("%s", command) != nil {
+				if err := c.do("%s", command); err != nil {
+					if !stop.Load() {
+						failed <- err
+					}
 					return
 				}
 			}
 		})
 	}
-	time.Sleep(2 * time.Second) // until all are at it
-	return s.fetching(ctx)
+	time.Sleep(wait)
+	took, err := s.fetching(ctx)
+	select {
+	case lost := <-failed: // so it was not disturbed as it should be
+		err = errors.Join(err, fmt.Errorf("search: %w", lost))
+	default:
+	}
+	return took, err
 }

@@ -51,6 +51,7 @@ type site struct {
 	watch       [users]*imapConn
 	raw         int64 // octets of the messages in the large mailbox
 	onDisk      int64 // what they take there
+	named       int   // how many of them are from the rare name
 	popFilled   bool
 	otherFilled bool
 }

@@ -9,14 +9,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// send delivers n messages over some connections, each with the pipelining of
+// send delivers n letters over some connections, each with the pipelining of
 // RFC 2920 as MTAs use it. to names the recipient of a connection.
-func send(ctx context.Context, address string, l load, to func(conn int) string) error {
-	body := sample(l.size)
+func send(ctx context.Context, address string, l load, letter func(n int) []byte, to func(conn int) string) error {
 	var left atomic.Int64
 	left.Store(int64(l.n))
 	g, ctx := errgroup.WithContext(ctx)
@@ -27,8 +27,8 @@ func send(ctx context.Context, address string, l load, to func(conn int) string)
 				return err
 			}
 			defer c.Close()
-			for left.Add(-1) >= 0 {
-				if err := c.message("load@sender.test", to(i), body); err != nil {
+			for n := left.Add(-1); n >= 0; n = left.Add(-1) {
+				if err := c.message("load@sender.test", to(i), letter(int(n))); err != nil {
 					return err
 				}
 			}
@@ -79,47 +79,44 @@ func (c *smtpConn) expect(code string) error {
 		if !strings.HasPrefix(line, code) {
 			return fmt.Errorf("expected %s, got %q", code, line)
 		}
-		if line[3] == ' ' {
+		if line[3] != '-' { // RFC 5321, 4.2: the last line may have no text
 			return nil
 		}
 	}
 }
 
+// message sends a message to one recipient.
 func (c *smtpConn) message(from, to string, body []byte) error {
+	_, err := c.timed(from, to, body)
+	return err
+}
+
+// timed sends a message and says how long its last answer took.
+func (c *smtpConn) timed(from, to string, body []byte) (time.Duration, error) {
 	if _, err := fmt.Fprintf(c, "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n", from, to); err != nil {
-		return err
+		return 0, err
 	}
 	for _, code := range []string{"250", "250", "354"} {
 		if err := c.expect(code); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if _, err := c.Write(body); err != nil {
-		return err
+		return 0, err
 	}
-	return c.expect("250")
-}
-
-// sample is a message of about the size, with its final dot.
-func sample(size int) []byte {
-	var b bytes.Buffer
-	b.WriteString("From: Load Test <load@sender.test>\r\nTo: Somebody <bob@sink.test>\r\n" +
-		"Subject: Quarterly figures and the minutes of the meeting\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n" +
-		"Message-ID: <20261123100000.1@sender.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n")
-	for i := 0; b.Len() < size-5; i++ {
-		fmt.Fprintf(&b, "Line %04d of a letter that is long enough to be a line of text.\r\n", i)
-	}
-	b.WriteString(".\r\n")
-	return b.Bytes()
+	began := time.Now()
+	err := c.expect("250")
+	return time.Since(began), err
 }
 
 // sink is a host that takes every message and counts them.
 type sink struct {
 	net.Listener
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
-	taken  atomic.Int64
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	closed  bool
+	taken   atomic.Int64 // messages
+	reached atomic.Int64 // their recipients
 }
 
 func newSink(address string) (*sink, error) {
@@ -180,6 +177,7 @@ func (s *sink) serve(conn net.Conn) {
 		return r.Buffered() > 0 || w.Flush() == nil
 	}
 	reply("220 sink.test ESMTP")
+	recipients := int64(0) // of the transaction
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
@@ -188,6 +186,12 @@ func (s *sink) serve(conn net.Conn) {
 		switch verb := strings.ToUpper(string(line[:min(4, len(line))])); verb {
 		case "EHLO":
 			reply("250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 100000000")
+		case "MAIL":
+			recipients = 0
+			reply("250 2.1.0 ok")
+		case "RCPT":
+			recipients++
+			reply("250 2.1.5 ok")
 		case "DATA":
 			w.WriteString("354 go\r\n")
 			w.Flush()
@@ -196,6 +200,7 @@ func (s *sink) serve(conn net.Conn) {
 					return
 				}
 			}
+			s.reached.Add(recipients)
 			s.taken.Add(1)
 			reply("250 2.0.0 taken")
 		case "QUIT":
