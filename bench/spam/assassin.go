@@ -90,24 +90,29 @@ func (a *assassin) judge(ctx context.Context, all []*letter) ([]verdict, error) 
 	if err != nil {
 		return nil, err
 	}
-	out, found := make([]verdict, len(all)), 0
+	return verdicts(text, len(all))
+}
+
+// verdicts are those in what SpamAssassin makes of an mbox with n messages.
+func verdicts(text []byte, n int) ([]verdict, error) {
+	out, seen := make([]verdict, n), make(map[int]bool, n)
 	for one := range bytes.SplitSeq(text, []byte("\nFrom MAILER-DAEMON ")) {
-		m, n := status.FindSubmatch(one), number.FindSubmatch(one)
-		if m == nil || n == nil {
+		m, at := status.FindSubmatch(one), number.FindSubmatch(one)
+		if m == nil || at == nil {
 			return nil, fmt.Errorf("a message has no verdict: %.300s", one)
 		}
 		score, err := strconv.ParseFloat(string(m[1]), 64)
 		if err != nil {
 			return nil, err
 		}
-		i, err := strconv.Atoi(string(n[1]))
-		if err != nil || i >= len(out) {
-			return nil, fmt.Errorf("message %s is not ours", n[1])
+		i, err := strconv.Atoi(string(at[1]))
+		if err != nil || i >= n || seen[i] {
+			return nil, fmt.Errorf("message %s is not ours, or has two verdicts", at[1])
 		}
-		out[i], found = verdict{score, string(m[0])}, found+1
+		out[i], seen[i] = verdict{score, string(m[0])}, true
 	}
-	if found != len(all) {
-		return nil, fmt.Errorf("%d verdicts for %d messages", found, len(all))
+	if len(seen) != n {
+		return nil, fmt.Errorf("%d verdicts for %d messages", len(seen), n)
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -32,20 +33,23 @@ func read(dir string, count int) (teach, test []*letter, err error) {
 	seen := map[[32]byte]bool{}
 	for _, group := range []string{"easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2"} {
 		names, err := filepath.Glob(filepath.Join(dir, group, "*.txt"))
-		if err != nil || len(names) == 0 {
-			return nil, nil, fmt.Errorf("no messages in %s: %w", filepath.Join(dir, group), err)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(names) == 0 {
+			return nil, nil, fmt.Errorf("there are no messages in %s", filepath.Join(dir, group))
 		}
 		for _, name := range names {
 			text, err := os.ReadFile(name)
 			if err != nil {
 				return nil, nil, err
 			}
-			if sum := sha256.Sum256(text); seen[sum] {
-				continue
-			} else {
-				seen[sum] = true
-			}
 			l := parse(text)
+			sum := sha256.Sum256(l.text)
+			if seen[sum] {
+				continue
+			}
+			seen[sum] = true
 			l.file, l.spam = group+"/"+filepath.Base(name), strings.HasPrefix(group, "spam")
 			class := 0
 			if l.spam {
@@ -63,6 +67,9 @@ func read(dir string, count int) (teach, test []*letter, err error) {
 		n := half
 		if count > 0 {
 			n = min(half, count)
+		}
+		if n == 0 {
+			return nil, nil, errors.New("a class has no two messages, one to learn and one to judge")
 		}
 		teach, test = append(teach, class[:n]...), append(test, class[half:half+n]...)
 	}
@@ -104,7 +111,7 @@ func parse(text []byte) *letter {
 		if err != nil || addr.IsPrivate() || addr.IsLoopback() {
 			continue
 		}
-		l.env.Origin.Helo, l.env.Origin.Name = hop[1], strings.TrimSpace(strings.TrimSuffix(hop[2], "."))
+		l.env.Origin.Helo, l.env.Origin.Name = hop[1], strings.TrimSuffix(strings.TrimSpace(hop[2]), ".")
 		l.env.Origin.Remote = netip.AddrPortFrom(addr, 25)
 		break
 	}

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +17,6 @@ import (
 	"time"
 
 	"plic/internal/dkim"
-	"plic/internal/dns/dnstest"
-	"plic/internal/mail"
-	"plic/test/peers"
 )
 
 const (
@@ -54,20 +47,11 @@ func cost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	record, err := dkim.Record(key.Public())
-	if err != nil {
-		return err
-	}
-	zone, err := dnstest.Start("127.0.0.1:0")
+	zone, err := authorZone(key)
 	if err != nil {
 		return err
 	}
 	defer zone.Close()
-	if err := zone.Add("there.test 3600 IN MX 10 mx.there.test.", "mx.there.test 3600 IN A "+client, `there.test 3600 IN TXT "v=spf1 ip4:`+client+` -all"`,
-		`mx.there.test 3600 IN TXT "v=spf1 a -all"`, `_dmarc.there.test 3600 IN TXT "v=DMARC1; p=reject"`, "1.2.0.192.in-addr.arpa 3600 IN PTR mx.there.test.",
-		`s._domainkey.there.test 3600 IN TXT "`+record[:200]+`" "`+record[200:]+`"`); err != nil {
-		return err
-	}
 	sign := &dkim.Signer{Domain: "there.test", Selector: "s", Key: key, Header: dkim.Relaxed, Body: dkim.Relaxed, Now: time.Now}
 	place, err := os.MkdirTemp("", "plic-cost")
 	if err != nil {
@@ -102,22 +86,12 @@ func cost(ctx context.Context) error {
 			return err
 		}
 		for i, j := range all {
-			before, err := processor(j.pid)
+			ms, err := j.takes(texts[:messages/j.part])
 			if err != nil {
-				return err
-			}
-			texts := texts[:messages/j.part]
-			for _, text := range texts {
-				if err := j.send(text); err != nil {
-					return fmt.Errorf("%s: %w", j.name, err)
-				}
-			}
-			after, err := processor(j.pid)
-			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", j.name, err)
 			}
 			if turn > 0 {
-				took[i] = append(took[i], float64(after-before)/float64(time.Millisecond)/float64(len(texts)))
+				took[i] = append(took[i], ms)
 			}
 		}
 	}
@@ -127,6 +101,21 @@ func cost(ctx context.Context) error {
 	}
 	fmt.Printf("| what plic's chain adds | %.2f ms |\n", median(took[1])-median(took[0]))
 	return nil
+}
+
+// takes is what a message takes of its processor, in milliseconds.
+func (j judged) takes(texts [][]byte) (float64, error) {
+	before, err := processor(j.pid)
+	if err != nil {
+		return 0, err
+	}
+	for _, text := range texts {
+		if err := j.send(text); err != nil {
+			return 0, err
+		}
+	}
+	after, err := processor(j.pid)
+	return float64(after-before) / float64(time.Millisecond) / float64(len(texts)), err
 }
 
 func median(all []float64) float64 {
@@ -230,188 +219,4 @@ func processor(pid int) (time.Duration, error) {
 		}
 	}
 	return time.Duration(total) * 10 * time.Millisecond, nil
-}
-
-// startPlic runs a server that takes mail, and judges it or does not.
-func startPlic(ctx context.Context, place, resolver string, judges bool) (j judged, err error) {
-	dir, err := os.MkdirTemp(place, "site")
-	if err != nil {
-		return j, err
-	}
-	at, err := free()
-	if err != nil {
-		return j, err
-	}
-	program, conf := filepath.Join(place, "plic"), filepath.Join(dir, "plic.toml")
-	settings := fmt.Sprintf("hostname = \"mx.here.test\"\ndata_dir = \"%s/data\"\n[listen]\nsmtp = [%q]\nlmtp = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nsubmission = []\nsubmissions = []\nsieve = []\nhttp = []\n[dns]\nservers = [%q]\n[access]\nconnections = 0\nxclient = [\"127.0.0.1/32\"]\n[senders]\nexcepted_networks = []\ncheck = %[4]t\n[spam]\ncheck = %[4]t\nlearn = %[4]t\ngreylist = 0\njunk = 0\nrefuse = 0\n[log]\nlevel = \"error\"\n[auth]\nhash_memory = \"8MiB\"\n",
-		dir, at, resolver, judges)
-	if err := os.WriteFile(conf, []byte(settings), 0o600); err != nil {
-		return j, err
-	}
-	run := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, program, append(args, "--config", conf)...)
-		cmd.Stdin = strings.NewReader("benchmark-password\n")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("plic %v: %w: %s", args, err, out)
-		}
-		return nil
-	}
-	if err := errors.Join(run("domain", "add", "here.test"), run("account", "add", reader, "--password-stdin")); err != nil {
-		return j, err
-	}
-	if judges {
-		for _, class := range []string{"ham", "spam"} {
-			folder := filepath.Join(dir, class)
-			if err := os.MkdirAll(folder, 0o700); err != nil {
-				return j, err
-			}
-			var files []string
-			for i := range lessons {
-				files = append(files, filepath.Join(folder, fmt.Sprint(i)))
-				if err := os.WriteFile(files[i], write(uint64(1<<40+i), class == "spam"), 0o600); err != nil {
-					return j, err
-				}
-			}
-			if err := run(append([]string{"spam", "train", class}, files...)...); err != nil {
-				return j, err
-			}
-		}
-	}
-	server := exec.CommandContext(ctx, program, "serve", "--config", conf)
-	server.Stderr = os.Stderr
-	server.Cancel = func() error { return server.Process.Signal(os.Interrupt) }
-	if err := server.Start(); err != nil {
-		return j, err
-	}
-	within, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := peers.WaitFor(within, at); err != nil {
-		return j, err
-	}
-	j = judged{name: "plic, which only accepts it", pid: server.Process.Pid, part: 1, send: func(text []byte) error { return bring(at, text) }}
-	if judges {
-		j.name = "plic, with the whole chain"
-	}
-	return j, nil
-}
-
-// free is an address that nobody listens at.
-func free() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-// bring hands a message in by SMTP, in a session of its own.
-func bring(at string, text []byte) error {
-	conn, err := net.Dial("tcp", at)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	r := bufio.NewReader(conn)
-	expect := func() error {
-		for {
-			line, err := r.ReadString('\n')
-			if err != nil || line[0] > '3' {
-				return errors.Join(err, fmt.Errorf("it is answered %q", line))
-			}
-			if line[3] == ' ' {
-				return nil
-			}
-		}
-	}
-	if err := expect(); err != nil {
-		return err
-	}
-	body := bytes.ReplaceAll(text, []byte("\r\n."), []byte("\r\n.."))
-	for _, line := range []string{"EHLO proxy", "XCLIENT ADDR=" + client, "EHLO mx.there.test", "MAIL FROM:<" + author + ">", "RCPT TO:<" + reader + ">", "DATA", string(body) + ".", "QUIT"} {
-		if _, err := conn.Write([]byte(line + "\r\n")); err != nil {
-			return err
-		}
-		if err := expect(); err != nil {
-			return fmt.Errorf("%.60s: %w", line, err)
-		}
-	}
-	return nil
-}
-
-// rspamdWith is Rspamd with its words learnt, and its checks of the sender.
-func rspamdWith(ctx context.Context, resolver string) (judged, error) {
-	f, err := startRspamd(ctx, resolver)
-	if err != nil {
-		return judged{}, err
-	}
-	var teach []*letter
-	for i := range lessons {
-		for _, spam := range []bool{false, true} {
-			teach = append(teach, &letter{spam: spam, text: write(uint64(1<<40+i), spam)})
-		}
-	}
-	if err := f.learn(ctx, teach); err != nil {
-		return judged{}, err
-	}
-	l := letter{}
-	l.env.From = mail.MustAddress(author)
-	l.env.Origin = mail.Origin{Remote: netip.MustParseAddrPort(client + ":25"), Helo: "mx.there.test", Name: "mx.there.test"}
-	told := false
-	return judged{"Rspamd", f.daemon.Process.Pid, 1, func(text []byte) error {
-		one := l
-		one.text = text
-		v, err := f.judge(ctx, []*letter{&one})
-		if err == nil && !told {
-			told = true
-			fmt.Fprintln(os.Stderr, "Rspamd finds", v[0].why)
-		}
-		return err
-	}}, nil
-}
-
-// spamdWith is SpamAssassin's daemon, which asks nobody, with words learnt.
-func spamdWith(ctx context.Context) (judged, error) {
-	f, err := newAssassin(ctx)
-	if err != nil {
-		return judged{}, err
-	}
-	a := f.(*assassin)
-	var teach []*letter
-	for i := range lessons {
-		for _, spam := range []bool{false, true} {
-			teach = append(teach, &letter{spam: spam, text: write(uint64(1<<40+i), spam)})
-		}
-	}
-	if err := a.learn(ctx, teach); err != nil {
-		return judged{}, err
-	}
-	at, err := free()
-	if err != nil {
-		return judged{}, err
-	}
-	host, port, _ := net.SplitHostPort(at)
-	daemon := exec.CommandContext(ctx, "spamd", "-L", "-x", "-i", host, "-p", port, "-m", "1", "--min-children=1", "-s", "null", "-u", "root", "-C", "/usr/share/spamassassin", "--siteconfigpath=/etc/spamassassin", "--cf=bayes_path "+filepath.Join(a.dir, ".spamassassin/bayes"))
-	daemon.Env = append(os.Environ(), "HOME="+a.dir)
-	if err := daemon.Start(); err != nil {
-		return judged{}, err
-	}
-	within, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	if err := peers.WaitFor(within, at); err != nil {
-		return judged{}, err
-	}
-	return judged{"SpamAssassin (spamd), without network", daemon.Process.Pid, 20, func(text []byte) error {
-		conn, err := net.Dial("tcp", at)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "CHECK SPAMC/1.5\r\nContent-length: %d\r\n\r\n%s", len(text), text)
-		line, err := bufio.NewReader(conn).ReadString('\n')
-		if err == nil && !strings.Contains(line, "EX_OK") {
-			err = fmt.Errorf("it is answered %q", line)
-		}
-		return err
-	}}, nil
 }

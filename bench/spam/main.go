@@ -37,7 +37,7 @@ func main() {
 	defer stop()
 	dir := flag.String("corpus", "", "directory of the corpus, with easy-ham-1, spam-1 and so on")
 	with := flag.String("with", "plic", "filters to measure, with commas: plic, plic-untaught, spamassassin, rspamd")
-	count := flag.Int("count", 500, "messages of each class to learn, and as many to judge; 0 is all")
+	many := flag.Int("count", 500, "messages of each class to learn, and as many to judge; 0 is all")
 	wrong := flag.Bool("wrong", false, "tell of each message that is judged wrongly")
 	processor := flag.Bool("cost", false, "measure instead what a message takes of the processor")
 	flag.Parse()
@@ -48,17 +48,25 @@ func main() {
 		}
 		return
 	}
-	if err := run(ctx, *dir, strings.Split(*with, ","), *count, *wrong); err != nil {
+	if err := run(ctx, *dir, strings.Split(*with, ","), *many, *wrong); err != nil {
 		fmt.Fprintln(os.Stderr, "spam:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir string, with []string, count int, wrong bool) error {
+func run(ctx context.Context, dir string, with []string, many int, wrong bool) error {
 	if dir == "" {
 		return errors.New("name the corpus with -corpus")
 	}
-	teach, test, err := read(dir, count)
+	if many < 0 {
+		return fmt.Errorf("-count: %d messages cannot be learnt", many)
+	}
+	for _, name := range with {
+		if _, ok := filters[name]; !ok {
+			return fmt.Errorf("there is no filter %q", name)
+		}
+	}
+	teach, test, err := read(dir, many)
 	if err != nil {
 		return err
 	}
@@ -66,64 +74,86 @@ func run(ctx context.Context, dir string, with []string, count int, wrong bool) 
 	fmt.Println("| | precision | recall | ham taken for spam | spam not seen | time for a message |")
 	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: |")
 	for _, name := range with {
-		f, err := open(ctx, name)
+		f, err := filters[name](ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		err = measure(ctx, f, teach, test, wrong)
+		c, err := count(ctx, f, teach, test, wrong)
 		f.close()
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		fmt.Println(c.row(f.name(), c.took))
 	}
 	return nil
 }
 
-func open(ctx context.Context, name string) (filter, error) {
-	switch name {
-	case "plic":
-		return newPlic(ctx, true)
-	case "plic-untaught":
-		return newPlic(ctx, false)
-	case "spamassassin":
-		return newAssassin(ctx)
-	case "rspamd":
-		return newRspamd(ctx)
-	}
-	return nil, fmt.Errorf("there is no filter %q", name)
+// filters are those that can be measured.
+var filters = map[string]func(context.Context) (filter, error){
+	"plic":          func(ctx context.Context) (filter, error) { return newPlic(ctx, true) },
+	"plic-untaught": func(ctx context.Context) (filter, error) { return newPlic(ctx, false) },
+	"spamassassin":  newAssassin,
+	"rspamd":        newRspamd,
 }
 
-func measure(ctx context.Context, f filter, teach, test []*letter, wrong bool) error {
+// counted is what a filter made of the messages, and how long all of them took it.
+type counted struct {
+	tally
+	took time.Duration
+}
+
+// count has a filter learn and judge.
+func count(ctx context.Context, f filter, teach, test []*letter, wrong bool) (c counted, err error) {
 	if err := f.learn(ctx, teach); err != nil {
-		return err
+		return c, err
 	}
-	var hit, miss, falseHit, spam, ham int
 	began := time.Now()
 	all, err := f.judge(ctx, test)
 	if err != nil {
-		return err
+		return c, err
 	}
-	took := time.Since(began)
+	c.took = time.Since(began)
+	if len(all) != len(test) {
+		return c, fmt.Errorf("%d verdicts for %d messages", len(all), len(test))
+	}
 	for i, l := range test {
 		found := all[i].score >= f.limit()
-		switch {
-		case l.spam && found:
-			hit++
-		case l.spam:
-			miss++
-		case found:
-			falseHit++
-		}
-		if l.spam {
-			spam++
-		} else {
-			ham++
-		}
+		c.add(l.spam, found)
 		if wrong && found != l.spam {
 			fmt.Fprintf(os.Stderr, "%s %.1f %s\n", l.file, all[i].score, all[i].why)
 		}
 	}
-	fmt.Printf("| %s | %.2f %% | %.2f %% | %d of %d | %d of %d | %v |\n", f.name(),
-		100*float64(hit)/float64(max(1, hit+falseHit)), 100*float64(hit)/float64(max(1, spam)), falseHit, ham, miss, spam, (took / time.Duration(len(test))).Round(10*time.Microsecond))
-	return nil
+	return c, nil
+}
+
+// tally counts messages by what they are and what they were taken for.
+type tally struct{ hit, miss, falseHit, ham int }
+
+func (t *tally) add(spam, found bool) {
+	switch {
+	case spam && found:
+		t.hit++
+	case spam:
+		t.miss++
+	case found:
+		t.falseHit++
+		t.ham++
+	default:
+		t.ham++
+	}
+}
+
+// row is a row of the table: precision is how much of what was taken for spam is
+// spam, recall how much of the spam was taken for it.
+func (t *tally) row(name string, took time.Duration) string {
+	spam := t.hit + t.miss
+	return fmt.Sprintf("| %s | %s | %s | %d of %d | %d of %d | %v |", name, share(t.hit, t.hit+t.falseHit), share(t.hit, spam),
+		t.falseHit, t.ham, t.miss, spam, (took / time.Duration(max(1, spam+t.ham))).Round(10*time.Microsecond))
+}
+
+func share(n, of int) string {
+	if of == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f %%", 100*float64(n)/float64(of))
 }

@@ -45,27 +45,7 @@ func startRspamd(ctx context.Context, resolver string) (_ *rspamd, err error) {
 		*at = l.Addr().String()
 		l.Close()
 	}
-	files := map[string]string{
-		"worker-normal.inc":     fmt.Sprintf("bind_socket = %q;\ncount = 1;\n", r.check),
-		"worker-controller.inc": fmt.Sprintf("bind_socket = %q;\nsecure_ip = \"127.0.0.1\";\n", r.control),
-		"worker-proxy.inc":      "enabled = false;\n",
-		"worker-fuzzy.inc":      "enabled = false;\n",
-		"options.inc":           "dns { timeout = 0.1s; retransmits = 1; nameserver = [\"127.0.0.1:1\"]; }\nlocal_addrs = [\"192.168.0.0/16\"];\n",
-		"classifier-bayes.conf": fmt.Sprintf("backend = \"sqlite3\";\ncache { path = \"%[1]s/cache.sqlite\"; }\nmin_learns = 10;\nautolearn = false;\nstatfile { symbol = \"BAYES_HAM\"; path = \"%[1]s/ham.sqlite\"; size = 50M; }\nstatfile { symbol = \"BAYES_SPAM\"; path = \"%[1]s/spam.sqlite\"; size = 50M; }\n", r.dir),
-		// The corpus is old: what its dates say beside today's is no sign of anything.
-		"headers_group.conf": "symbols { DATE_IN_PAST { weight = 0.0; } }\n",
-		"logging.inc":        fmt.Sprintf("type = \"file\";\nfilename = \"%s/log\";\nlevel = \"warning\";\n", r.dir),
-	}
-	for _, module := range []string{"rbl", "surbl", "dkim", "spf", "dmarc", "arc", "fuzzy_check", "greylist", "neural", "asn", "dkim_signing", "mx_check", "phishing", "hfilter", "ratelimit", "replies", "reputation", "url_redirector", "antivirus", "history_redis"} {
-		files[module+".conf"] = "enabled = false;\n"
-	}
-	if host, port, ok := strings.Cut(resolver, ":"); ok {
-		for _, module := range []string{"dkim", "spf", "dmarc", "arc", "phishing", "hfilter"} {
-			delete(files, module+".conf")
-		}
-		files["options.inc"] = fmt.Sprintf("dns { timeout = 1s; retransmits = 2; nameserver = [\"%s:%s:10\"]; }\nlocal_addrs = [\"192.168.0.0/16\"];\n", host, port)
-	}
-	for name, text := range files {
+	for name, text := range r.settings(resolver) {
 		if err := os.WriteFile(filepath.Join(r.dir, "local.d", name), []byte(text), 0o644); err != nil {
 			return nil, err
 		}
@@ -91,6 +71,31 @@ func startRspamd(ctx context.Context, resolver string) (_ *rspamd, err error) {
 			return nil, fmt.Errorf("it does not start: %s", complaint.String())
 		}
 	}
+}
+
+// settings are its files, by name; with a resolver it asks who has sent a message.
+func (r *rspamd) settings(resolver string) map[string]string {
+	files := map[string]string{
+		"worker-normal.inc":     fmt.Sprintf("bind_socket = %q;\ncount = 1;\n", r.check),
+		"worker-controller.inc": fmt.Sprintf("bind_socket = %q;\nsecure_ip = \"127.0.0.1\";\n", r.control),
+		"worker-proxy.inc":      "enabled = false;\n",
+		"worker-fuzzy.inc":      "enabled = false;\n",
+		"options.inc":           "dns { timeout = 0.1s; retransmits = 1; nameserver = [\"127.0.0.1:1\"]; }\nlocal_addrs = [\"192.168.0.0/16\"];\n",
+		"classifier-bayes.conf": fmt.Sprintf("backend = \"sqlite3\";\ncache { path = \"%[1]s/cache.sqlite\"; }\nmin_learns = 10;\nautolearn = false;\nstatfile { symbol = \"BAYES_HAM\"; path = \"%[1]s/ham.sqlite\"; size = 50M; }\nstatfile { symbol = \"BAYES_SPAM\"; path = \"%[1]s/spam.sqlite\"; size = 50M; }\n", r.dir),
+		// The corpus is old: what its dates say beside today's is no sign of anything.
+		"headers_group.conf": "symbols { DATE_IN_PAST { weight = 0.0; } }\n",
+		"logging.inc":        fmt.Sprintf("type = \"file\";\nfilename = \"%s/log\";\nlevel = \"warning\";\n", r.dir),
+	}
+	for _, module := range []string{"rbl", "surbl", "dkim", "spf", "dmarc", "arc", "fuzzy_check", "greylist", "neural", "asn", "dkim_signing", "mx_check", "phishing", "hfilter", "ratelimit", "replies", "reputation", "url_redirector", "antivirus", "history_redis"} {
+		files[module+".conf"] = "enabled = false;\n"
+	}
+	if host, port, ok := strings.Cut(resolver, ":"); ok {
+		for _, module := range []string{"dkim", "spf", "dmarc", "arc", "phishing", "hfilter"} {
+			delete(files, module+".conf")
+		}
+		files["options.inc"] = fmt.Sprintf("dns { timeout = 1s; retransmits = 2; nameserver = [\"%s:%s:10\"]; }\nlocal_addrs = [\"192.168.0.0/16\"];\n", host, port)
+	}
+	return files
 }
 
 func (*rspamd) name() string   { return "Rspamd" }
