@@ -38,6 +38,7 @@ type Pace struct {
 	before atomic.Int64  // and the one before it
 	quick  atomic.Int32  // at work now
 	long   atomic.Int32  // lanes at work now
+	paused atomic.Int64  // how long, in all
 }
 
 // New makes the pace of work that shares some processors.
@@ -50,6 +51,9 @@ func New(processors int) *Pace {
 
 // Processors is how many there are.
 func (p *Pace) Processors() int { return p.processors }
+
+// Paused is how long work has paused so far, all lanes together.
+func (p *Pace) Paused() time.Duration { return time.Duration(p.paused.Load()) }
 
 // Quick is what a session says of its commands. It is for one goroutine, but that
 // another may call Leave and Resume while there is no command. The zero value, and
@@ -183,6 +187,7 @@ func (l *Lane) nap(ctx context.Context) error {
 		defer l.pace.long.Add(1)
 	}
 	began := time.Now()
+	defer func() { l.pace.paused.Add(int64(time.Since(began))) }()
 	t := time.NewTimer(nap)
 	defer t.Stop()
 	select {

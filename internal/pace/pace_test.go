@@ -84,6 +84,9 @@ func TestPause(t *testing.T) {
 				if took < least || took > most {
 					t.Errorf("%v of work took %v while quick commands came, expected %v to %v", work, took, least, most)
 				}
+				if told := p.Paused(); told != took-work {
+					t.Errorf("%v of pauses are told of, which took %v", told, took-work)
+				}
 				stop()
 				toil(t, l, time.Millisecond) // the last of them are recent
 				if took := toil(t, l, work); took != work {

@@ -64,6 +64,7 @@ func (s *Server) metrics() []control.Metric {
 		gauge("plic_smtp_stress", "1 while so many connections are open that strangers must hurry.", stress(newest.smtp.Stressed())),
 		gauge("plic_queue_destinations", "Destinations that mail waits for.", float64(q.Destinations)),
 		gauge("plic_smtp_connections", "Open connections to SMTP, submission and LMTP since the last reload.", float64(newest.smtp.Connections())),
+		{Name: "plic_paused_seconds_total", Help: "How long searches, indexing, learning and other long work have paused for quick commands.", Counter: true, Value: s.site.pace.Paused().Seconds()},
 		{Name: "plic_journal_lost_octets_total", Help: "Octets of the journal that could not be written.", Counter: true, Value: float64(s.site.journal.Lost())},
 	}...)
 }
