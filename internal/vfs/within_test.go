@@ -4,9 +4,11 @@ package vfs
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +37,10 @@ func TestWithinLeadsNowhereElse(t *testing.T) {
 			t.Errorf("%s was opened", name)
 			f.Close()
 		}
+		if f, err := w.(*within).openByParts(name, os.O_RDONLY); err == nil {
+			t.Errorf("%s was opened by its parts", name)
+			f.Close()
+		}
 		if f, err := w.OpenReadWrite(name, Mail); err == nil {
 			t.Errorf("%s was opened for writing", name)
 			f.Close()
@@ -60,6 +66,47 @@ func TestWithinLeadsNowhereElse(t *testing.T) {
 	}
 	if _, err := os.Stat(secret); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOpenBeneath: a file is opened by one call where the system can, and by its
+// parts as well; through a symbolic link that leads no further than to a directory
+// beside it, too.
+func TestOpenBeneath(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.Mkdir(dir+"/cur", 0o700), os.WriteFile(dir+"/cur/x", []byte("text"), 0o600), os.Symlink("cur", dir+"/here"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs, err := Within(dir, Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := fs.(*within)
+	defer w.Close()
+	atOnce := func(name string, flag int) (*os.File, error) { return openBeneath(w.at, name, flag) }
+	for how, open := range map[string]func(string, int) (*os.File, error){"at once": atOnce, "by parts": w.openByParts} {
+		for _, name := range []string{"cur/x", "here/x"} {
+			f, err := open(name, os.O_RDONLY)
+			if errors.Is(err, errors.ErrUnsupported) && runtime.GOOS != "linux" {
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, how, err)
+				continue
+			}
+			if text, err := io.ReadAll(f); err != nil || string(text) != "text" {
+				t.Errorf("%s, %s: %q, %v", name, how, text, err)
+			}
+			f.Close()
+		}
+		if _, err := open("cur/none", os.O_RDONLY); !NotExist(err) && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", how, err)
+		}
 	}
 }
 

@@ -32,24 +32,39 @@ func Within(dir string, o Owner) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := root.Stat(".")
+	at, err := root.Open(".")
 	if err != nil {
 		root.Close()
 		return nil, err
 	}
+	w := &within{root: root, at: at, dir: dir}
+	if err := w.belong(o); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// belong finds whose the directory is.
+func (w *within) belong(o Owner) error {
+	info, err := w.at.Stat()
+	if err != nil {
+		return err
+	}
 	own := info.Sys().(*syscall.Stat_t)
 	if o.UID > 0 && own.Uid != uint32(o.UID) {
-		root.Close()
-		return nil, fmt.Errorf("%s belongs to user %d, not %d: %w", dir, own.Uid, o.UID, ErrPlanted)
+		return fmt.Errorf("%s belongs to user %d, not %d: %w", w.dir, own.Uid, o.UID, ErrPlanted)
 	}
 	if o.UID <= 0 && os.Geteuid() == 0 {
 		o = Owner{UID: int(own.Uid), GID: int(own.Gid)}
 	}
-	return &within{root: root, dir: dir, owner: o, uid: own.Uid, mode: info.Mode().Perm() & 0o666}, nil
+	w.owner, w.uid, w.mode = o, own.Uid, info.Mode().Perm()&0o666
+	return nil
 }
 
 type within struct {
 	root  *os.Root
+	at    *os.File // the same directory
 	dir   string
 	owner Owner
 	uid   uint32
@@ -57,7 +72,7 @@ type within struct {
 }
 
 // Close ends the use of the directory.
-func (w *within) Close() error { return w.root.Close() }
+func (w *within) Close() error { return errors.Join(w.at.Close(), w.root.Close()) }
 
 func (w *within) Create(name string, _ vfs.DiskWriteCategory) (File, error) {
 	f, err := w.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, w.mode|0o600)
@@ -80,13 +95,29 @@ func (w *within) give(chown func(uid, gid int) error) error {
 }
 
 func (w *within) open(name string, flag int) (File, error) {
+	f, err := openBeneath(w.at, name, flag)
+	if errors.Is(err, errors.ErrUnsupported) {
+		f, err = w.openByParts(name, flag)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !w.plain(info) {
+		f.Close()
+		return nil, errors.Join(err, w.planted(name))
+	}
+	return disked{f}, nil
+}
+
+// openByParts goes through the directories one by one, and looks at what is there
+// before it is opened.
+func (w *within) openByParts(name string, flag int) (*os.File, error) {
 	before, err := w.root.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	own := before.Sys().(*syscall.Stat_t).Uid
-	if !before.Mode().IsRegular() || own != w.uid && own != uint32(os.Geteuid()) {
-		return nil, &iofs.PathError{Op: "open", Path: path.Join(w.dir, name), Err: ErrPlanted}
+	if !w.plain(before) {
+		return nil, w.planted(name)
 	}
 	f, err := w.root.OpenFile(name, flag|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -94,9 +125,19 @@ func (w *within) open(name string, flag int) (File, error) {
 	}
 	if after, err := f.Stat(); err != nil || !os.SameFile(before, after) {
 		f.Close()
-		return nil, errors.Join(err, &iofs.PathError{Op: "open", Path: path.Join(w.dir, name), Err: ErrPlanted})
+		return nil, errors.Join(err, w.planted(name))
 	}
-	return disked{f}, nil
+	return f, nil
+}
+
+// plain says that something is a file that may be opened.
+func (w *within) plain(info os.FileInfo) bool {
+	own := info.Sys().(*syscall.Stat_t).Uid
+	return info.Mode().IsRegular() && (own == w.uid || own == uint32(os.Geteuid()))
+}
+
+func (w *within) planted(name string) error {
+	return &iofs.PathError{Op: "open", Path: path.Join(w.dir, name), Err: ErrPlanted}
 }
 
 func (w *within) Open(name string, _ ...vfs.OpenOption) (File, error) {

@@ -1,0 +1,11 @@
+//go:build unix && !linux
+
+package vfs
+
+import (
+	"errors"
+	"os"
+)
+
+// openBeneath is for systems that can open a name below a directory by one call.
+func openBeneath(*os.File, string, int) (*os.File, error) { return nil, errors.ErrUnsupported }
