@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,6 +58,17 @@ func TestWrite(t *testing.T) {
 	a, again, spam := words(write(1, false)), words(write(1, false)), words(write(1, true))
 	if len(a) < 300 || fmt.Sprint(a) != fmt.Sprint(again) {
 		t.Errorf("%d words, then %d", len(a), len(again))
+	}
+	all, different := 0, map[string]bool{} // of the plain texts
+	for seed := range uint64(5) {
+		_, text, _ := strings.Cut(string(write(seed, false)), "\r\n\r\n")
+		text, _, _ = strings.Cut(text, "<html>")
+		for word := range strings.FieldsSeq(text) {
+			all, different[word] = all+1, true
+		}
+	}
+	if len(different) > all*2/5 {
+		t.Errorf("%d of %d words are different: none is frequent", len(different), all)
 	}
 	others := 0
 	for word := range spam {
@@ -114,6 +126,15 @@ func TestProcessor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	child := exec.CommandContext(t.Context(), "sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	took := child.ProcessState.UserTime() + child.ProcessState.SystemTime()
+	middle, err := processor(os.Getpid())
+	if err != nil || took < 40*time.Millisecond || middle-before < took-20*time.Millisecond { // it counts in ticks
+		t.Errorf("%v for a child that took %v and has ended, %v", middle-before, took, err)
+	}
 	const work = 100 * time.Millisecond
 	for start := used(t); used(t)-start < work; {
 		for i := range 100_000 {
@@ -121,8 +142,8 @@ func TestProcessor(t *testing.T) {
 		}
 	}
 	after, err := processor(os.Getpid())
-	if err != nil || after-before < work-20*time.Millisecond { // it counts in ticks
-		t.Errorf("%v for %v of work, %v", after-before, work, err)
+	if err != nil || after-middle < work-20*time.Millisecond {
+		t.Errorf("%v for %v of work, %v", after-middle, work, err)
 	}
 	if parent := os.Getppid(); parent > 1 {
 		if all, err := processor(parent); err != nil || all < after {
