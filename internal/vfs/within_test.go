@@ -108,6 +108,10 @@ func TestOpenBeneath(t *testing.T) {
 			t.Errorf("%s: %v", how, err)
 		}
 	}
+	w.Close()
+	if _, err := fs.Open("cur/x"); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("opened below what is closed: %v", err)
+	}
 }
 
 func second[T any](_ T, err error) error { return err }
