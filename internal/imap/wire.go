@@ -14,7 +14,7 @@ type wire struct {
 	bad   bool
 }
 
-// maxDepth is more than any message nests.
+// maxDepth is ten times as deep as message.Limits lets messages nest.
 const maxDepth = 1000
 
 func (w *wire) peek() byte {

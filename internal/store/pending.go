@@ -317,12 +317,14 @@ func (m *Mailbox) analyseRest(ctx context.Context) error {
 
 // failures are messages in a row that cannot be read. Few are passed over. Many may be
 // no matter of messages, as while a disk is away: then the note of the mailbox stays as
-// it is until one behind them can be read. If none can, they are tried again when
-// somebody has asked for one and got it, or after a restart.
+// it is until one behind them can be read, and they are tried once more. If none can,
+// they rest until somebody has asked for one and got it, another is found, or the
+// mailbox is loaded again.
 type failures struct {
-	n    int
-	next UID // where to go on behind many
-	err  error
+	n     int
+	next  UID // where to go on behind many
+	again UID // what cannot be read below it is tried for the second time
+	err   error
 }
 
 // analyseSome analyses messages from a UID on, and says where to go on; 0 at the end.
@@ -362,12 +364,17 @@ func (m *Mailbox) analyseSome(ctx context.Context, from UID) (next UID, err erro
 			break
 		}
 	}
-	m.unreadable(errs, len(made))
-	if u := &m.failures; u.n >= pendingSlice {
-		if u.next = next; next < snap.UIDNext() {
+	u, many := &m.failures, m.failures.n >= pendingSlice
+	m.unreadable(errs, len(made), from < u.again)
+	switch {
+	case many && len(made) > 0: // a disk may be back
+		*u = failures{again: next}
+		return m.goBack(ctx, made)
+	case u.n < pendingSlice:
+	default:
+		if u.next = next; next < snap.UIDNext() || !m.rest(next) {
 			return next, nil
 		}
-		m.pending.Store(false)
 		err, *u = u.err, failures{}
 		return 0, err
 	}
@@ -377,17 +384,40 @@ func (m *Mailbox) analyseSome(ctx context.Context, from UID) (next UID, err erro
 	return next, nil
 }
 
-// unreadable counts which messages cannot be analysed since one could be, and logs it.
-func (m *Mailbox) unreadable(errs map[UID]error, made int) {
+// goBack keeps summaries, and says where the messages begin of which many could not be
+// read.
+func (m *Mailbox) goBack(ctx context.Context, made []engine.Detailed) (from UID, err error) {
+	if err := m.keep(made, 0); err != nil {
+		return 0, err
+	}
+	m.account.mu.Lock()
+	defer m.account.mu.Unlock()
+	return m.leftFrom(ctx)
+}
+
+// rest has nothing more analysed until somebody asks, unless more has been found.
+func (m *Mailbox) rest(next UID) bool {
+	m.account.mu.Lock()
+	defer m.account.mu.Unlock()
+	if m.head.rec.UIDNext != next {
+		return false
+	}
+	m.pending.Store(false)
+	return true
+}
+
+// unreadable logs which messages cannot be analysed, and counts them since one could
+// be, unless they are tried for the second time.
+func (m *Mailbox) unreadable(errs map[UID]error, made int, again bool) {
 	maps.DeleteFunc(errs, func(_ UID, err error) bool { return errors.Is(err, engine.ErrNotFound) })
 	if made > 0 {
-		m.failures = failures{}
+		m.failures = failures{again: m.failures.again}
 	}
 	if len(errs) == 0 {
 		return
 	}
 	first := slices.Min(slices.Collect(maps.Keys(errs)))
-	if made == 0 {
+	if made == 0 && !again {
 		m.failures.n, m.failures.err = m.failures.n+len(errs), errs[first]
 	}
 	m.account.store.o.Log.Warn("messages cannot be analysed", "account", m.account.name, "mailbox", m.Name(), "messages", len(errs), "uid", first, "error", errs[first])

@@ -118,7 +118,7 @@ func (f *Forest) children(n int32, room []int32) []int32 {
 	return room
 }
 
-// order sorts nodes by date, those of one date as in the mailbox.
+// order sorts nodes by date, those of one date as in the mailbox; no two have the same number.
 func (f *Forest) order(nodes []int32) {
 	slices.SortFunc(nodes, func(a, b int32) int {
 		if f.err != nil || !f.works() {

@@ -8,9 +8,10 @@ import (
 )
 
 // openBeneath opens a name below a directory by one call, openat2 of Linux 5.6: no
-// part of it leads out of the directory, and its last is no symbolic link. Where the
-// system has no such call, or cannot tell, it is errors.ErrUnsupported. The directory
-// is not closed meanwhile: its number could be another's then.
+// part of it leads out of the directory, and its last is no symbolic link. It may be a
+// device or a pipe, which is opened without waiting: the caller looks at what it is.
+// Where the system has no such call, or cannot tell, it is errors.ErrUnsupported. The
+// directory is not closed meanwhile: its number could be another's then.
 func openBeneath(dir *os.File, name string, flag int) (f *os.File, err error) {
 	at, err := dir.SyscallConn()
 	if err != nil {

@@ -51,7 +51,8 @@ func testUnreadableRow(f *finder) {
 	close(f.engine.gate)
 	f.settled(inbox)
 	equal(f.t, "analysed by itself", f.engine.behind.Load(), manyFound-160)
-	equal(f.t, "tried", f.engine.failed.Load(), 160)
+	const few = 54 // in the first slice of 64, beside some that can be read
+	equal(f.t, "tried, the others twice", f.engine.failed.Load(), few+2*(160-few))
 	f.engine.bad.Store(nil)
 	f.all(inbox)
 	equal(f.t, "analysed for who asks", f.engine.asked.Load(), 160)
@@ -96,5 +97,5 @@ func testDiskAway(f *finder) {
 	f.engine.bad.Store(nil)
 	time.Sleep(time.Minute)
 	look("when the disk is back", once, 0)
-	equal(f.t, "analysed by itself", f.engine.behind.Load(), many-once)
+	equal(f.t, "analysed by itself", f.engine.behind.Load(), many)
 }
