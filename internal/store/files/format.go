@@ -63,7 +63,7 @@ type Box interface {
 	// Scan says what there is; nil if nothing can have changed since the Scan
 	// before and it is not asked for again, because the index does not agree with
 	// that one. index knows the UIDs of the messages that the index has, for formats
-	// whose files may have lost them.
+	// whose files may have lost them. What it gives is not to be changed.
 	Scan(ctx context.Context, index Index, again bool) (*Scan, error)
 	// Describe reads what the index must have of new messages, for each in order,
 	// or of none.

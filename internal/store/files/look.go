@@ -81,7 +81,7 @@ func (b *box) compare(ctx context.Context, scan *Scan, most int) (*engine.Differ
 	}
 	words := b.translate(scan.Keywords)
 	there := 0 // of those that the index has
-	var added []Seen
+	added := make([]Seen, 0, max(0, len(scan.Messages)-len(b.marks)))
 	for _, s := range scan.Messages {
 		m, known := b.marks[s.Key]
 		if known {

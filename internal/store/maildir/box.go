@@ -34,6 +34,7 @@ type box struct {
 	lists    bool  // another program has given UIDs or keywords since the last Scan
 	whole    bool  // more may differ from the index than recent
 	recent   map[uint64]bool
+	last     *files.Scan // the one before, as long as it is what there is
 	list     uidlist
 	words    keywords
 	unlisted bool // messages with UIDs are not in the list
@@ -62,11 +63,17 @@ func (b *box) Scan(_ context.Context, index files.Index, again bool) (*files.Sca
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !again { // the index agrees with the last one
-		b.whole, b.recent = false, nil
+		b.whole, b.recent, b.last = false, nil, nil
 	}
 	changed, err := b.refresh()
+	if changed {
+		b.last = nil
+	}
 	if err != nil || !changed && !again {
 		return nil, err
+	}
+	if b.last != nil { // what is much is taken over in parts, and asked for at each
+		return b.last, nil
 	}
 	b.lists = false
 	b.sweep()
@@ -89,6 +96,7 @@ func (b *box) Scan(_ context.Context, index files.Index, again bool) (*files.Sca
 	for _, m := range fresh {
 		s.Messages = append(s.Messages, files.Seen{Key: keyOf(m.base), Flags: m.flags()})
 	}
+	b.last = s
 	return s, nil
 }
 
@@ -145,8 +153,8 @@ func (b *box) as(cur, fresh stamp) bool {
 
 // readFiles reads the directories. b.mu is held.
 func (b *box) readFiles(cur, fresh stamp) error {
-	b.dirty, b.whole = false, true
-	b.told.take() // it will be seen
+	b.dirty, b.whole = true, true // until all is read
+	b.told.take()                 // it will be seen
 	next, err := b.listFiles()
 	if err != nil {
 		return err
@@ -177,7 +185,7 @@ func (b *box) readFiles(cur, fresh stamp) error {
 			m.uid, m.size, m.wire = had.uid, had.size, had.wire
 		}
 	}
-	b.messages, b.cur, b.new, b.read = next, cur, fresh, true
+	b.messages, b.cur, b.new, b.read, b.dirty = next, cur, fresh, true, false
 	return nil
 }
 
@@ -362,5 +370,19 @@ func (b *box) Number(_ context.Context, h files.Header, uids []files.Numbered) e
 			added = append(added, m)
 		}
 	}
+	defer b.relist()
 	return b.writeUIDs(h, added)
+}
+
+// relist has the Scan before say what the list does now: the index may not follow.
+// b.mu is held.
+func (b *box) relist() {
+	if b.last == nil {
+		return
+	}
+	b.last.Header = b.list.head
+	for i := range b.last.Messages {
+		s := &b.last.Messages[i]
+		s.UID = b.list.entries[s.Key].uid
+	}
 }

@@ -19,6 +19,9 @@ import (
 // durable, and then renamed into it; what goes is renamed out of it first, and
 // removed when the index follows.
 func (b *box) Carry(ctx context.Context, c *files.Change) (files.Carried, error) {
+	b.mu.Lock()
+	b.last = nil // it will not be what there is any more
+	b.mu.Unlock()
 	s := &step{b: b, c: c, add: make([]*message, len(c.Add)), touched: map[string]bool{}}
 	if err := s.run(ctx); err != nil {
 		s.undo()
@@ -256,6 +259,7 @@ func (s *step) linked(i int, from *box, f engine.Flags) (done bool, err error) {
 	s.add[i] = m
 	if a.Move {
 		from.mu.Lock()
+		from.last = nil
 		delete(from.messages, a.FromKey)
 		from.mu.Unlock()
 	}
