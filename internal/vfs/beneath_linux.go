@@ -7,6 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// opensBeneath says whether openBeneath can open anything: an older system has no
+// such call, and a container may refuse it.
+func opensBeneath(dir *os.File) bool {
+	f, err := openBeneath(dir, ".", unix.O_DIRECTORY)
+	return err == nil && f.Close() == nil
+}
+
 // openBeneath opens a name below a directory by one call, openat2 of Linux 5.6: no
 // part of it leads out of the directory, and its last is no symbolic link. It may be a
 // device or a pipe, which is opened without waiting: the caller looks at what it is.

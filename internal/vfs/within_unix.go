@@ -37,7 +37,7 @@ func Within(dir string, o Owner) (FS, error) {
 		root.Close()
 		return nil, err
 	}
-	w := &within{root: root, at: at, dir: dir}
+	w := &within{root: root, at: at, dir: dir, beneath: opensBeneath(at)}
 	if err := w.belong(o); err != nil {
 		w.Close()
 		return nil, err
@@ -63,12 +63,13 @@ func (w *within) belong(o Owner) error {
 }
 
 type within struct {
-	root  *os.Root
-	at    *os.File // the same directory
-	dir   string
-	owner Owner
-	uid   uint32
-	mode  os.FileMode
+	root    *os.Root
+	at      *os.File // the same directory
+	dir     string
+	beneath bool // openBeneath is of use
+	owner   Owner
+	uid     uint32
+	mode    os.FileMode
 }
 
 // Close ends the use of the directory.
@@ -95,7 +96,10 @@ func (w *within) give(chown func(uid, gid int) error) error {
 }
 
 func (w *within) open(name string, flag int) (File, error) {
-	f, err := openBeneath(w.at, name, flag)
+	f, err := (*os.File)(nil), errors.ErrUnsupported
+	if w.beneath {
+		f, err = openBeneath(w.at, name, flag)
+	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		f, err = w.openByParts(name, flag)
 	}
