@@ -104,7 +104,7 @@ func benchmarkIndexed(b *testing.B, text string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := index.Update(context.Background(), mb, true); err != nil {
+	if err := index.Rebuild(context.Background(), mb); err != nil {
 		b.Fatal(err)
 	}
 	c.server.o.Index = index

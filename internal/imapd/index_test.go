@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"plic/internal/store"
@@ -48,6 +50,23 @@ func randomKey(r *rand.Rand, words []string, depth int) string {
 	return []string{"FROM", "TO", "CC", "SUBJECT", "BODY", "TEXT"}[r.IntN(6)] + " " + text()
 }
 
+// upToDate has an index learn of all messages of a mailbox, in the background.
+func upToDate(t *testing.T, index *search.Index, mb *store.Mailbox) {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	var background sync.WaitGroup
+	background.Go(func() { index.Run(ctx) })
+	defer func() { end(); background.Wait() }()
+	index.Changed(mb)
+	for known := -1; known < int(mb.Info().Messages); runtime.Gosched() {
+		st, err := index.Status(ctx, mb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known = st.Indexed
+	}
+}
+
 // Sessions with an index and without find the same, while messages come and go.
 func TestSearchByIndex(t *testing.T) {
 	t.Parallel()
@@ -84,9 +103,7 @@ func TestSearchByIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.IntN(4) > 0 {
-				if err := index.Update(ctx, mb, true); err != nil {
-					t.Fatal(err)
-				}
+				upToDate(t, index, mb)
 			}
 			plain.ok("EXAMINE INBOX")
 			quick.ok("EXAMINE INBOX")

@@ -81,7 +81,7 @@ func benchMailbox(b *testing.B, n int) (*store.Mailbox, *Index) {
 	}
 	x := New(Options{Wait: -1})
 	began := time.Now()
-	if err := x.Update(ctx, mb, true); err != nil {
+	if err := x.updater(mb, true).refresh(ctx); err != nil {
 		b.Fatal(err)
 	}
 	took := time.Since(began)

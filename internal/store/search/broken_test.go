@@ -29,7 +29,7 @@ func indexed(t testing.TB) (*house, *Index) {
 			texts[i] = mailText(r)
 		}
 		h.put(texts...)
-		if err := x.Update(context.Background(), h.box, true); err != nil {
+		if err := x.updater(h.box, true).refresh(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +83,7 @@ func TestBrokenIndexIsMadeAnew(t *testing.T) {
 				runUntil(t, x, func() bool { return seek() > 0 })
 				for range 3 { // what was left is taken away with later changes
 					h.put("Subject: more\r\n\r\n")
-					if err := x.Update(ctx, h.box, false); err != nil {
+					if err := x.updater(h.box, false).refresh(ctx); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -112,10 +112,11 @@ func runUntil(t *testing.T, x *Index, so func() bool) {
 	}
 }
 
-// A build that ends half way leaves nothing behind, and the next makes up for it.
+// A build that ends half way leaves nothing behind, and the next makes up for it, or
+// goes on with what was gathered.
 func TestInterruptedBuild(t *testing.T) {
 	t.Parallel()
-	for stopAt := range 12 {
+	for stopAt := range 24 {
 		h := newHouse(t)
 		r := rand.New(rand.NewPCG(6, 6))
 		texts := make([]string, 150)
@@ -124,11 +125,15 @@ func TestInterruptedBuild(t *testing.T) {
 		}
 		h.put(texts...)
 		x := New(Options{Wait: -1, Least: 1})
-		ctx := &fading{Context: context.Background(), left: 20 * stopAt * stopAt}
-		if err := x.Update(ctx, h.box, true); err != nil && !errors.Is(err, context.Canceled) {
+		u, next := x.updater(h.box, true), x.updater(h.box, true)
+		if stopAt%2 > 0 {
+			next = u
+		}
+		ctx := &fading{Context: context.Background(), left: 5 * stopAt * stopAt}
+		if err := u.refresh(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
-		if err := x.Update(context.Background(), h.box, true); err != nil {
+		if err := next.refresh(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if n := h.check(x, "42", Header|Body); n != 150 {
@@ -192,14 +197,14 @@ func TestFullDisk(t *testing.T) {
 	h.put("Subject: x\r\n\r\n", "Subject: y\r\n\r\n")
 	x := New(Options{Wait: -1, Least: 1})
 	e.full.Store(true)
-	if err := x.Update(ctx, h.box, true); !errors.Is(err, engine.ErrFull) {
+	if err := x.updater(h.box, true).refresh(ctx); !errors.Is(err, engine.ErrFull) {
 		t.Errorf("without room: %v", err)
 	}
 	if keys, err := h.box.Notes().Keys(ctx, notes); err != nil || len(keys) > 0 {
 		t.Errorf("%q was written, %v", keys, err)
 	}
 	e.full.Store(false)
-	if err := x.Update(ctx, h.box, true); err != nil || h.check(x, "x", Subject) != 2 {
+	if err := x.updater(h.box, true).refresh(ctx); err != nil || h.check(x, "x", Subject) != 2 {
 		t.Errorf("with room again: %v", err)
 	}
 }
@@ -220,13 +225,13 @@ func TestIndexGoesWithMailbox(t *testing.T) {
 	h.box = mb
 	h.put("Subject: x\r\n\r\n")
 	x := New(Options{Wait: -1, Least: 1})
-	if err := x.Update(ctx, mb, false); err != nil {
+	if err := x.updater(mb, false).refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Delete(ctx, "Work"); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.Update(ctx, mb, true); err != nil {
+	if err := x.updater(mb, true).refresh(ctx); err != nil {
 		t.Errorf("update of a mailbox that is gone: %v", err)
 	}
 	if _, err := x.Open(ctx, mb); !errors.Is(err, store.ErrGone) {

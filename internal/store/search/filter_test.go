@@ -34,7 +34,7 @@ func noisy(t *testing.T) (*house, *Index, *rand.Rand) {
 	}
 	h.put(texts...)
 	x := New(Options{Wait: -1, Least: 1, dictBlock: 4 << 10})
-	if err := x.Update(context.Background(), h.box, true); err != nil {
+	if err := x.updater(h.box, true).refresh(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return h, New(Options{Wait: -1, Least: 1}), r
@@ -182,7 +182,7 @@ func TestIndexOfVersionBefore(t *testing.T) {
 	for range 60 {
 		h.put(mailText(r))
 	}
-	if err := x.Update(ctx, h.box, true); err != nil {
+	if err := x.updater(h.box, true).refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
 	seek()

@@ -139,29 +139,34 @@ func (x *Index) Run(ctx context.Context) {
 }
 
 // run does what is to be done for a mailbox. When somebody wants to write something
-// else it ends at the next step, and is to be done again.
+// else it makes way at the next step, and goes on after it with what it has gathered.
 func (x *Index) run(ctx context.Context, mb *store.Mailbox, j job) error {
-	own, stop := context.WithCancel(ctx)
-	defer stop()
-	err := x.turn.take(own, stop)
-	if err != nil {
+	u := x.updater(mb, false)
+	for {
+		own, stop := context.WithCancel(ctx)
+		err := x.inTurn(own, stop, u, &j)
+		madeWay := own.Err() != nil
+		stop()
+		if err == nil || !madeWay || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// inTurn does what is to be done, or what is left of it.
+func (x *Index) inTurn(ctx context.Context, stop func(), u *updater, j *job) error {
+	if err := x.turn.take(ctx, stop); err != nil {
 		return err
 	}
 	defer x.turn.leave()
-	if j == anew {
-		x.o.Log.Warn("a broken search index is made anew", "account", mb.Account().Name(), "mailbox", mb.Name())
-		if err = x.drop(own, mb); err == nil {
-			j = look
+	if *j == anew {
+		x.o.Log.Warn("a broken search index is made anew", "account", u.mb.Account().Name(), "mailbox", u.mb.Name())
+		if err := x.drop(ctx, u.mb); err != nil {
+			return err
 		}
+		*j = look
 	}
-	if err == nil {
-		err = x.refresh(own, mb, false)
-	}
-	if err != nil && own.Err() != nil && ctx.Err() == nil {
-		x.note(mb, j)
-		return nil
-	}
-	return err
+	return u.refresh(ctx)
 }
 
 func rest(ctx context.Context, d time.Duration) error {

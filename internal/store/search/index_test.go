@@ -264,7 +264,7 @@ func TestIndexIsExact(t *testing.T) {
 				}
 			}
 			if r.IntN(4) > 0 {
-				if err := x.Update(ctx, h.box, true); err != nil {
+				if err := x.updater(h.box, true).refresh(ctx); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -308,7 +308,7 @@ func TestSegmentsAreFew(t *testing.T) {
 	x := New(Options{Wait: -1, Least: 1})
 	for i := range 60 {
 		h.put(fmt.Sprintf("Subject: s%d\r\n\r\nbody\r\n", i), "Subject: t\r\n\r\n")
-		if err := x.Update(ctx, h.box, false); err != nil {
+		if err := x.updater(h.box, false).refresh(ctx); err != nil {
 			t.Fatal(err)
 		}
 		m, err := x.read(ctx, h.box)

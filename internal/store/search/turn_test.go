@@ -98,3 +98,50 @@ func rebuildBeside(t *testing.T, asked string) {
 		t.Errorf("the background went on with %d of %d messages", got, many)
 	}
 }
+
+// However often the background makes way, it takes up each message once.
+func TestBackgroundGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const messages, ways = 3 * batchDocs, 20
+		h := newHouse(t)
+		if err := h.box.Account().Create(t.Context(), "Other", ""); err != nil {
+			t.Fatal(err)
+		}
+		other, err := h.box.Account().Mailbox("Other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range messages {
+			h.put(fmt.Sprintf("Subject: s%d\r\n\r\nbody\r\n", i))
+		}
+		x := New(Options{Wait: -1})
+		steps := 0
+		ctx, end := context.WithCancel(t.Context())
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			x.Run(pace.With(ctx, func(ctx context.Context) error {
+				if steps++; steps%10 == 0 && steps <= 10*ways { // another writes
+					go func() {
+						if err := x.Rebuild(t.Context(), other); err != nil {
+							t.Error(err)
+						}
+					}()
+					<-ctx.Done()
+				}
+				return ctx.Err()
+			}))
+		}()
+		x.Changed(h.box)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		end()
+		<-over
+		if steps > messages+3*ways {
+			t.Errorf("%d steps for %d messages", steps, messages)
+		}
+		if n := h.check(x, "s", Subject); n != messages {
+			t.Errorf("the index knows %d of %d messages", n, messages)
+		}
+	})
+}

@@ -21,20 +21,9 @@ const (
 	mergeDocs = 1 << 19 // no merge makes a segment of more messages
 )
 
-// Update brings the index of a mailbox up to date, if there is enough to do, or,
-// with all, whatever there is. It takes no more than half of one processor's time
-// unless all is asked for, and pauses as the pace of the context wants it. What the
-// background is at makes way for it, and is gone on with later.
-func (x *Index) Update(ctx context.Context, mb *store.Mailbox, all bool) error {
-	if err := x.turn.take(ctx, nil); err != nil {
-		return err
-	}
-	defer x.turn.leave()
-	return x.refresh(ctx, mb, all)
-}
-
-// Rebuild is Update of all, but throws the index away first. What it leaves when it
-// ends before is made in the background.
+// Rebuild throws the index of a mailbox away and makes it anew, whatever there is to
+// do. What the background is at makes way for it, and is gone on with later; what it
+// leaves itself when it ends before is made in the background.
 func (x *Index) Rebuild(ctx context.Context, mb *store.Mailbox) error {
 	if err := x.turn.take(ctx, nil); err != nil {
 		return err
@@ -42,7 +31,7 @@ func (x *Index) Rebuild(ctx context.Context, mb *store.Mailbox) error {
 	defer x.turn.leave()
 	err := x.drop(ctx, mb)
 	if err == nil {
-		err = x.refresh(ctx, mb, true)
+		err = x.updater(mb, true).refresh(ctx)
 	}
 	if err != nil {
 		x.Changed(mb)
@@ -50,13 +39,38 @@ func (x *Index) Rebuild(ctx context.Context, mb *store.Mailbox) error {
 	return err
 }
 
-// refresh is Update of who has the turn.
-func (x *Index) refresh(ctx context.Context, mb *store.Mailbox, all bool) error {
-	err := x.update(ctx, mb, all)
+// updater works on the index of one mailbox.
+type updater struct {
+	x   *Index
+	mb  *store.Mailbox
+	all bool
+
+	m    *manifest
+	snap *store.Snapshot
+	pack *zstd.Encoder
+	out  []store.Note // not written yet
+	size int
+
+	gathered *builder  // not in a segment yet
+	low      store.UID // where that begins
+	next     store.UID // and where it is to be gone on with
+}
+
+// updater gives one that brings an index up to date, if there is enough to do, or, with
+// all, whatever there is. It takes no more than half of one processor's time unless all
+// is asked for, and pauses as the pace of the context wants it.
+func (x *Index) updater(mb *store.Mailbox, all bool) *updater {
+	return &updater{x: x, mb: mb, all: all}
+}
+
+// refresh does the work. Its caller has the turn. When it was ended it may be called
+// again, and goes on with what was gathered.
+func (u *updater) refresh(ctx context.Context) error {
+	err := u.update(ctx)
 	if errors.Is(err, errBroken) {
-		x.o.Log.Warn("search index made anew", "account", mb.Account().Name(), "mailbox", mb.Name(), "err", err)
-		if err = x.drop(ctx, mb); err == nil {
-			err = x.update(ctx, mb, all)
+		u.x.o.Log.Warn("search index made anew", "account", u.mb.Account().Name(), "mailbox", u.mb.Name(), "err", err)
+		if err = u.x.drop(ctx, u.mb); err == nil {
+			err = u.update(ctx)
 		}
 	}
 	if errors.Is(err, store.ErrGone) {
@@ -65,20 +79,20 @@ func (x *Index) refresh(ctx context.Context, mb *store.Mailbox, all bool) error 
 	return err
 }
 
-func (x *Index) update(ctx context.Context, mb *store.Mailbox, all bool) error {
-	m, err := x.read(ctx, mb)
+func (u *updater) update(ctx context.Context) error {
+	m, err := u.x.read(ctx, u.mb)
 	if err != nil {
 		return err
 	}
-	info := mb.Info()
+	info := u.mb.Info()
 	if len(m.Segments)+len(m.Trash) == 0 && info.Messages == 0 {
 		return nil
 	}
-	snap, err := mb.Snapshot(ctx)
+	snap, err := u.mb.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	u := &updater{x: x, mb: mb, m: m, snap: snap, all: all, pack: newEncoder()}
+	u.m, u.snap, u.out, u.size, u.pack = m, snap, nil, 0, newEncoder()
 	defer u.pack.Close()
 	if err := u.empty(ctx); err != nil {
 		return err
@@ -87,29 +101,16 @@ func (x *Index) update(ctx context.Context, mb *store.Mailbox, all bool) error {
 		return err
 	}
 	tail := snap.Len() - snap.Search(m.high()+1)
-	if tail == 0 || !all && uint32(tail) < x.o.Least && info.Bytes-m.Mail < maxTail {
+	if tail == 0 || !u.all && uint32(tail) < u.x.o.Least && info.Bytes-m.Mail < maxTail {
 		return nil
 	}
 	if len(m.Segments) == 0 {
-		if err := x.drop(ctx, mb); err != nil { // what a lost manifest may have left
+		if err := u.x.drop(ctx, u.mb); err != nil { // what a lost manifest may have left
 			return err
 		}
 	}
 	m.Mail = info.Bytes
 	return u.grow(ctx)
-}
-
-// updater works on the index of one mailbox.
-type updater struct {
-	x    *Index
-	mb   *store.Mailbox
-	m    *manifest
-	snap *store.Snapshot
-	all  bool
-
-	pack *zstd.Encoder
-	out  []store.Note // not written yet
-	size int
 }
 
 // empty removes what is of no use any more.
@@ -177,25 +178,25 @@ func (u *updater) trim(ctx context.Context) error {
 
 // grow adds the messages that the index does not know of.
 func (u *updater) grow(ctx context.Context) error {
-	b := newBuilder()
-	low := u.m.high() + 1
-	at := u.snap.Search(low)
-	for at < u.snap.Len() {
+	if low := u.m.high() + 1; u.gathered == nil || u.low != low {
+		u.begin(low)
+	}
+	for at := 0; at < u.snap.Len(); {
 		if err := u.mb.Notes().Room(maxWrite); err != nil {
 			return err // what is left is for mail
 		}
 		began := time.Now()
-		to := min(at+batchDocs, u.snap.Len())
-		if err := u.gather(ctx, b, at, to); err != nil {
-			return err
-		}
-		at = to
-		high := u.snap.At(at - 1).UID
-		if b.full() || at == u.snap.Len() {
-			if err := u.append(ctx, low, high, b); err != nil {
+		if at = u.snap.Search(u.next); at < u.snap.Len() && !u.gathered.full() {
+			if err := u.gather(ctx, at); err != nil {
 				return err
 			}
-			b, low = newBuilder(), high+1
+			at = u.snap.Search(u.next)
+		}
+		if u.gathered.full() || at == u.snap.Len() {
+			if err := u.append(ctx, u.low, u.next-1, u.gathered); err != nil {
+				return err
+			}
+			u.begin(u.next)
 		}
 		if !u.all {
 			if err := rest(ctx, time.Since(began)); err != nil {
@@ -206,10 +207,14 @@ func (u *updater) grow(ctx context.Context) error {
 	return nil
 }
 
-func (u *updater) gather(ctx context.Context, b *builder, from, to int) error {
+// begin gathers for another segment.
+func (u *updater) begin(low store.UID) { u.gathered, u.low, u.next = newBuilder(), low, low }
+
+// gather takes the words of some messages.
+func (u *updater) gather(ctx context.Context, from int) error {
 	entries := make([]store.Entry, 0, batchDocs)
 	uids := make([]store.UID, 0, batchDocs)
-	for _, e := range u.snap.Range(from, to) {
+	for _, e := range u.snap.Range(from, min(from+batchDocs, u.snap.Len())) {
 		entries, uids = append(entries, e), append(uids, e.UID)
 	}
 	for d, err := range u.mb.Details(ctx, uids) {
@@ -222,14 +227,19 @@ func (u *updater) gather(ctx context.Context, b *builder, from, to int) error {
 		if err != nil || len(entries) == 0 || entries[0].UID != d.UID {
 			continue
 		}
-		if err := b.add(ctx, u.mb, entries[0], &d); err != nil {
+		if err := u.gathered.add(ctx, u.mb, entries[0], &d); err != nil {
 			return err
 		}
+		u.next = d.UID + 1
 		if err := pace.Step(ctx); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	u.next = uids[len(uids)-1] + 1
+	return nil
 }
 
 // append adds what was gathered as a new segment, and merges it with those before
