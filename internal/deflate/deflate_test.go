@@ -89,6 +89,43 @@ func TestWriter(t *testing.T) {
 	}
 }
 
+// A client that takes 32 KiB out of what it has read, and then waits for the
+// network, has all: each piece that is sent holds less, and ends at a whole octet.
+func TestWriterPieces(t *testing.T) {
+	t.Parallel()
+	for name, text := range texts() {
+		sent := &pieces{}
+		if n, err := NewWriter(sent).Write(text); n != len(text) || err != nil {
+			t.Fatal(name, n, err)
+		}
+		var all bytes.Buffer
+		r := flate.NewReader(&all)
+		for rest := text; len(rest) > 0; *sent = (*sent)[1:] {
+			if len(*sent) == 0 {
+				t.Fatalf("%s: %d octets are not sent", name, len(rest))
+			}
+			all.Write((*sent)[0])
+			got, err := io.ReadAll(r)
+			if !errors.Is(err, io.ErrUnexpectedEOF) { // the stream has no end
+				t.Fatal(name, err)
+			}
+			if len(got) == 0 || len(got) >= 32<<10 || !bytes.HasPrefix(rest, got) {
+				t.Errorf("%s: a piece of %d octets, before %d more", name, len(got), len(rest))
+			}
+			rest = rest[len(got):]
+			r.(flate.Resetter).Reset(&all, text[:len(text)-len(rest)])
+		}
+	}
+}
+
+// pieces are what was written, each by itself.
+type pieces [][]byte
+
+func (s *pieces) Write(p []byte) (int, error) {
+	*s = append(*s, bytes.Clone(p))
+	return len(p), nil
+}
+
 // zlib's partial flush ends in the midst of an octet, before an empty block
 // that is not byte aligned (RFC 4978 lets clients use it): what was flushed
 // must be there at once.

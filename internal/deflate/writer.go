@@ -12,6 +12,12 @@ import (
 // maxHistory is how much a Writer remembers; more is of little use.
 const maxHistory = 8 << 10
 
+// maxPiece is how much goes out in one Write of the destination, which TLS sends as
+// a record. imaplib2, and so offlineimap, takes at most 32 KiB out of what it has
+// read, and then waits for more from the network before it takes the rest. Larger
+// blocks are not made anyway.
+const maxPiece = 32<<10 - maxHistory - 1
+
 // maxBuffer is the largest buffer that is kept for the next Write.
 const maxBuffer = 64 << 10
 
@@ -27,8 +33,8 @@ type Writer struct {
 // NewWriter writes to dst.
 func NewWriter(dst io.Writer) *Writer { return &Writer{dst: dst} }
 
-// Write compresses and sends p in one Write of the destination.
-func (w *Writer) Write(p []byte) (int, error) {
+// Write compresses and sends p, in pieces that can each be read when it is there.
+func (w *Writer) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -39,14 +45,19 @@ func (w *Writer) Write(p []byte) (int, error) {
 			buffers.Put(b)
 		}
 	}()
-	if err := flate.StatelessDeflate(b, p, false, w.history); err != nil {
-		return 0, fmt.Errorf("compress: %w", err)
+	for n < len(p) {
+		piece := p[n:min(len(p), n+maxPiece)]
+		b.Reset()
+		if err := flate.StatelessDeflate(b, piece, false, w.history); err != nil {
+			return n, fmt.Errorf("compress: %w", err)
+		}
+		w.remember(piece)
+		if _, err := w.dst.Write(b.Bytes()); err != nil {
+			return n, err
+		}
+		n += len(piece)
 	}
-	w.remember(p)
-	if _, err := w.dst.Write(b.Bytes()); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return n, nil
 }
 
 func (w *Writer) remember(p []byte) {

@@ -53,7 +53,7 @@ func TestOfflineIMAPMany(t *testing.T) {
 	t.Parallel()
 	trial.Need(t, "offlineimap", "curl", "python3")
 	s := trial.Start(t, program, ann)
-	bothWays(t, s, many(t, 500), func() mirror { return newOffline(t, s, ann) })
+	bothWays(t, s, many(t, 1000), func() mirror { return newOffline(t, s, ann) })
 }
 
 var letterOf = map[string]string{`\Draft`: "D", `\Flagged`: "F", `\Answered`: "R", `\Seen`: "S"}
