@@ -151,7 +151,7 @@ func (m *Mailbox) remake(ctx context.Context, raw engine.Detailed, cause error) 
 	if !m.leaving(raw.UID) && !engine.Elsewhere(e.Body) { // of one in files all is in its file
 		m.account.store.o.Log.Warn("summary made anew", "account", m.account.name, "mailbox", m.Name(), "uid", raw.UID, "error", cause)
 	}
-	_, msg, err := m.account.store.readBody(ctx, e.Body)
+	_, msg, err := m.account.store.readBody(ctx, e.Body, raw.Prefix)
 	if err != nil {
 		return none, err
 	}

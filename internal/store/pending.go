@@ -47,7 +47,7 @@ type analysis struct {
 
 // run makes a summary, and says how long it is.
 func (a *analysis) run(ctx context.Context, s *Store) int64 {
-	_, msg, err := s.readBody(ctx, a.body)
+	_, msg, err := s.readBody(ctx, a.body, a.Prefix)
 	if err != nil {
 		a.err = err
 		return 0

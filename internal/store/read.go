@@ -75,6 +75,9 @@ func (g *Message) ReadAt(p []byte, off int64) (n int, err error) {
 
 // Structure is the message's structure, with offsets over prefix and body.
 func (g *Message) Structure() (*message.Message, error) {
+	if endsHeader(g.prefix) {
+		return parse(mail.WithPrefix(g.prefix, g.body), g.s.o.Parse)
+	}
 	m := g.s.parsed.get(g.id)
 	if m == nil {
 		var err error

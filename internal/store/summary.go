@@ -61,10 +61,21 @@ func repeated(n int) int {
 	return 1 + n
 }
 
+// endsHeader says that a prefix has the empty line after the header in it, as that of
+// a message that came without any header: all behind it is text, whatever its lines
+// look like.
+func endsHeader(prefix []byte) bool {
+	return bytes.HasSuffix(prefix, []byte("\n\r\n")) || string(prefix) == "\r\n"
+}
+
 // foreword gives the fields of a prefix if there are some that ENVELOPE or
 // the keys tell of, as the Date of a message that was submitted without one. Mostly there are
-// none, and nothing to read.
+// none, and nothing to read. There is nothing to put before a header that the prefix has
+// ended: it was read with the message.
 func foreword(prefix []byte) []message.Field {
+	if endsHeader(prefix) {
+		return nil
+	}
 	for line := range bytes.Lines(prefix) {
 		name, _, _ := bytes.Cut(line, []byte{':'})
 		switch strings.ToLower(string(name)) {

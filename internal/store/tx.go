@@ -163,7 +163,7 @@ func (t *Tx) prepare(ctx context.Context) error {
 			msg, sum, err = d.in.Draft.analyse()
 		case !d.in.Body.IsZero():
 			d.body = d.in.Body
-			if d.size, msg, err = t.s.readBody(ctx, d.body); err == nil {
+			if d.size, msg, err = t.s.readBody(ctx, d.body, nil); err == nil {
 				sum = summarize(msg, nil)
 			}
 		default:
@@ -172,22 +172,48 @@ func (t *Tx) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.sum = sum
-		if before := foreword(d.in.Prefix); before != nil {
-			d.sum = summarize(msg, before)
+		if d.sum, err = t.s.prefixed(ctx, d.in, msg, sum); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// readBody analyses a body that the engine has.
-func (s *Store) readBody(ctx context.Context, id mail.ID) (size int64, m *message.Message, err error) {
+// prefixed gives the summary of a message with its prefix, of what the body is
+// alone.
+func (s *Store) prefixed(ctx context.Context, in Incoming, alone *message.Message, sum []byte) ([]byte, error) {
+	if !endsHeader(in.Prefix) {
+		if before := foreword(in.Prefix); before != nil {
+			sum = summarize(alone, before)
+		}
+		return sum, nil
+	}
+	var m *message.Message
+	var err error
+	if in.Draft != nil {
+		m, err = parse(mail.WithPrefix(in.Prefix, in.Draft.Body()), s.o.Parse)
+	} else {
+		_, m, err = s.readBody(ctx, in.Body, in.Prefix)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return summarize(m, nil), nil
+}
+
+// readBody analyses a body that the engine has: by itself, or as the text that it is
+// behind a prefix that ends the header.
+func (s *Store) readBody(ctx context.Context, id mail.ID, prefix []byte) (size int64, m *message.Message, err error) {
 	b, err := s.OpenBody(ctx, id)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer b.Close()
-	m, err = parse(b, s.o.Parse)
+	if endsHeader(prefix) {
+		m, err = parse(mail.WithPrefix(prefix, b), s.o.Parse)
+	} else {
+		m, err = parse(b, s.o.Parse)
+	}
 	return b.Size(), m, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"plic/internal/imap"
 	"plic/internal/mail"
 	"plic/internal/message"
 	"plic/internal/store"
@@ -207,13 +208,13 @@ func testReplace(t *testing.T, s *site) {
 	equal(t, "text", s.read(s.mailbox("ann", "Trash"), 1), text("four"))
 }
 
-// testStructure compares the structure over prefix and body with an analysis of
-// the two as one.
+// testStructure compares the structure over prefix and body, and the summary, with an
+// analysis of the two as one.
 func testStructure(t *testing.T, s *site) {
 	inbox := s.mailbox("ann", "INBOX")
 	prefix := "Return-Path: <>\r\nDelivered-To: ann\r\n"
-	for i, body := range []string{mixed, text("plain"), mixed} {
-		pre := []string{prefix, prefix, ""}[i]
+	for i, body := range []string{mixed, text("plain"), mixed, " no field\r\n" + mixed, mixed} {
+		pre := []string{prefix, prefix, "", prefix + "\r\n", "\r\n"}[i] // the last two end the header
 		_, err := inbox.Append(s.ctx, store.Incoming{Draft: s.draft(body), Prefix: []byte(pre)})
 		s.ok(err)
 		uid := store.UID(i + 1)
@@ -227,6 +228,12 @@ func testStructure(t *testing.T, s *site) {
 			equal(t, "structure", describe(got), describe(want))
 			equal(t, "prefix", string(msg.Prefix()), s.apart(pre))
 			s.ok(msg.Close())
+		}
+		for d, err := range inbox.Details(s.ctx, []store.UID{uid}) {
+			s.ok(err)
+			equal(t, "BODYSTRUCTURE", string(d.BodyStructure), string(imap.AppendStructure(nil, want.Root, true)))
+			equal(t, "envelope", string(d.AppendEnvelope(nil)), string(imap.AppendEnvelope(nil, want.Root.Envelope())))
+			equal(t, "preview", d.Preview(), want.Text)
 		}
 	}
 	gone := s.entry(inbox, 1)
