@@ -274,6 +274,60 @@ func TestRepairDirectory(t *testing.T) {
 	}
 }
 
+// TestRepairLog damages a log of the database: nothing behind it is dropped without a
+// word, check and the start name it, and repair brings back what is sound.
+func TestRepairLog(t *testing.T) {
+	t.Parallel()
+	c, all := stopped(t)
+	quiet := slog.New(slog.DiscardHandler)
+	logs, err := filepath.Glob(filepath.Join(c.DataDir, "records", "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	name := logs[len(logs)-1]
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(strings.TrimRight(string(text), "\x00"))/2] ^= 1
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base := filepath.Base(name)
+	if _, err := openSite(t.Context(), c, quiet); err == nil || !strings.Contains(err.Error(), "plic repair") || !strings.Contains(err.Error(), base) {
+		t.Fatalf("started: %v", err)
+	}
+	o := Storage(c, quiet)
+	told := false
+	for _, err := range o.Check(t.Context()) {
+		told = told || err != nil && strings.Contains(err.Error(), base)
+	}
+	if !told {
+		t.Error("check does not name the log")
+	}
+	done := repaired(t, o)
+	if kept, err := os.ReadFile(done[0].Kept); err != nil || string(kept) != string(text) {
+		t.Errorf("the log was not kept: %v, %+v", err, done)
+	}
+	site, err := openSite(t.Context(), c, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer site.close()
+	left := contents(t, site.store)
+	if len(left) < len(all)-1 {
+		t.Errorf("%d of %d messages are left", len(left), len(all))
+	}
+	for uid, text := range left {
+		if all[uid] != text {
+			t.Errorf("uid %d is another message", uid)
+		}
+	}
+	if p := put(t, site.store, "Subject: new\r\n\r\nnew\r\n"); int(p.UID) < 1<<20 {
+		t.Errorf("uid %d is given, which may have been", p.UID)
+	}
+}
+
 // TestRepairLost takes the files that say what the database consists of: nothing
 // is taken for empty, and repair brings all of it back.
 func TestRepairLost(t *testing.T) {

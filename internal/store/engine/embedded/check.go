@@ -96,7 +96,7 @@ func (e *Engine) Check(ctx context.Context) iter.Seq[Problem] {
 			_, err := decodeSegment(key, value)
 			return err
 		})
-		c.each(kindDamaged, func(_, _ []byte) error { return errors.New("was set aside as damaged") })
+		c.each(kindDamaged, c.damaged)
 	}
 }
 
@@ -161,6 +161,9 @@ func describe(key []byte) string {
 	}
 	if len(key) >= 17 && bytes.IndexByte([]byte{kindItem, kindLocation, kindRef}, key[0]) >= 0 {
 		return fmt.Sprintf("%c %s %x", key[0], mail.ID(key[1:17]), key[17:])
+	}
+	if p, ok := redoPlace(key); ok && key[0] == kindHole {
+		return fmt.Sprintf("log %d, octet %d", p.segment, p.offset)
 	}
 	return fmt.Sprintf("%c %x", key[0], key[1:])
 }
@@ -418,6 +421,13 @@ func (c *checker) redo(key, value []byte) error {
 	}
 	_, _, err := openFrame(value)
 	return err
+}
+
+func (c *checker) damaged(key, _ []byte) error {
+	if len(key) > 1 && key[1] == kindHole {
+		return fmt.Errorf("%s: changes that were acknowledged are lost there", describe(key[1:]))
+	}
+	return errors.New("was set aside as damaged")
 }
 
 // syncCount is how often the log was synced.

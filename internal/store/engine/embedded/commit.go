@@ -81,6 +81,11 @@ func (c *committer) stop() {
 // must be waited for with a ticket; without, it gets there with a later one. The
 // batch is not the caller's any more: after a failure Pebble may still use it.
 func (e *Engine) commit(b *pebble.Batch, sync bool) error {
+	if promise := e.promise.Load(); promise != nil {
+		if err := b.LogData(*promise, nil); err != nil {
+			return err
+		}
+	}
 	r := request{b, sync, make(chan error, 1)}
 	select {
 	case e.committer.requests <- r:

@@ -145,6 +145,7 @@ type Engine struct {
 	damaged  atomic.Int64  // records set aside
 	leaps    atomic.Int64  // times that something in Pebble's files could not be read
 	commits  atomic.Int64
+	promise  atomic.Pointer[[]byte] // how far the log is synced
 
 	quit chan struct{}
 	wake chan struct{} // there is much for the background to do
@@ -227,7 +228,10 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.countDamaged(); err != nil {
 		return err
 	}
-	return e.redo(ctx)
+	if err := e.redo(ctx); err != nil {
+		return err
+	}
+	return e.leapHoles(ctx)
 }
 
 // format is the version of keys and files; a change that older programs would

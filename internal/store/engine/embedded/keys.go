@@ -12,6 +12,7 @@ import (
 const (
 	kindAccount  = 'a' // account 8, a part below: all of an account is one range
 	kindGrave    = 'g' // account 8, mailbox 4 or nothing: removed, not yet buried
+	kindHole     = 'h' // log 8, offset 8: changes that are lost there
 	kindSegment  = 'i' // segment 8: its size and dead octets
 	kindLocation = 'l' // body 16: where its octets are
 	kindName     = 'n' // account name: its number

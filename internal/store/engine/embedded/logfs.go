@@ -39,6 +39,7 @@ func (l logFS) begun(name string, file vfs.File, err error) (vfs.File, error) {
 	}
 	l.created.Store(true)
 	f := &logFile{File: file, e: l.e}
+	f.number, _ = logNumber(l.PathBase(name))
 	if i, err := file.Stat(); err == nil {
 		f.filled = i.Size() // one that is used again
 	}
@@ -55,6 +56,16 @@ func (l logFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 func (l logFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := l.FS.ReuseForWrite(old, name, category)
 	return l.begun(name, file, err)
+}
+
+// Open is that of vfs.FS. It refuses a log that a start cannot read all of.
+func (l logFS) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+	if isLog(name) && !l.e.dbOpen.Load() {
+		if err := l.e.checkLog(name); err != nil {
+			return nil, err
+		}
+	}
+	return l.FS.Open(name, o...)
 }
 
 // OpenDir is that of vfs.FS.
@@ -98,6 +109,7 @@ const aheadBytes = 256 << 10
 type logFile struct {
 	vfs.File
 	e      *Engine
+	number uint64
 	broken atomic.Pointer[error]
 
 	at     int64 // where the next write goes
@@ -153,14 +165,23 @@ func (f *logFile) Stat() (info vfs.FileInfo, err error) {
 
 // Sync is that of vfs.File.
 func (f *logFile) Sync() error {
-	f.synced = f.at
-	return f.do(f.File.Sync)
+	return f.sync(f.File.Sync)
 }
 
 // SyncData is that of vfs.File.
 func (f *logFile) SyncData() error {
+	return f.sync(f.File.SyncData)
+}
+
+// sync has the commits to come say how far the log is synced.
+func (f *logFile) sync(run func() error) error {
 	f.synced = f.at
-	return f.do(f.File.SyncData)
+	err := f.do(run)
+	if err == nil {
+		promise := encodePromise(f.number, f.synced)
+		f.e.promise.Store(&promise)
+	}
+	return err
 }
 
 // SyncTo is that of vfs.File.

@@ -94,6 +94,10 @@ func startsRecord(b []byte) bool {
 	if b[6] != chunkFull && b[6] != chunkFirst || n > len(b) || n == chunkHead {
 		return false
 	}
-	sum := crc32.Checksum(b[6:n], crc32.MakeTable(crc32.Castagnoli))
-	return binary.LittleEndian.Uint32(b) == bits.RotateLeft32(sum, 17)+0xa282ead8
+	return binary.LittleEndian.Uint32(b) == chunkSum(b[6:n])
+}
+
+// chunkSum is the checksum of a chunk, which is given from its kind on.
+func chunkSum(b []byte) uint32 {
+	return bits.RotateLeft32(crc32.Checksum(b, castagnoli), 17) + 0xa282ead8
 }

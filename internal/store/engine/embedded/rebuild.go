@@ -6,21 +6,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
-	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
-	"github.com/cockroachdb/pebble/v2/wal"
 )
 
 // ErrRecords says that the database of records cannot be opened, since the file
-// that says of which files it consists is lost or damaged. Rebuild can help.
+// that says of which files it consists is lost or damaged, or something is lost in a
+// log. Rebuild can help.
 var ErrRecords = errors.New("the records cannot be opened; plic repair makes them anew of what is there")
 
 // errNoFiles is of Rebuild where nothing is left.
@@ -53,14 +51,18 @@ func (e *Engine) holds(dir, suffix string) bool {
 }
 
 // Rebuild makes records that cannot be opened anew from their files, of each key
-// its newest value, and moves the old ones aside. It says what it did. Nobody may
-// have the store open.
+// its newest value, and moves the old ones aside; where only logs are damaged, those.
+// It says what it did. Nobody may have the store open.
 func Rebuild(ctx context.Context, o Options, aside string) ([]Repaired, error) {
 	o.defaults()
 	e := &Engine{o: o, fs: o.FS, records: o.FS.PathJoin(o.Dir, "records"), failed: make(chan struct{})}
 	lock, err := pebble.LockDirectory(e.records, e.fs)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
+	}
+	e.lock = lock
+	if said, err := e.mendLogs(aside); err != nil || len(said) > 0 {
+		return said, errors.Join(err, lock.Close())
 	}
 	named, err := "", errNoFiles
 	if e.holds(e.records, ".sst") || e.holds(e.records, ".log") {
@@ -145,19 +147,15 @@ func (g *gathered) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logs, err := wal.Scan(wal.Dir{FS: g.e.fs, Dirname: g.e.records})
-	if err != nil {
-		return err
-	}
 	g.batch = g.db.NewBatch()
 	for _, name := range names {
 		if strings.HasSuffix(name, ".sst") && ctx.Err() == nil {
 			g.tell(name, g.table(ctx, name))
 		}
 	}
-	for _, l := range logs {
-		if ctx.Err() == nil {
-			g.tell("log "+l.Num.String(), g.log(l))
+	for _, name := range names {
+		if _, ok := logNumber(name); ok && ctx.Err() == nil {
+			g.tell(name, g.log(name))
 		}
 	}
 	return errors.Join(ctx.Err(), g.db.Apply(g.batch, pebble.NoSync))
@@ -257,27 +255,23 @@ func (g *gathered) ranges(ctx context.Context, r *sstable.Reader) error {
 	return err
 }
 
-// log reads a log as far as it is whole: at its end there is what was never
-// written.
-func (g *gathered) log(l wal.LogicalLog) error {
-	r := l.OpenForRead()
-	defer r.Close()
-	for {
-		next, _, err := r.NextRecord()
-		var text []byte
-		if err == nil {
-			text, err = io.ReadAll(next)
-		}
-		if errors.Is(err, io.EOF) || record.IsInvalidRecord(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+// log reads a log, over what is damaged.
+func (g *gathered) log(name string) error {
+	l, err := g.e.readLog(name, true)
+	if err != nil {
+		return err
+	}
+	at, damaged := l.damage(true)
+	l.cut()
+	for _, text := range l.whole() {
 		if err := g.commit(text); err != nil {
 			return err
 		}
 	}
+	if damaged {
+		return &logDamage{log: name, at: at}
+	}
+	return nil
 }
 
 // commit reads a batch as the log has it.

@@ -48,6 +48,9 @@ func (e *Engine) Reclaim(ctx context.Context) error {
 	r := &e.reclaimer
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, lost, err := e.lostSince(); lost || err != nil {
+		return err // what nobody names may be what is lost
+	}
 	if err := e.sweepFiles(ctx); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}

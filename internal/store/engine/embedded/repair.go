@@ -41,7 +41,7 @@ func (e *Engine) Repair(ctx context.Context, aside string) iter.Seq2[Repaired, e
 		defer e.reclaimer.mu.Unlock()
 		r := &repairer{e: e, ctx: ctx, aside: aside, yield: yield, accounts: map[engine.AccountID]*account{}}
 		for _, step := range []func() error{
-			r.flat, r.accountRecords, r.places, r.names, r.mailboxes, r.items, r.owners, r.orphans, r.export,
+			r.flat, r.accountRecords, r.places, r.names, r.mailboxes, r.items, r.owners, r.orphans, r.lost, r.export,
 		} {
 			if err := step(); err != nil {
 				if !errors.Is(err, errEnough) {

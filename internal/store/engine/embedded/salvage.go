@@ -24,7 +24,7 @@ func (r *repairer) places() error {
 	err := r.e.eachReadable(r.ctx, r.e.db, kindRef, func(key, _ []byte) error {
 		if len(key) > 17 {
 			id := mail.ID(key[1:17])
-			if _, err := r.e.locate(id); errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrDamaged) {
+			if l, err := r.e.locate(id); errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrDamaged) || err == nil && !r.e.stands(id, &l) {
 				lost[id] = true
 			}
 		}
@@ -60,6 +60,20 @@ func (r *repairer) places() error {
 		return b.Close()
 	}
 	return r.e.commitWait(b)
+}
+
+// stands says that a body of a segment begins at its place. It does not where a
+// log has lost that it moved.
+func (e *Engine) stands(id mail.ID, l *location) bool {
+	if l.own() {
+		return true
+	}
+	head := make([]byte, frameHead)
+	if e.segments.handles.read(l.segment, head, l.offset) != nil {
+		return false
+	}
+	f, err := decodeFrame(head)
+	return err == nil && f.id == id
 }
 
 // numbers are those of all segments, in order.

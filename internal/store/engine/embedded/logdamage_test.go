@@ -1,0 +1,562 @@
+package embedded
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
+	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"plic/internal/mail"
+	"plic/internal/store/engine"
+	"plic/internal/vfs"
+)
+
+// logRig is a rig of which each commit is a message, one after the other.
+type logRig struct {
+	*rig
+	ids []mail.ID
+	box engine.Mailbox
+}
+
+func newLogRig(t *testing.T) *logRig {
+	r := &logRig{rig: newRig(t), box: engine.Mailbox{ID: 1, Name: "INBOX", UIDNext: 1, UIDValidity: 7}}
+	apply(t, r.e, &engine.Batch{Accounts: []engine.Account{{ID: 1, Name: "user", NextMailbox: 2, NextUIDValidity: 8}}})
+	r.must(r.e.db.Flush())
+	return r
+}
+
+func (r *logRig) deliver(size int) {
+	r.Helper()
+	w, err := r.e.NewBody(r.Context())
+	r.must(err)
+	w.Write(content(len(r.ids), size))
+	r.ids = append(r.ids, w.ID())
+	uid := r.box.UIDNext
+	r.box.UIDNext++
+	r.box.HighestModSeq++
+	r.box.Messages++
+	r.box.Unseen++
+	r.box.Bytes += int64(size)
+	apply(r, r.e, &engine.Batch{
+		Mailboxes: []engine.MailboxChange{{Account: 1, Record: r.box, Add: []engine.Message{{
+			Entry: engine.Entry{UID: uid, ModSeq: r.box.HighestModSeq, Body: w.ID(), Size: int64(size)},
+		}}}},
+		Bodies: []engine.BodyWriter{w},
+	})
+}
+
+// crash gives what is on the disk after the end of the process, or of power.
+func (r *rig) crash(percent int, seed uint64) *vfs.Memory {
+	return r.fs.CrashClone(vfs.CrashConfig{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(seed, 1))})
+}
+
+// onDisk goes on with another disk.
+func (r *rig) onDisk(fs *vfs.Memory) { r.fs, r.o.FS = fs, fs }
+
+// logs are the logs of which Pebble needs something, the newest last.
+func (r *rig) logs() (names []string) {
+	for _, name := range r.list("/store/records", ".log") {
+		if octets := r.load(name); len(octets) > 0 && !zero(octets[:min(len(octets), 16)]) {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		m, _ := logNumber(r.fs.PathBase(a))
+		n, _ := logNumber(r.fs.PathBase(b))
+		return int(m) - int(n)
+	})
+	return names
+}
+
+// missing are the messages that are not there as they were.
+func (r *logRig) missing() (uids []engine.UID) {
+	r.Helper()
+	bodies := map[engine.UID]mail.ID{}
+	for entry, err := range r.e.Entries(r.Context(), 1, 1, 0) {
+		r.must(err)
+		bodies[entry.UID] = entry.Body
+	}
+	for i, id := range r.ids {
+		uid := engine.UID(i + 1)
+		got, err := r.read(id)
+		if bodies[uid] != id || err != nil || !bytes.HasPrefix(got, content(i, 4)) {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
+}
+
+// repair makes a store anew that is not opened, and looks whether all is right then.
+func (r *logRig) repair(what string) (said []string) {
+	r.Helper()
+	tell := func(all []Repaired) {
+		for _, one := range all {
+			said = append(said, one.Record+": "+one.Done)
+		}
+	}
+	done, err := Rebuild(r.Context(), r.o, "/aside/log")
+	if err != nil {
+		r.Fatalf("%s: %v", what, err)
+	}
+	tell(done)
+	r.open()
+	for round := range 3 {
+		some := 0
+		for one, err := range r.e.Repair(r.Context(), fmt.Sprint("/aside/", round)) {
+			r.must(err)
+			tell([]Repaired{one})
+			some++
+		}
+		if some == 0 {
+			break
+		}
+	}
+	if p := r.problems(); len(p) > 0 {
+		r.Errorf("%s: after repair: %v\n%s", what, p, strings.Join(said, "\n"))
+	}
+	return said
+}
+
+// above looks whether nothing is given again that was.
+func (r *logRig) above(what string) {
+	r.Helper()
+	a, boxes, err := r.e.Account(r.Context(), "user")
+	r.must(err)
+	if len(boxes) != 1 || boxes[0].UIDValidity != 7 || boxes[0].UIDNext <= r.box.UIDNext || boxes[0].HighestModSeq <= r.box.HighestModSeq ||
+		a.NextUIDValidity <= 8 || a.NextMailbox <= 2 {
+		r.Errorf("%s: %+v, %+v after %+v", what, a, boxes, r.box)
+	}
+}
+
+// TestLogDamage hurts a log here and there. Where it can be known that something
+// acknowledged stood there, a start is refused, and a repair keeps the log, loses
+// no other commit than those that were hurt, and gives no UID again; the bodies of
+// those are in files. Without damage, and where only the last commit is hurt, which is as a
+// crash leaves it, the store opens.
+func TestLogDamage(t *testing.T) {
+	t.Parallel()
+	const messages = 40
+	for _, size := range []int{60, 3000, 50_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			t.Parallel()
+			r := newLogRig(t)
+			for range messages {
+				r.deliver(size)
+			}
+			disk := r.crash(100, 1)
+			r.close()
+			r.onDisk(disk.CrashClone(vfs.CrashConfig{}))
+			r.open() // without damage
+			if m := r.missing(); len(m) > 0 {
+				t.Fatalf("%v are missing", m)
+			}
+			r.close()
+			r.onDisk(disk.CrashClone(vfs.CrashConfig{}))
+			logs := r.logs()
+			name := logs[len(logs)-1]
+			octets := r.load(name)
+			commits := slices.DeleteFunc(marks(octets, r.ids), func(at int) bool { return at < 0 }) // the others are in tables
+			n := len(commits)
+			hurt := func(what string, from, to int, flip byte) (octetsAfter []byte) {
+				t.Helper()
+				r.onDisk(disk.CrashClone(vfs.CrashConfig{}))
+				after := bytes.Clone(octets)
+				for i := from; i < min(to, len(after)); i++ {
+					if after[i] ^= flip; flip == 0 {
+						after[i] = 0
+					}
+				}
+				r.save(name, after)
+				return after
+			}
+			for _, c := range []struct {
+				what     string
+				from, to int
+				flip     byte
+			}{
+				{"head of the first record", 0, 1, 1},
+				{"first record", commits[0], commits[0] + 1, 64},
+				{"middle", commits[n/2], commits[n/2] + 1, 4},
+				{"length", commits[n/8] - commits[n/8]%chunkBlock + 5, commits[n/8] - commits[n/8]%chunkBlock + 6, 0x80},
+				{"number of the log", 7, 8, logBit(r.fs.PathBase(name))},
+				{"a block of zeros", commits[n/4] &^ 4095, commits[n/4]&^4095 + 4096, 0},
+				{"two places", commits[1], commits[1] + 1, 4},
+				{"head of a block", commits[n*3/4] - commits[n*3/4]%chunkBlock, commits[n*3/4] - commits[n*3/4]%chunkBlock + 20, 0},
+				{"the last but one", commits[n-2], commits[n-2] + 1, 2},
+			} {
+				after := hurt(c.what, c.from, c.to, c.flip)
+				if c.what == "two places" {
+					after[commits[n/3]] ^= 1
+					r.save(name, after)
+				}
+				_, err := Open(t.Context(), r.o)
+				if !errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), r.fs.PathBase(name)+" is damaged") {
+					t.Fatalf("%s: opened: %v", c.what, err)
+				}
+				said := r.repair(c.what)
+				if kept := r.load("/aside/log/" + r.fs.PathBase(name)); !bytes.Equal(kept, after) {
+					t.Errorf("%s: the log was not kept", c.what)
+				}
+				r.above(c.what)
+				lost := r.missing()
+				if most := max(2, (c.to-c.from)/size+2); len(lost) > most || len(lost) == 0 && c.what == "middle" {
+					t.Errorf("%s: %v are lost\n%s", c.what, lost, strings.Join(said, "\n"))
+				}
+				for _, uid := range lost {
+					if !r.isKept(content(int(uid)-1, size)) {
+						t.Errorf("%s: the body of %d is nowhere\n%s", c.what, uid, strings.Join(said, "\n"))
+					}
+				}
+				t.Logf("%s: lost %v", c.what, lost)
+				r.close()
+			}
+			hurt("last", commits[n-1], commits[n-1]+1, 2)
+			r.open()
+			if m := r.missing(); len(m) != 1 || m[0] != messages {
+				t.Errorf("the last record: %v are missing", m)
+			}
+			r.close()
+		})
+	}
+}
+
+// logBit makes the number of a log that of its end by one bit, if it can be.
+func logBit(name string) byte {
+	n, _ := logNumber(name)
+	return byte(n ^ (n + 1))
+}
+
+// marks are offsets in a log, of each body's first mention.
+func marks(log []byte, ids []mail.ID) (at []int) {
+	for _, id := range ids {
+		at = append(at, bytes.Index(log, id[:]))
+	}
+	return at
+}
+
+// isKept looks for a body among what was set aside.
+func (r *logRig) isKept(body []byte) bool {
+	for round := range 3 {
+		dir := fmt.Sprint("/aside/", round)
+		if _, err := r.fs.Stat(dir); err != nil {
+			continue
+		}
+		for _, name := range r.list(dir, "") {
+			if bytes.Equal(r.load(name), body) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// TestLogOctets hurts octets all over a log: a start is refused, or nothing is
+// missing but the last commit.
+func TestLogOctets(t *testing.T) {
+	t.Parallel()
+	r := newLogRig(t)
+	const messages = 30
+	for range messages {
+		r.deliver(1500)
+	}
+	disk := r.crash(100, 1)
+	r.close()
+	r.onDisk(disk)
+	logs := r.logs()
+	name := logs[len(logs)-1]
+	octets := r.load(name)
+	end := marks(octets, r.ids)[messages-1]
+	refused, opened := 0, 0
+	for at := 0; at < end+200; at += 97 {
+		r.onDisk(disk.CrashClone(vfs.CrashConfig{}))
+		hurt := bytes.Clone(octets)
+		hurt[at] ^= 1 << (at % 8)
+		r.save(name, hurt)
+		if e, err := Open(t.Context(), r.o); err == nil {
+			r.e = e
+			opened++
+			if m := r.missing(); len(m) > 1 || len(m) == 1 && m[0] != messages {
+				t.Errorf("octet %d: %v are missing", at, m)
+			}
+			r.close()
+		} else if refused++; !errors.Is(err, ErrRecords) {
+			t.Errorf("octet %d: %v", at, err)
+		} else if refused%20 == 0 {
+			r.repair(fmt.Sprint("octet ", at))
+			if m := r.missing(); len(m) > 1 {
+				t.Errorf("octet %d: %v are missing after repair", at, m)
+			}
+			r.close()
+		}
+	}
+	t.Logf("%d refused, %d opened", refused, opened)
+	if refused == 0 || opened == 0 {
+		t.Error("the test proves nothing")
+	}
+}
+
+// TestTornLog cuts the power while commits wait for no sync: whichever blocks of
+// them came to the disk, the store opens and has all that was acknowledged.
+func TestTornLog(t *testing.T) {
+	t.Parallel()
+	r := newLogRig(t)
+	for range 5 {
+		r.deliver(1000)
+	}
+	log := r.logs()
+	name := log[len(log)-1]
+	const torn = 60
+	for i := range torn {
+		b := r.e.db.NewBatch()
+		b.Set([]byte{0xf0, byte(i)}, content(i, 3000), nil)
+		r.must(r.e.commit(b, false))
+	}
+	for !bytes.Contains(r.load(name), content(torn-20, 64)) { // Pebble writes full blocks by and by
+		runtime.Gosched()
+	}
+	live := r.fs
+	for seed := range uint64(40) {
+		r.onDisk(live)
+		r.onDisk(r.crash(50, seed))
+		e, err := Open(t.Context(), r.o)
+		if err != nil {
+			t.Fatalf("%d: %v", seed, err)
+		}
+		was := r.e
+		r.e = e
+		if m := r.missing(); len(m) > 0 {
+			t.Errorf("%d: %v are missing", seed, m)
+		}
+		r.close()
+		r.e = was
+	}
+	r.onDisk(live)
+}
+
+// gated is a file system in which tables wait to be made.
+type gated struct {
+	vfs.FS
+	gate *sync.RWMutex
+}
+
+func (g gated) Create(name string, category pebblevfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasSuffix(name, ".sst") {
+		g.gate.RLock()
+		defer g.gate.RUnlock()
+	}
+	return g.FS.Create(name, category)
+}
+
+// TestOlderLogDamage hurts a log that another one follows: all of it was on the
+// disk before the other was begun, up to its last commit and its end.
+func TestOlderLogDamage(t *testing.T) {
+	t.Parallel()
+	r := newLogRig(t)
+	r.close()
+	var gate sync.RWMutex
+	r.o.memTable, r.o.FS = 64<<10, gated{r.fs, &gate}
+	r.open()
+	gate.Lock()
+	older := 0
+	for len(r.logs()) < 2 {
+		older = len(r.ids)
+		r.deliver(2000)
+	}
+	for range 5 {
+		r.deliver(2000)
+	}
+	disk := r.crash(100, 1)
+	gate.Unlock()
+	r.close()
+	r.o.memTable = 0
+	r.onDisk(disk)
+	name := r.logs()[0]
+	octets := r.load(name)
+	at := marks(octets, r.ids)
+	end := bytes.LastIndexByte(octets, recycledFull)
+	for what, from := range map[string]int{"middle": at[3], "last commit": at[older-1], "end": end, "nothing": -1} {
+		r.onDisk(disk.CrashClone(vfs.CrashConfig{}))
+		if from >= 0 {
+			hurt := bytes.Clone(octets)
+			hurt[from] ^= 4
+			r.save(name, hurt)
+			if _, err := Open(t.Context(), r.o); !errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), r.fs.PathBase(name)+" is damaged") {
+				t.Errorf("%s: opened: %v", what, err)
+			}
+			r.repair(what)
+			r.above(what)
+		} else {
+			r.open()
+		}
+		if m := r.missing(); len(m) > 1 || len(m) == 0 == (what == "middle" || what == "last commit") {
+			t.Errorf("%s: %v are missing", what, m)
+		}
+		r.close()
+	}
+}
+
+// recycledFull is the kind of the chunk that ends a log.
+const recycledFull = chunkFull + chunkKinds
+
+// TestLogLosesMove hurts the commit that said where bodies are now, whose old
+// segment is gone: they are found again.
+func TestLogLosesMove(t *testing.T) {
+	t.Parallel()
+	r := newLogRig(t)
+	for range 12 {
+		r.deliver(3000)
+	}
+	r.must(r.e.Settle())
+	r.must(r.e.db.Flush())
+	r.box.HighestModSeq++
+	gone := []engine.UID{1, 2, 3, 4, 5, 6, 7, 8}
+	apply(t, r.e, &engine.Batch{Mailboxes: []engine.MailboxChange{{Account: 1, Record: r.box, Expunge: gone, ExpungedAt: r.box.HighestModSeq}}})
+	r.now = r.now.Add(time.Hour)
+	r.e.segments.mu.Lock()
+	r.e.segments.seal()
+	r.e.segments.mu.Unlock()
+	r.must(r.e.Settle())
+	before := r.list("/store/bodies", segmentSuffix)
+	r.must(r.e.Reclaim(t.Context()))
+	r.must(r.e.Reclaim(t.Context()))
+	if after := r.list("/store/bodies", segmentSuffix); slices.Equal(before, after) {
+		t.Fatal("no segment was copied")
+	}
+	r.deliver(100)
+	r.deliver(100)
+	disk := r.crash(100, 1)
+	r.close()
+	r.onDisk(disk)
+	logs := r.logs()
+	name := logs[len(logs)-1]
+	octets := r.load(name)
+	octets[bytes.LastIndex(octets, idKey(kindLocation, r.ids[10]))] ^= 1
+	r.save(name, octets)
+	said := r.repair("move")
+	if m := r.missing(); !slices.Equal(m, gone) {
+		t.Errorf("%v are missing\n%s", m, strings.Join(said, "\n"))
+	}
+}
+
+// TestLostLogIsLeapt: a store whose log was mended, but on which no repair came to
+// its end, gives no UID again either, says so, and reclaims nothing.
+func TestLostLogIsLeapt(t *testing.T) {
+	t.Parallel()
+	r := newLogRig(t)
+	for range 10 {
+		r.deliver(200 << 10)
+	}
+	disk := r.crash(100, 1)
+	r.close()
+	r.onDisk(disk)
+	logs := r.logs()
+	name := logs[len(logs)-1]
+	octets := r.load(name)
+	octets[marks(octets, r.ids)[4]] ^= 1
+	r.save(name, octets)
+	_, err := Rebuild(t.Context(), r.o, "/aside/log")
+	r.must(err)
+	for range 2 {
+		r.open()
+		r.above("mended")
+		r.must(r.e.Reclaim(t.Context()))
+		if _, err := r.fs.Stat("/store/bodies/" + bodyName(r.ids[4])); err != nil {
+			t.Error(err)
+		}
+		if s, err := r.e.Stats(t.Context()); err != nil || s.Damaged != 1 {
+			t.Errorf("%d are damaged, %v", s.Damaged, err)
+		}
+		if p := strings.Join(r.problems(), "\n"); !strings.Contains(p, "changes that were acknowledged are lost there") {
+			t.Error(p)
+		}
+		r.close()
+	}
+}
+
+// TestUnreadableLog: what the disk does not give of a log is lost like what it gives
+// wrong.
+func TestUnreadableLog(t *testing.T) {
+	t.Parallel()
+	r := newLogRig(t)
+	for range 20 {
+		r.deliver(3000)
+	}
+	disk := r.crash(100, 1)
+	r.close()
+	r.onDisk(disk)
+	logs := r.logs()
+	name := logs[len(logs)-1]
+	const bad = 5 * 4096
+	var whole atomic.Int64 // reads from the start: those of all, then that of a sector
+	var mended atomic.Bool
+	r.o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch {
+		case op.Kind == errorfs.OpRename || mended.Load():
+			mended.Store(true)
+		case op.Path == name && op.Kind == errorfs.OpFileReadAt && (op.Offset == bad || op.Offset == 0 && whole.Add(1) <= 3):
+			return syscall.EIO
+		}
+		return nil
+	}))
+	if _, err := Open(t.Context(), r.o); !errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), "cannot be read") {
+		t.Fatalf("opened: %v", err)
+	}
+	said := r.repair("unreadable")
+	r.above("unreadable")
+	if m := r.missing(); len(m) == 0 || len(m) > 3 {
+		t.Errorf("%v are missing\n%s", m, strings.Join(said, "\n"))
+	}
+}
+
+// FuzzLog reads anything as a log; what is made of it is a whole one of the same commits.
+func FuzzLog(f *testing.F) {
+	const number = 7
+	var sound []byte
+	for n, size := range []int{20, 40_000, 300} {
+		var b pebble.Batch
+		b.Set(fmt.Append(nil, n), content(n, size), nil)
+		b.LogData(encodePromise(number, int64(len(sound))), nil)
+		text := bytes.Clone(b.Repr())
+		batchrepr.SetSeqNum(text, pebble.SeqNum(100+2*n))
+		sound = appendLogRecord(sound, number, text)
+	}
+	for _, at := range []int{0, 6, 50, chunkBlock, len(sound) - 1} {
+		hurt := bytes.Clone(sound)
+		hurt[at] ^= 16
+		f.Add(hurt)
+	}
+	f.Add(sound)
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		l := &logText{number: number, octets: octets}
+		l.parse()
+		l.cut()
+		out := l.mended(false)
+		whole := l.whole()
+		again := &logText{number: number, octets: out}
+		again.parse()
+		if at, damaged := again.damage(false); damaged || !again.closed {
+			t.Fatalf("damaged at %d of %d", at, len(out))
+		}
+		if len(again.records) != len(whole) {
+			t.Fatalf("%d records of %d", len(again.records), len(whole))
+		}
+		for i, r := range again.records {
+			if !bytes.Equal(r.text, whole[i]) {
+				t.Fatalf("record %d is another", i)
+			}
+		}
+	})
+}
