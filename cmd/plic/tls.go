@@ -13,7 +13,55 @@ func (a *app) tlsCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use: "tls", Short: "TLS with other servers, theirs and ours",
 		Example: "  plic tls policy example.net\n  plic tls records",
-	}, a.tlsPolicy(), a.tlsForget(), a.tlsRecords(), a.tlsRotate())
+	}, a.tlsShow(), a.tlsPolicy(), a.tlsForget(), a.tlsRecords(), a.tlsRotate())
+}
+
+func (a *app) tlsShow() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use: "show", Short: "The certificate that we show, and when it is renewed",
+		Long: `Tell which certificate this host shows, whence it comes, until when it is good, when
+it will be renewed and why then: an authority may have asked for a time (ACME renewal
+information). Where the last try failed it says why.`,
+		Example: "  plic tls show\n  plic tls show --json",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(o control.Operations) error {
+				d, err := o.TLS.Certificate(c.Context())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return jsonLines(a.out, only(d))
+				}
+				a.showCertificate(d)
+				return nil
+			})
+		},
+	})
+}
+
+func (a *app) showCertificate(d control.Certificate) {
+	t := table{}
+	t.add("names", strings.Join(d.Names, ", "))
+	t.add("issuer", d.Issuer)
+	t.add("serial", d.Serial)
+	t.add("source", d.Source)
+	t.add("good from", stamp(d.From))
+	t.add("until", stamp(d.Until))
+	switch {
+	case d.Renewal.IsZero():
+		t.add("renewal", d.Why)
+	default:
+		t.add("renewal", stamp(d.Renewal))
+		t.add("because", d.Why)
+	}
+	if d.Page != "" {
+		t.add("explained at", d.Page)
+	}
+	if d.Trouble != "" {
+		t.add("trouble", d.Trouble)
+	}
+	t.write(a.out, "")
 }
 
 func (a *app) tlsPolicy() *cobra.Command {

@@ -25,8 +25,15 @@ func TestTLSCommands(t *testing.T) {
 		{Name: "_25._tcp.mx.example.org", Type: "TLSA", Value: "3 1 1 ab", Why: "the key", Published: true},
 		{Name: "_mta-sts.example.org", Type: "TXT", Value: "v=STSv1; id=1", Why: "the policy"},
 	}
+	site.Shown = control.Certificate{
+		Names: []string{"mx.example.org", "192.0.2.7"}, Issuer: "CN=x", Serial: "ab", Source: "the authority y", From: time.Unix(0, 0), Until: time.Unix(8e6, 0),
+		Renewal: time.Unix(5e6, 0), Why: "it was asked for", Page: "https://ca.test/why", Trouble: "not renewed: no",
+	}
 	dir := serve(t, site)
 	for _, x := range []step{
+		{"tls show", "", 0, "names         mx.example.org, 192.0.2.7\nissuer        CN=x\nserial        ab\nsource        the authority y\ngood from     ", ""},
+		{"tls show", "", 0, "because       it was asked for\nexplained at  https://ca.test/why\ntrouble       not renewed: no\n", ""},
+		{"tls show --json", "", 0, `"why":"it was asked for","page":"https://ca.test/why","trouble":"not renewed: no"}`, ""},
 		{"tls records", "", 0, "NAME                      TYPE  VALUE            IN DNS  FOR\n_25._tcp.mx.example.org.  TLSA  3 1 1 ab         yes     the key\n" +
 			"_mta-sts.example.org.     TXT   \"v=STSv1; id=1\"  no      the policy\n", ""},
 		{"tls records --json", "", 0, `"value":"3 1 1 ab","why":"the key","published":true}`, ""},

@@ -2,7 +2,8 @@
 // renews it in time. The protocol itself is a library's; what is decided here
 // is which names, which proof, which key, and when.
 //
-// RFC 8555 (ACME, http-01, dns-01), RFC 8737 (tls-alpn-01), RFC 2136 (dns-01).
+// RFC 8555 (ACME, http-01, dns-01), RFC 8737 (tls-alpn-01), RFC 2136 (dns-01),
+// RFC 9773 (renewal information).
 //
 // A renewal keeps the key, so that TLSA records stay true; Rotate takes the key
 // whose record was published beforehand.
@@ -71,6 +72,7 @@ type Options struct {
 	Resolver  dns.Resolver
 	Agent     string // how we name ourselves to the authority
 	Now       func() time.Time
+	Random    func() float64 // from 0 to below 1, for a moment in the window of the authority
 	Log       *slog.Logger
 }
 
@@ -79,12 +81,16 @@ type Manager struct {
 	o      Options
 	answer answers
 	wake   chan struct{}
+	web    *http.Client
 
-	one  sync.Mutex // held while a certificate is got
-	mu   sync.Mutex
-	cert *tls.Certificate
-	err  error                // of the last try
-	bad  map[string]time.Time // names that could not be proved, and when
+	one   sync.Mutex // held while a certificate is got
+	mu    sync.Mutex
+	cert  *tls.Certificate
+	err   error                // of the last try
+	bad   map[string]time.Time // names that could not be proved, and when
+	told  advice
+	rest  time.Time // until then the certificate is new
+	young int       // how many in a row were renewed soon after they were got
 }
 
 // Open reads the certificate that there is.
@@ -95,7 +101,14 @@ func Open(o Options) (*Manager, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Random == nil {
+		o.Random = uniform
+	}
 	m := &Manager{o: o, wake: make(chan struct{}, 1), bad: map[string]time.Time{}}
+	m.web = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
+	}}
 	cert, err := pki.Load(o.FS, o.Dir, CertFile)
 	if err != nil && !errors.Is(err, pki.ErrDamaged) {
 		return nil, fmt.Errorf("the certificate from %s: %w", o.Directory, err)
@@ -119,19 +132,12 @@ func (m *Manager) Err() error {
 }
 
 // Due says whether a certificate is wanted: there is none, it lacks a name, or
-// a third of its life is left. A name that could not be proved is not missed
+// the time of its renewal has come. A name that could not be proved is not missed
 // for a day.
 func (m *Manager) Due() bool { return m.old() || m.lacks(m.names()) }
 
-// old says that there is no certificate, or not for long.
-func (m *Manager) old() bool {
-	cert := m.Certificate()
-	if cert == nil {
-		return true
-	}
-	life := cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)
-	return m.o.Now().After(cert.Leaf.NotAfter.Add(-life / 3))
-}
+// old says that there is no certificate, or that it is to be renewed.
+func (m *Manager) old() bool { return m.o.Now().After(m.Renewal().At) }
 
 // lacks says that the certificate is not for all of the names.
 func (m *Manager) lacks(names []string) bool {
@@ -166,21 +172,24 @@ func (m *Manager) Wake() {
 // Run gets and renews the certificate until ctx ends, and tells of each new one.
 // What fails is tried again, ever more slowly.
 func (m *Manager) Run(ctx context.Context, got func()) error {
-	wait := retryMin
-	for {
-		next := retryMin
+	for failed := 0; ; {
+		m.ask(ctx)
+		next := m.pause()
 		if m.Due() {
+			m.o.Log.Info("a certificate is wanted", "from", m.o.Directory, "because", m.reason())
 			err := m.Obtain(ctx)
 			switch {
 			case ctx.Err() != nil:
 				return nil
 			case err != nil:
-				m.o.Log.Error("cannot get a certificate", "from", m.o.Directory, "again in", wait, "error", err)
-				next = wait
-				wait = min(2*wait, retryMax)
+				next = m.patience(failed)
+				failed++
+				m.o.Log.Error("cannot get a certificate", "from", m.o.Directory, "again in", next, "error", err)
 			default:
-				wait = retryMin
+				failed = 0
 				got()
+				m.ask(ctx)
+				next = m.pause()
 			}
 		}
 		timer := time.NewTimer(next)
@@ -193,6 +202,14 @@ func (m *Manager) Run(ctx context.Context, got func()) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// reason is why a certificate is wanted now.
+func (m *Manager) reason() string {
+	if m.old() {
+		return m.Renewal().Why
+	}
+	return "names are missing"
 }
 
 // Obtain gets a certificate now, with the key of the one there is.
@@ -245,6 +262,11 @@ func (m *Manager) obtain(ctx context.Context, key crypto.Signer) error {
 	if m.err = err; err != nil {
 		return err
 	}
+	var old *x509.Certificate
+	if m.cert != nil {
+		old = m.cert.Leaf
+	}
+	m.settle(old, cert.Leaf)
 	m.cert = cert
 	m.o.Log.Info("got a certificate", "from", m.o.Directory, "names", cert.Leaf.DNSNames, "until", cert.Leaf.NotAfter)
 	return nil
@@ -285,7 +307,7 @@ func (m *Manager) order(ctx context.Context, key crypto.Signer, names []string) 
 	if err != nil {
 		return nil, err
 	}
-	order, err := c.AuthorizeOrder(ctx, acme.DomainIDs(names...))
+	order, err := m.newOrder(ctx, c, names)
 	if err != nil {
 		return nil, fmt.Errorf("order a certificate for %v: %w", names, err)
 	}
@@ -322,10 +344,7 @@ func (m *Manager) client(ctx context.Context) (*acme.Client, error) {
 	}
 	c := &acme.Client{
 		Key: key, DirectoryURL: m.o.Directory, UserAgent: m.o.Agent,
-		HTTPClient: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true,
-			TLSClientConfig: &tls.Config{RootCAs: m.o.Roots, MinVersion: tls.VersionTLS12},
-		}},
+		HTTPClient: m.web,
 	}
 	account := &acme.Account{}
 	if m.o.Contact != "" {

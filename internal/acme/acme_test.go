@@ -22,10 +22,10 @@ import (
 
 // authority is a real one for tests, Pebble, that looks for proofs at our ports.
 type authority struct {
-	url        string
-	roots      *x509.CertPool
-	page, cert net.Listener
-	dns        *dnstest.Server
+	url, manage string
+	roots       *x509.CertPool
+	page, cert  net.Listener
+	dns         *dnstest.Server
 }
 
 func listen(t *testing.T) net.Listener {
@@ -38,7 +38,14 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-func start(t *testing.T) *authority {
+func free(t *testing.T) string {
+	t.Helper()
+	l := listen(t)
+	l.Close()
+	return l.Addr().String()
+}
+
+func start(t *testing.T, life time.Duration) *authority {
 	t.Helper()
 	ca, err := pki.Open(vfs.NewMemory(), "ca", time.Now())
 	if err != nil {
@@ -49,10 +56,9 @@ func start(t *testing.T) *authority {
 		t.Fatal(err)
 	}
 	a := &authority{roots: ca.Pool(), page: listen(t), cert: listen(t), dns: dnstest.New(t, "mx.example.test 60 IN A 127.0.0.1", "mta-sts.example.test 60 IN A 127.0.0.1")}
-	free := listen(t)
-	free.Close()
+	a.manage = free(t)
 	a.url = acmetest.Start(t, acmetest.Options{
-		Address: free.Addr().String(), Cert: own, DNS: a.dns.Addr(),
+		Address: free(t), Cert: own, DNS: a.dns.Addr(), Life: life, Manage: a.manage,
 		PagePort: a.page.Addr().(*net.TCPAddr).Port, CertPort: a.cert.Addr().(*net.TCPAddr).Port,
 	})
 	return a
@@ -79,7 +85,7 @@ func (a *authority) manager(t *testing.T, fs vfs.FS, proof Proof, now func() tim
 // the others cannot have helped.
 func TestProofs(t *testing.T) {
 	t.Parallel()
-	a := start(t)
+	a := start(t, 90*24*time.Hour)
 	names := []string{"mx.example.test", "mta-sts.example.test"}
 	for _, proof := range []Proof{TLSALPN, HTTP, DNS} {
 		fs := vfs.NewMemory()
@@ -129,7 +135,7 @@ func TestProofs(t *testing.T) {
 // next; what fails keeps what there is.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
-	a := start(t)
+	a := start(t, 90*24*time.Hour)
 	fs := vfs.NewMemory()
 	at := time.Now()
 	now := func() time.Time { return at }

@@ -245,6 +245,9 @@ func (c tlsClient) Rotate(ctx context.Context, force bool) error {
 func (c tlsClient) Reports(ctx context.Context, days int) iter.Seq2[TLSReport, error] {
 	return ask[TLSReport](ctx, c.Client, "tls/reports", days)
 }
+func (c tlsClient) Certificate(ctx context.Context) (Certificate, error) {
+	return first[Certificate](ctx, c.Client, "tls/certificate", nothing{})
+}
 
 type dmarcClient struct{ *Client }
 

@@ -278,6 +278,10 @@ func TestTLSOverTheSocket(t *testing.T) {
 	if got := all(t, found.Records(ctx, "b.test")); len(got) != 0 {
 		t.Errorf("records of another: %+v", got)
 	}
+	site.Shown = control.Certificate{Names: []string{"a.test"}, Until: time.Unix(1e9, 0).UTC(), Why: "x"}
+	if got, err := o.Certificate(ctx); err != nil || !reflect.DeepEqual(got, site.Shown) {
+		t.Errorf("certificate %+v, %v", got, err)
+	}
 	if err := o.Rotate(ctx, false); err == nil {
 		t.Error("rotated although a record is missing")
 	}

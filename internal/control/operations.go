@@ -124,6 +124,22 @@ type TLS interface {
 	Rotate(ctx context.Context, force bool) error
 	// Reports are what others have told of TLS with us, of the last days.
 	Reports(ctx context.Context, days int) iter.Seq2[TLSReport, error]
+	// Certificate is the one that we show.
+	Certificate(ctx context.Context) (Certificate, error)
+}
+
+// Certificate is the one that this host shows.
+type Certificate struct {
+	Names   []string  `json:"names"`
+	Issuer  string    `json:"issuer"`
+	Serial  string    `json:"serial"` // in hex
+	Source  string    `json:"source"` // whence we have it
+	From    time.Time `json:"from"`
+	Until   time.Time `json:"until"`
+	Renewal time.Time `json:"renewal,omitzero"` // if that is ours to do
+	Why     string    `json:"why,omitempty"`    // it is renewed then
+	Page    string    `json:"page,omitempty"`   // where the authority explains that
+	Trouble string    `json:"trouble,omitempty"`
 }
 
 // TLSReport is a report of somebody else, as it came by mail.

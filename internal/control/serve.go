@@ -111,6 +111,7 @@ func Handler(o Operations) http.Handler {
 	list(m, "tls/policy", func(ctx context.Context, x name) iter.Seq2[TLSPolicy, error] { return o.TLS.Policy(ctx, x.Name) })
 	list(m, "tls/records", func(ctx context.Context, _ nothing) iter.Seq2[Record, error] { return o.TLS.Records(ctx) })
 	list(m, "tls/reports", func(ctx context.Context, days int) iter.Seq2[TLSReport, error] { return o.TLS.Reports(ctx, days) })
+	list(m, "tls/certificate", func(ctx context.Context, _ nothing) iter.Seq2[Certificate, error] { return one(o.TLS.Certificate(ctx)) })
 	list(m, "dmarc/reports", func(ctx context.Context, days int) iter.Seq2[DMARCReport, error] { return o.DMARC.Reports(ctx, days) })
 	act(m, "tls/rotate", func(ctx context.Context, force bool) error { return o.TLS.Rotate(ctx, force) })
 	act(m, "tls/forget", func(ctx context.Context, x name) error { return o.TLS.Forget(ctx, x.Name) })

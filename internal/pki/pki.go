@@ -195,9 +195,12 @@ func (a *Authority) Pool() *x509.CertPool {
 
 // serves says whether the certificate is good for all hosts and for a while.
 func (a *Authority) serves(c *x509.Certificate, hosts []string, now time.Time) bool {
-	return c.CheckSignatureFrom(a.cert) == nil && now.After(c.NotBefore) && now.Add(hostLife/3).Before(c.NotAfter) &&
+	return c.CheckSignatureFrom(a.cert) == nil && now.After(c.NotBefore) && now.Before(Renewal(c)) &&
 		!slices.ContainsFunc(hosts, func(h string) bool { return c.VerifyHostname(h) != nil })
 }
+
+// Renewal is when a host's certificate of ours is made anew.
+func Renewal(c *x509.Certificate) time.Time { return c.NotAfter.Add(-hostLife / 3) }
 
 func template(name string, now time.Time, life time.Duration) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)) // never fails since Go 1.24

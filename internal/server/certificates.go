@@ -18,6 +18,7 @@ import (
 
 	"plic/internal/acme"
 	"plic/internal/config"
+	"plic/internal/control"
 	"plic/internal/dns"
 	"plic/internal/pki"
 	"plic/internal/vfs"
@@ -170,6 +171,35 @@ func (k *certificates) keep(ctx context.Context, now func() *config.Config, log 
 			again()
 		}
 	}
+}
+
+// describe tells of the certificate that is shown.
+func (k *certificates) describe() control.Certificate {
+	id, c := k.now.Load(), k.settings.Load()
+	d := control.Certificate{
+		Names: id.leaf.DNSNames, Issuer: id.leaf.Issuer.String(), Serial: id.leaf.SerialNumber.Text(16),
+		Source: "the file of tls.cert, " + c.TLS.Cert, From: id.leaf.NotBefore, Until: id.leaf.NotAfter,
+		Why: "whoever made it renews it",
+	}
+	for _, ip := range id.leaf.IPAddresses {
+		d.Names = append(d.Names, ip.String())
+	}
+	if id.ca != "" {
+		d.Source, d.Renewal, d.Why = "the authority of this host, "+id.ca, pki.Renewal(id.leaf), "a third of its life is left then"
+	}
+	if k.acme == nil {
+		return d
+	}
+	r := k.acme.Renewal()
+	if d.Renewal, d.Why, d.Page = r.At, r.Why, r.Page; id.ca == "" {
+		d.Source = "the authority " + c.ACME.Directory
+	} else if d.Renewal.IsZero() {
+		d.Why += " of the authority " + c.ACME.Directory
+	}
+	if err := k.acme.Err(); err != nil {
+		d.Trouble = "not renewed: " + err.Error()
+	}
+	return d
 }
 
 // names are the host names that the certificate is for.

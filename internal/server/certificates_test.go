@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"plic/internal/config"
+	"plic/internal/control"
 	"plic/internal/mail"
 	"plic/internal/pki"
 	"plic/internal/vfs"
@@ -113,5 +115,41 @@ func TestExpiredCertificate(t *testing.T) {
 	good := k.leaf("")
 	if err := k.reload(&expired); err == nil || !k.leaf("").Equal(good) {
 		t.Errorf("a reload put an expired certificate in place of a good one: %v", err)
+	}
+}
+
+// Whence the certificate is and when it is renewed can be asked for.
+func TestCertificateIsTold(t *testing.T) {
+	t.Parallel()
+	c := siteOf(t)
+	tell := func(c *config.Config) control.Certificate {
+		t.Helper()
+		k, err := certificatesOf(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.describe()
+	}
+	own := tell(c)
+	if left := own.Until.Sub(own.Renewal); left != 30*24*time.Hour || !strings.Contains(own.Source, "pem") || !slices.Contains(own.Names, "127.0.0.1") || own.Trouble != "" {
+		t.Errorf("our own: %+v", own)
+	}
+	ordered := *c
+	ordered.ACME.Directory = "https://ca.test/dir"
+	if got := tell(&ordered); !got.Renewal.IsZero() || got.Why != "there is no certificate of the authority https://ca.test/dir" || got.Serial != own.Serial {
+		t.Errorf("before the authority gave one: %+v", got)
+	}
+	given := *c
+	given.TLS.Cert = filepath.Join(c.DataDir, "tls", pki.HostFile)
+	given.TLS.Key = given.TLS.Cert
+	if got := tell(&given); !got.Renewal.IsZero() || !strings.Contains(got.Why, "whoever") || got.Serial != own.Serial || !strings.Contains(got.Source, given.TLS.Cert) {
+		t.Errorf("from a file: %+v", got)
+	}
+	k, err := certificatesOf(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := k.metrics(); len(list) != 2 || list[0].Value != float64(own.Until.Unix()) || list[1].Value != float64(own.Renewal.Unix()) {
+		t.Errorf("metrics %+v", list)
 	}
 }

@@ -75,6 +75,19 @@ func (x security) keys(c *config.Config) (*certificates, error) {
 	return newCertificates(c, x.s.resolver.Fresh(), x.s.webHosts, x.s.log)
 }
 
+// Certificate tells which certificate is shown and when it is renewed.
+func (x security) Certificate(context.Context) (control.Certificate, error) {
+	c := x.s.config
+	if x.s.settings != nil {
+		c = x.s.settings()
+	}
+	keys, err := x.keys(c)
+	if err != nil {
+		return control.Certificate{}, err
+	}
+	return keys.describe(), nil
+}
+
 // next is the public key that comes after the current one.
 func (k *certificates) next(current []byte) ([]byte, error) {
 	key, err := pki.Next(vfs.Disk(), k.dir)

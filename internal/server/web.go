@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"plic/internal/control"
@@ -36,11 +37,12 @@ func (s *Server) health(context.Context) []control.Check {
 		room.OK, room.Detail = false, err.Error()
 	}
 	cert := control.Check{Name: "certificate", OK: true}
-	if left := time.Until(s.keys.now.Load().leaf.NotAfter); left < 7*24*time.Hour {
-		cert.OK, cert.Detail = left > 0, "runs out in "+left.Round(time.Hour).String()
+	d := s.keys.describe()
+	if left := time.Until(d.Until); left < min(7*24*time.Hour, d.Until.Sub(d.From)/4) { // those of six days are renewed with three left
+		cert.OK, cert.Detail = left > 0, "runs out in "+left.Round(time.Minute).String()
 	}
-	if m := s.keys.acme; m != nil && m.Err() != nil && cert.Detail == "" {
-		cert.Detail = "not renewed: " + m.Err().Error()
+	if d.Trouble != "" {
+		cert.Detail = strings.TrimPrefix(cert.Detail+"; "+d.Trouble, "; ")
 	}
 	return []control.Check{room, cert}
 }
@@ -57,7 +59,7 @@ func (s *Server) metrics() []control.Metric {
 	items := func(state string, n int) control.Metric {
 		return gauge("plic_queue_items", "Items in the queue by state.", float64(n), [2]string{"state", state})
 	}
-	return append(append(s.site.sources.lookups.metrics(), s.tries.metrics()...), []control.Metric{
+	return append(append(append(s.site.sources.lookups.metrics(), s.tries.metrics()...), s.keys.metrics()...), []control.Metric{
 		items("ready", q.Ready), items("active", q.Active), items("held", q.Held),
 		items("waiting", q.Items-q.Ready-q.Active-q.Held),
 		gauge("plic_queue_backlog", "Items that wait for room at destinations that answer; many slow those down who bring more.", float64(q.Backlog)),
@@ -67,6 +69,16 @@ func (s *Server) metrics() []control.Metric {
 		{Name: "plic_paused_seconds_total", Help: "How long searches, indexing, learning and other long work have paused for quick commands.", Counter: true, Value: s.site.pace.Paused().Seconds()},
 		{Name: "plic_journal_lost_octets_total", Help: "Octets of the journal that could not be written.", Counter: true, Value: float64(s.site.journal.Lost())},
 	}...)
+}
+
+// metrics are the times of the certificate.
+func (k *certificates) metrics() []control.Metric {
+	d := k.describe()
+	list := []control.Metric{{Name: "plic_certificate_expiry_timestamp_seconds", Help: "When the certificate that is shown runs out, in seconds since 1970.", Value: float64(d.Until.Unix())}}
+	if !d.Renewal.IsZero() {
+		list = append(list, control.Metric{Name: "plic_certificate_renewal_timestamp_seconds", Help: "When it will be renewed, if that is ours to do.", Value: float64(d.Renewal.Unix())})
+	}
+	return list
 }
 
 func stress(on bool) float64 {

@@ -50,6 +50,9 @@ func TestACME(t *testing.T) {
 	if records := p.Run(t, "tls", "records"); !strings.Contains(records, "_25._tcp.mx.acme.test.") {
 		t.Errorf("records:\n%s", records)
 	}
+	if told := p.Run(t, "tls", "show"); !strings.Contains(told, "the authority "+url) || !strings.Contains(told, "the authority asks for it between") {
+		t.Errorf("the certificate:\n%s", told)
+	}
 	w.Record(t, "mta-sts.acme.test. 60 IN A "+p.Address)
 	p.Domain(t, "acme.test")
 	p.Signal(t, syscall.SIGHUP)

@@ -25,6 +25,8 @@ type Options struct {
 	DNS      string           // whom it asks, address:port
 	PagePort int              // where it looks for http-01
 	CertPort int              // where it looks for tls-alpn-01
+	Life     time.Duration    // of certificates; 0: 90 days
+	Manage   string           // where it takes what it shall say of a renewal, "" for nowhere
 }
 
 // Start runs an authority until the test ends, and gives the URL of its
@@ -46,11 +48,14 @@ func Start(tb testing.TB, o Options) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if o.Life == 0 {
+		o.Life = 90 * 24 * time.Hour
+	}
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": o.Address, "certificate": dir + "/cert.pem", "privateKey": dir + "/key.pem",
+		"listenAddress": o.Address, "managementListenAddress": o.Manage, "certificate": dir + "/cert.pem", "privateKey": dir + "/key.pem",
 		"httpPort": o.PagePort, "tlsPort": o.CertPort,
 		"retryAfter": map[string]int{"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa",
-		"profiles": map[string]any{"default": map[string]any{"description": "x", "validityPeriod": 7776000}},
+		"profiles": map[string]any{"default": map[string]any{"description": "x", "validityPeriod": int(o.Life / time.Second)}},
 	}})
 	if err != nil {
 		tb.Fatal(err)

@@ -37,6 +37,7 @@ type Site struct {
 	Query      journal.Query
 	Policies   []control.TLSPolicy
 	TLSReports []control.TLSReport
+	Shown      control.Certificate
 	Reports    []control.DMARCReport
 	Ways       map[string]control.Way // by recipient
 	Records    []control.Record
@@ -392,6 +393,13 @@ func (x security) Policy(_ context.Context, domain string) iter.Seq2[control.TLS
 			yield(control.TLSPolicy{}, x.s.missing("domain", domain))
 		}
 	}
+}
+
+// Certificate gives what was set.
+func (x security) Certificate(context.Context) (control.Certificate, error) {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	return x.s.Shown, nil
 }
 
 // Reports gives the reports that were set, whenever they came.
