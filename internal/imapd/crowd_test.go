@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,12 +14,19 @@ import (
 	"time"
 
 	"plic/internal/store"
+	"plic/internal/store/engine"
+	"plic/internal/store/engine/embedded"
+	"plic/internal/store/files"
+	"plic/internal/store/maildir"
+	"plic/internal/store/memory"
+	"plic/internal/vfs"
 )
 
 // crowdSize is how many clients are at one mailbox.
 const crowdSize = 20
 
-// TestCrowd lets 20 clients work on one mailbox at once: plain ones, and such
+// TestCrowd lets 20 clients work on one mailbox at once, of each engine and in a
+// Maildir: plain ones, and such
 // that come back by CONDSTORE, QRESYNC and UIDONLY. Each believes only what it is
 // told, and checks that it could be so: no message goes while numbers are in
 // use, every UID keeps its content, a flag that one client alone changes is as
@@ -27,6 +35,46 @@ const crowdSize = 20
 // as in PLIC_CROWD=5m.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
+	for name, open := range map[string]func(testing.TB) engine.Engine{
+		"memory":  func(testing.TB) engine.Engine { return memory.New(time.Now) },
+		"own":     func(t testing.TB) engine.Engine { return ownEngine(t, t.TempDir()) },
+		"maildir": maildirEngine,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := store.New(store.Options{Engine: open(t)})
+			t.Cleanup(func() { s.Close() })
+			crowded(t, houseOver(t, s, func(o *Options) { o.PerUserIP, o.PerIP = 2*crowdSize, 2*crowdSize }))
+		})
+	}
+}
+
+// ownEngine keeps mail in a directory as plic itself does.
+func ownEngine(t testing.TB, dir string) engine.Engine {
+	t.Helper()
+	e, err := embedded.Open(t.Context(), embedded.Options{Dir: dir, Ballast: -1, Reserve: -1, Cache: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// maildirEngine keeps mail in Maildirs, and watches for what others do there.
+func maildirEngine(t testing.TB) engine.Engine {
+	t.Helper()
+	dir := t.TempDir()
+	watcher := vfs.NewWatcher()
+	t.Cleanup(func() { watcher.Close() })
+	return files.New(files.Options{
+		Engine:  ownEngine(t, dir+"/store"),
+		Formats: map[string]files.Format{"maildir": maildir.New(maildir.Options{Watcher: watcher})},
+		Locate: func(context.Context, string) (files.Location, error) {
+			return files.Location{Text: "maildir:" + dir + "/mail/%u"}, nil
+		},
+	})
+}
+
+func crowded(t *testing.T, h *house) {
 	var until time.Time
 	rounds, steps := 3, 25
 	if text := os.Getenv("PLIC_CROWD"); text != "" {
@@ -36,7 +84,6 @@ func TestCrowd(t *testing.T) {
 		}
 		until, rounds, steps = time.Now().Add(d), 1<<30, 200
 	}
-	h := newHouse(t, func(o *Options) { o.PerUserIP, o.PerIP = 2*crowdSize, 2*crowdSize })
 	c := &crowd{t: t, h: h, content: map[uint32]string{}}
 	for i := range 30 {
 		h.deliver("INBOX", store.Flags{}, fmt.Sprintf("Subject: m%d\r\n\r\nm%d", i, i))

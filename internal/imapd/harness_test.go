@@ -67,7 +67,7 @@ var secretOnce = sync.OnceValue(func() directory.Secret {
 	return s
 })
 
-// house is a server over a store in memory.
+// house is a server over a store, in memory but for houseOver.
 type house struct {
 	t      testing.TB
 	engine *memory.Engine
@@ -89,6 +89,13 @@ func newStore(t testing.TB) (*memory.Engine, *store.Store) {
 func newHouse(t testing.TB, change func(*Options)) *house {
 	t.Helper()
 	e, s := newStore(t)
+	h := houseOver(t, s, change)
+	h.engine = e
+	return h
+}
+
+func houseOver(t testing.TB, s *store.Store, change func(*Options)) *house {
+	t.Helper()
 	o := Options{
 		Store: s,
 		Auth: auth.New(auth.Options{
@@ -105,7 +112,7 @@ func newHouse(t testing.TB, change func(*Options)) *house {
 	if change != nil {
 		change(&o)
 	}
-	h := &house{t: t, engine: e, store: s, server: New(o), ln: newMemListener(), done: make(chan error, 1)}
+	h := &house{t: t, store: s, server: New(o), ln: newMemListener(), done: make(chan error, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	go func() { h.done <- h.server.Serve(ctx, h.ln, false) }()
