@@ -111,7 +111,7 @@ func (m *Manager) Renewal() Renewal {
 			r.At, r.Why = last, r.Why+"; but a tenth of its life is left then"
 		}
 	}
-	if r.At.Before(m.rest) {
+	if r.At.Before(m.rest) && m.rest.Sub(m.o.Now()) <= retryMax { // else the clock was wrong then
 		r.At, r.Why = m.rest, r.Why+"; but it was got just now"
 	}
 	return r

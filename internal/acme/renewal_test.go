@@ -349,6 +349,30 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// A certificate that was got just now is left alone for a while, but not for
+// years because the clock was wrong when it was got.
+func TestRest(t *testing.T) {
+	t.Parallel()
+	fs, at := vfs.NewMemory(), time.Now()
+	signed(t, fs, 6*day)
+	m, err := Open(Options{FS: fs, Dir: "tls", Names: func() []string { return nil }, Now: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := m.Certificate().Leaf
+	at = leaf.NotAfter.Add(-2 * day)
+	m.settle(nil, leaf)
+	if m.Due() || !m.Renewal().At.Equal(at.Add(time.Hour)) {
+		t.Errorf("just got: %+v", m.Renewal())
+	}
+	at = at.Add(1000 * day)
+	m.settle(nil, leaf)
+	at = at.Add(-1000 * day)
+	if !m.Due() {
+		t.Errorf("the clock was wrong: %+v", m.Renewal())
+	}
+}
+
 // What an authority may send does not harm us.
 func FuzzAdvice(f *testing.F) {
 	f.Add(200, "60", between(time.Unix(0, 0), time.Unix(100, 0), "https://ca.test/"))
