@@ -17,7 +17,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
 	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
@@ -486,6 +485,38 @@ func TestLostLogIsLeapt(t *testing.T) {
 	}
 }
 
+// badDisk does not give a sector of a file, until another takes its place.
+type badDisk struct {
+	vfs.FS
+	name     string
+	replaced *atomic.Bool
+}
+
+func (d badDisk) Open(name string, o ...pebblevfs.OpenOption) (vfs.File, error) {
+	f, err := d.FS.Open(name, o...)
+	if err != nil || name != d.name || d.replaced.Load() {
+		return f, err
+	}
+	return badFile{f}, nil
+}
+
+func (d badDisk) Rename(from, to string) error {
+	if to == d.name {
+		d.replaced.Store(true)
+	}
+	return d.FS.Rename(from, to)
+}
+
+type badFile struct{ vfs.File }
+
+func (f badFile) ReadAt(b []byte, at int64) (int, error) {
+	const sector = 4 << 10
+	if at < 6*sector && at+int64(len(b)) > 5*sector {
+		return 0, syscall.EIO
+	}
+	return f.File.ReadAt(b, at)
+}
+
 // TestUnreadableLog: what the disk does not give of a log is lost like what it gives
 // wrong.
 func TestUnreadableLog(t *testing.T) {
@@ -499,18 +530,7 @@ func TestUnreadableLog(t *testing.T) {
 	r.onDisk(disk)
 	logs := r.logs()
 	name := logs[len(logs)-1]
-	const bad = 5 * 4096
-	var whole atomic.Int64 // reads from the start: those of all, then that of a sector
-	var mended atomic.Bool
-	r.o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		switch {
-		case op.Kind == errorfs.OpRename || mended.Load():
-			mended.Store(true)
-		case op.Path == name && op.Kind == errorfs.OpFileReadAt && (op.Offset == bad || op.Offset == 0 && whole.Add(1) <= 3):
-			return syscall.EIO
-		}
-		return nil
-	}))
+	r.o.FS = badDisk{disk, name, new(atomic.Bool)}
 	if _, err := Open(t.Context(), r.o); !errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), "cannot be read") {
 		t.Fatalf("opened: %v", err)
 	}
@@ -518,6 +538,34 @@ func TestUnreadableLog(t *testing.T) {
 	r.above("unreadable")
 	if m := r.missing(); len(m) == 0 || len(m) > 3 {
 		t.Errorf("%v are missing\n%s", m, strings.Join(said, "\n"))
+	}
+}
+
+// TestLogDamageWithoutManifest: where the database is made anew of its files, a damaged
+// log is read over its damage too.
+func TestLogDamageWithoutManifest(t *testing.T) {
+	t.Parallel()
+	r := newLogRig(t)
+	for range 20 {
+		r.deliver(3000)
+	}
+	disk := r.crash(100, 1)
+	r.close()
+	r.onDisk(disk)
+	logs := r.logs()
+	name := logs[len(logs)-1]
+	octets := r.load(name)
+	octets[marks(octets, r.ids)[9]] ^= 1
+	r.save(name, octets)
+	for _, file := range r.list("/store/records", "") {
+		if strings.Contains(file, "/marker.manifest") || strings.Contains(file, "/MANIFEST-") {
+			r.must(r.fs.Remove(file))
+		}
+	}
+	said := strings.Join(r.repair("no manifest"), "\n")
+	r.above("no manifest")
+	if m := r.missing(); !slices.Equal(m, []engine.UID{10}) || !strings.Contains(said, r.fs.PathBase(name)+" is damaged") {
+		t.Errorf("%v are missing\n%s", m, said)
 	}
 }
 
