@@ -16,18 +16,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sessionMeasures are what waiting clients cost. They come first, on fresh
-// servers: one that has worked takes new connections into memory it has.
+// sessionMeasures are what waiting clients cost, on fresh servers: one that has
+// worked takes new connections into memory it has.
 func sessionMeasures(n sizes) []measure {
-	fresh := func(ctx context.Context, s *site) error { return s.restart(ctx, known) }
 	of := func(n int) string { return fmt.Sprintf("%d and %d", plicDense*n, n) }
 	return []measure{
-		{name: "memory of an idling session, of " + of(n.idle), unit: "KiB", once: true, most: 25, prepare: fresh,
+		{name: "memory of an idling session, of " + of(n.idle), unit: "KiB", most: 25,
 			do: func(ctx context.Context, s *site) (float64, error) { return idling(ctx, s, n.idle, nil) }},
-		{name: "memory of an idling session over TLS, of " + of(n.idle/4), unit: "KiB", once: true, most: 45, prepare: fresh,
+		{name: "memory of an idling session over TLS, of " + of(n.idle/4), unit: "KiB", most: 45,
 			// Dovecot's login processes take no more than some thousand over TLS.
 			do: func(ctx context.Context, s *site) (float64, error) { return idling(ctx, s, n.idle/4, insecure) }},
-		{name: fmt.Sprintf("logins: %d that go on to IDLE", n.logins), unit: "ms", once: true, reach: 0.2, prepare: fresh,
+		{name: fmt.Sprintf("logins: %d that go on to IDLE", n.logins), unit: "ms", once: true, reach: 0.2,
+			prepare: func(ctx context.Context, s *site) error { return s.restart(ctx, known) },
 			do: func(ctx context.Context, s *site) (float64, error) {
 				start := time.Now()
 				err := s.crowd(ctx, n.logins, nil, nil)
@@ -82,6 +82,9 @@ func (s *site) crowd(ctx context.Context, n int, secret *tls.Config, then func()
 // what was freed before counts. Of a server that collects garbage n must be so large
 // that what logins have left is little beside it.
 func idling(ctx context.Context, s *site, n int, secret *tls.Config) (float64, error) {
+	if err := s.restart(ctx, known); err != nil {
+		return 0, err
+	}
 	n *= s.dense
 	var before, after int64
 	var errs [3]error
