@@ -65,7 +65,7 @@ func (c *Config) inbound() []Section {
 			{"pop3s", "Fetching by POP3, with TLS from the first byte (RFC 8314).", restart, addresses(&c.Listen.POP3S)},
 			{"sieve", "Scripts that filter mail, by ManageSieve with STARTTLS (RFC 5804).", restart, addresses(&c.Listen.Sieve)},
 			{"auth", "Other servers of the site, which have their users log in by us as they would by Dovecot (Postfix with `smtpd_sasl_type = dovecot`, Exim's `dovecot` authenticator): `host:port`, or `unix:` and the path of a socket. What they say of a client's address is believed: let nobody else reach it. A socket may be opened by all who can enter its directory.", restart, list[string]{&c.Listen.Auth, "addresses host:port or unix:path", "127.0.0.1:12345", socketAddress, plain}},
-			{"http", "Health (`/health`) and metrics (`/metrics`). It asks nobody who they are: keep it on loopback.", restart, addresses(&c.Listen.HTTP)},
+			{"http", "Health (`/health`), metrics (`/metrics`) and profiles for Go's tools (`/debug/pprof/profile`, `heap`, `goroutine`). It asks nobody who they are: keep it on loopback.", restart, addresses(&c.Listen.HTTP)},
 			{"https", "What the world may ask by HTTPS, as `:443`: the MTA-STS policy of our domains, the settings of mail programs, and proofs for an ACME authority (tls-alpn-01).", restart, addresses(&c.Listen.HTTPS)},
 			{"acme_http", "Proofs for an ACME authority by HTTP (http-01), as `:80`, and nothing else.", restart, addresses(&c.Listen.ACMEHTTP)},
 		}},

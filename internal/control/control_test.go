@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -447,6 +448,33 @@ func TestMetrics(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/metrics", nil))
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+// TestProfiles: Go's tools are told what takes time and memory, and nothing else of
+// what they know to ask for.
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	h := control.Web(control.WebOptions{Version: "1.2.3"})
+	gone, leave := context.WithCancel(t.Context())
+	leave() // nobody waits for the seconds of a profile
+	get := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(gone, "GET", path, nil))
+		return w
+	}
+	for _, path := range []string{"/debug/pprof/profile", "/debug/pprof/heap", "/debug/pprof/goroutine"} {
+		if w := get(path); w.Code != http.StatusOK || !bytes.HasPrefix(w.Body.Bytes(), []byte{0x1f, 0x8b}) {
+			t.Errorf("%s: %d %.20q", path, w.Code, w.Body)
+		}
+		if !strings.Contains(get("/").Body.String(), path+"\n") {
+			t.Errorf("%s is not listed", path)
+		}
+	}
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/trace"} {
+		if w := get(path); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, w.Code)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"time"
 
@@ -42,7 +43,11 @@ type Metric struct {
 	Value   float64
 }
 
-// Web answers /health and /metrics. It asks nobody who they are.
+// profiles is where Go's tools look for them.
+const profiles = "/debug/pprof/"
+
+// Web answers /health and /metrics, and tells by profiles what the process does.
+// It asks nobody who they are.
 func Web(o WebOptions) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -58,7 +63,13 @@ func Web(o WebOptions) http.Handler {
 	m.HandleFunc("GET /health", o.health)
 	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "plic %s\n/health\n/metrics\n", o.Version)
+		for _, kind := range []string{"profile", "heap", "goroutine"} {
+			fmt.Fprintf(w, "%s%s\n", profiles, kind)
+		}
 	})
+	m.HandleFunc("GET "+profiles+"profile", pprof.Profile)
+	m.Handle("GET "+profiles+"heap", pprof.Handler("heap"))
+	m.Handle("GET "+profiles+"goroutine", pprof.Handler("goroutine"))
 	return m
 }
 
