@@ -2,6 +2,8 @@ package mbox_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +38,8 @@ func TestFromInjection(t *testing.T) {
 	for _, padded := range []bool{false, true} {
 		var all []mbox.Outgoing
 		var want []string
-		for name, text := range hostile {
+		for _, name := range slices.Sorted(maps.Keys(hostile)) { // so that that of only fields is followed by one that is cut
+			text := hostile[name]
 			o := outgoing(text)
 			o.Padded = padded
 			o.Status = mbox.Status{UID: 3, Flagged: true}
