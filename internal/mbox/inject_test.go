@@ -86,3 +86,23 @@ func TestFromInjection(t *testing.T) {
 		}
 	}
 }
+
+// TestTorn: one of ours of which the end is missing says so, wherever it was cut:
+// also where what is left of its body could be the beginning of a From_ line.
+func TestTorn(t *testing.T) {
+	t.Parallel()
+	const head, body = "S: x\r\n\r\n", "From me,\r\nFriends\r\n"
+	for _, text := range []string{head + body, head + "Friends\r\n", head + "F\r\n"} {
+		o := outgoing(text)
+		o.Padded = true
+		file := write(t, o)
+		begin := strings.Index(file, "S: x\n\n") + len("S: x\n\n")
+		end := len(strings.TrimRight(file, "\n"))
+		for cut := begin + 1; cut < end; cut++ {
+			got, err := readAll(t, file[:cut], mbox.Options{})
+			if err != nil || len(got) != 1 || !got[0].Torn {
+				t.Errorf("%q cut at %d: %+v, %v", text, cut-begin, got, err)
+			}
+		}
+	}
+}

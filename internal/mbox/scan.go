@@ -221,7 +221,7 @@ func (s *Scanner) header(m *Message) (length int64, bare bool) {
 			s.text.add(line)
 			m.Body = s.in.at
 			rest := s.in.peek()
-			bare = len(rest) == 0 || s.starts(rest) || m.lead > 0 && Fragment(rest)
+			bare = len(rest) == 0 || s.starts(rest) || m.lead > 0 && h.length == 0 && Fragment(rest)
 			return h.length, bare
 		}
 		if !h.line(line, at) {
