@@ -57,6 +57,20 @@ func (r *logRig) deliver(size int) {
 	})
 }
 
+// crashedLogRig has delivered messages of a size when the power went. The store is not
+// open; name is the newest log.
+func crashedLogRig(t *testing.T, messages, size int) (r *logRig, name string) {
+	r = newLogRig(t)
+	for range messages {
+		r.deliver(size)
+	}
+	disk := r.crash(100, 1)
+	r.close()
+	r.onDisk(disk)
+	logs := r.logs()
+	return r, logs[len(logs)-1]
+}
+
 // crash gives what is on the disk after the end of the process, or of power.
 func (r *rig) crash(percent int, seed uint64) *vfs.Memory {
 	return r.fs.CrashClone(vfs.CrashConfig{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(seed, 1))})
@@ -266,16 +280,9 @@ func (r *logRig) isKept(body []byte) bool {
 // missing but the last commit.
 func TestLogOctets(t *testing.T) {
 	t.Parallel()
-	r := newLogRig(t)
 	const messages = 30
-	for range messages {
-		r.deliver(1500)
-	}
-	disk := r.crash(100, 1)
-	r.close()
-	r.onDisk(disk)
-	logs := r.logs()
-	name := logs[len(logs)-1]
+	r, name := crashedLogRig(t, messages, 1500)
+	disk := r.fs
 	octets := r.load(name)
 	end := marks(octets, r.ids)[messages-1]
 	refused, opened := 0, 0
@@ -454,15 +461,7 @@ func TestLogLosesMove(t *testing.T) {
 // its end, gives no UID again either, says so, and reclaims nothing.
 func TestLostLogIsLeapt(t *testing.T) {
 	t.Parallel()
-	r := newLogRig(t)
-	for range 10 {
-		r.deliver(200 << 10)
-	}
-	disk := r.crash(100, 1)
-	r.close()
-	r.onDisk(disk)
-	logs := r.logs()
-	name := logs[len(logs)-1]
+	r, name := crashedLogRig(t, 10, 200<<10)
 	octets := r.load(name)
 	octets[marks(octets, r.ids)[4]] ^= 1
 	r.save(name, octets)
@@ -521,16 +520,8 @@ func (f badFile) ReadAt(b []byte, at int64) (int, error) {
 // wrong.
 func TestUnreadableLog(t *testing.T) {
 	t.Parallel()
-	r := newLogRig(t)
-	for range 20 {
-		r.deliver(3000)
-	}
-	disk := r.crash(100, 1)
-	r.close()
-	r.onDisk(disk)
-	logs := r.logs()
-	name := logs[len(logs)-1]
-	r.o.FS = badDisk{disk, name, new(atomic.Bool)}
+	r, name := crashedLogRig(t, 20, 3000)
+	r.o.FS = badDisk{r.fs, name, new(atomic.Bool)}
 	if _, err := Open(t.Context(), r.o); !errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), "cannot be read") {
 		t.Fatalf("opened: %v", err)
 	}
@@ -545,15 +536,7 @@ func TestUnreadableLog(t *testing.T) {
 // log is read over its damage too.
 func TestLogDamageWithoutManifest(t *testing.T) {
 	t.Parallel()
-	r := newLogRig(t)
-	for range 20 {
-		r.deliver(3000)
-	}
-	disk := r.crash(100, 1)
-	r.close()
-	r.onDisk(disk)
-	logs := r.logs()
-	name := logs[len(logs)-1]
+	r, name := crashedLogRig(t, 20, 3000)
 	octets := r.load(name)
 	octets[marks(octets, r.ids)[9]] ^= 1
 	r.save(name, octets)
