@@ -184,12 +184,15 @@ func (k *Keeper) Room(ctx context.Context, a *store.Account, name string, size i
 // Put keeps a script, in the place of one of the same name. What is wrong with
 // it is a *sieve.Error.
 func (k *Keeper) Put(ctx context.Context, a *store.Account, name, text string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if err := k.Room(ctx, a, name, int64(len(text))); err != nil {
 		return err
 	}
-	if _, err := k.Compile(ctx, a, text); err != nil {
+	if _, err := k.Compile(ctx, a, text); err != nil { // others need not wait for it
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.Room(ctx, a, name, int64(len(text))); err != nil {
 		return err
 	}
 	return a.Notes().Put(ctx, prefix+name, []byte(text))

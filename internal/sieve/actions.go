@@ -238,17 +238,18 @@ func (c *compiler) deleteheader(a *args) (node, error) {
 			at = at[k : k+1]
 		}
 		m.trace(a.Pos, "delete the field %s", who)
-		for _, i := range slices.Backward(at) {
+		gone := map[int]bool{}
+		for _, i := range at {
 			ok := a.pos[1] == nil
 			if !ok {
 				if ok, err = match.any(m, []string{message.DecodeHeader(m.header.fields[i].Text())}); err != nil {
 					return err
 				}
 			}
-			if ok {
-				m.header.fields = slices.Delete(m.header.fields, i, i+1)
-			}
+			gone[i] = ok
 		}
+		i := -1
+		m.header.fields = slices.DeleteFunc(m.header.fields, func(field) bool { i++; return gone[i] })
 		return m.spend(a.Pos, 1+len(m.header.fields)/16)
 	}), err
 }

@@ -25,7 +25,7 @@ func (c *compiler) body(a *args) (test, error) {
 		case a.has("raw"):
 			root := m.in.Message.Root
 			return m.bodyOnce("raw", func() ([]string, error) {
-				s, err := m.read(io.NewSectionReader(m.in.Body, root.Body, root.End-root.Body))
+				s, err := m.read(m.section(root.Body, root.End))
 				return []string{s}, err
 			})
 		case a.has("content"):
@@ -48,6 +48,25 @@ func (m *machine) bodyOnce(key string, find func() ([]string, error)) ([]string,
 	return found, err
 }
 
+// section reads octets of the message. They are counted also where nothing comes
+// of them: base64 may be garbage, and a charset all shifts.
+func (m *machine) section(from, to int64) io.Reader {
+	return &metered{m, io.NewSectionReader(m.in.Body, from, to-from)}
+}
+
+type metered struct {
+	m *machine
+	r io.Reader
+}
+
+func (r *metered) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if e := r.m.spend(Pos{}, n/256); e != nil {
+		return n, e
+	}
+	return n, err
+}
+
 func (m *machine) read(r io.Reader) (string, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxText))
 	if err != nil {
@@ -66,10 +85,10 @@ func (m *machine) contents(types []string) (out []string, err error) {
 		var text string
 		switch {
 		case p.IsMultipart(): // what stands before and after its parts
-			text, err = m.read(io.NewSectionReader(m.in.Body, p.Body, preamble(p)))
+			text, err = m.read(m.section(p.Body, p.Body+preamble(p)))
 		case p.Embedded != nil: // its header
 			e := p.Embedded
-			text, err = m.read(io.NewSectionReader(m.in.Body, e.Offset, e.Body-e.Offset))
+			text, err = m.read(m.section(e.Offset, e.Body))
 		default:
 			text, err = m.decoded(p)
 		}
@@ -90,8 +109,7 @@ func preamble(p *message.Part) int64 {
 
 // decoded is the text of a part in UTF-8.
 func (m *machine) decoded(p *message.Part) (string, error) {
-	var r io.Reader = io.NewSectionReader(m.in.Body, p.Body, p.End-p.Body)
-	r = message.DecodeBody(r, p.Encoding)
+	r := message.DecodeBody(m.section(p.Body, p.End), p.Encoding)
 	if p.Type == "text" {
 		r = message.DecodeText(r, p.Param("charset"))
 	}

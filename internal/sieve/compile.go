@@ -10,6 +10,8 @@ import (
 // Limits bound scripts and what they cost. Zero values are defaults.
 type Limits struct {
 	Script    int // octets of one script; 256 KiB
+	Together  int // octets of a script with those that it includes; 1 MiB
+	Regexes   int // weight of their regular expressions, about one for an octet; 100,000
 	Nesting   int // of blocks and tests; 32
 	Includes  int // scripts included altogether; 255
 	Depth     int // how deep they include each other; 10
@@ -24,7 +26,7 @@ func (l Limits) withDefaults() Limits {
 		at    *int
 		value int
 	}{
-		{&l.Script, 256 << 10}, {&l.Nesting, 32}, {&l.Includes, 255}, {&l.Depth, 10},
+		{&l.Script, 256 << 10}, {&l.Together, 1 << 20}, {&l.Regexes, 100000}, {&l.Nesting, 32}, {&l.Includes, 255}, {&l.Depth, 10},
 		{&l.Actions, 32}, {&l.Redirects, 4}, {&l.Variable, 64 << 10}, {&l.Steps, 1000000},
 	} {
 		if *x.at == 0 {
@@ -77,20 +79,30 @@ type compiler struct {
 // including is what scripts that include each other share.
 type including struct {
 	depth int
-	count *int
+	sum   *sum
 	open  []string // the scripts that are being compiled
+}
+
+// sum is what they come to.
+type sum struct {
+	scripts int // included
+	octets  int
+	weight  int // of regular expressions
 }
 
 // Compile checks a script and makes it ready to run. An error is an *Error, or
 // wraps one of Options.Load.
 func Compile(src string, o Options) (*Script, error) {
 	o.Limits = o.Limits.withDefaults()
-	return compile(src, &o, including{count: new(int)})
+	return compile(src, &o, including{sum: new(sum)})
 }
 
 func compile(src string, o *Options, in including) (*Script, error) {
 	if len(src) > o.Limits.Script {
 		return nil, &Error{Text: fmt.Sprintf("the script is longer than %d octets", o.Limits.Script)}
+	}
+	if in.sum.octets += len(src); in.sum.octets > o.Limits.Together {
+		return nil, &Error{Text: fmt.Sprintf("the scripts are longer than %d octets together", o.Limits.Together)}
 	}
 	calls, err := parse(src, &o.Limits)
 	if err != nil {

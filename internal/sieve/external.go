@@ -99,7 +99,7 @@ func (m *machine) execute(a *args, kind string, program *text, arguments []*text
 	}
 	name := program.expand(m)
 	m.trace(a.Pos, "run %s", name)
-	if err := m.spend(a.Pos, 1000); err != nil {
+	if err := m.spend(a.Pos, askProgram+len(input)/64); err != nil {
 		return nil, false, err
 	}
 	out, ok, err := m.in.Execute(kind, name, expandAll(m, arguments), input)

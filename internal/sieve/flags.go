@@ -8,9 +8,11 @@ import (
 // Flags of a message are lists of words, as RFC 5232 section 2 has them: each
 // string may hold several, and none counts twice.
 func splitFlags(values []string) (out []string) {
+	have := map[string]bool{}
 	for _, v := range values {
 		for f := range strings.FieldsSeq(v) {
-			if validFlag(f) && !slices.ContainsFunc(out, func(have string) bool { return strings.EqualFold(have, f) }) {
+			if key := strings.ToLower(f); validFlag(f) && !have[key] {
+				have[key] = true
 				out = append(out, f)
 			}
 		}
@@ -65,9 +67,11 @@ func (c *compiler) changeFlags(a *args) (node, error) {
 		case "addflag":
 			flags = splitFlags(append(have, flags...))
 		case "removeflag":
-			flags = slices.DeleteFunc(have, func(f string) bool {
-				return slices.ContainsFunc(flags, func(gone string) bool { return strings.EqualFold(f, gone) })
-			})
+			gone := map[string]bool{}
+			for _, f := range flags {
+				gone[strings.ToLower(f)] = true
+			}
+			flags = slices.DeleteFunc(have, func(f string) bool { return gone[strings.ToLower(f)] })
 		}
 		if name == nil {
 			m.flags = flags
@@ -75,7 +79,7 @@ func (c *compiler) changeFlags(a *args) (node, error) {
 			m.assign(name, strings.Join(flags, " "))
 		}
 		m.trace(a.Pos, "flags are %q", flags)
-		return m.spend(a.Pos, len(flags))
+		return m.spend(a.Pos, len(have)+len(flags))
 	}), err
 }
 

@@ -146,7 +146,9 @@ func (m *machine) parts(mime, anychild bool) []*message.Part {
 	if !mime || !anychild {
 		return []*message.Part{at}
 	}
-	return below(at)
+	all := below(at)
+	m.charge(len(all) / 16)
+	return all
 }
 
 // below are a part and all within it, outermost first.
@@ -180,6 +182,7 @@ func (m *machine) fields(p *message.Part) []message.Field {
 	}
 	raw := make([]byte, min(p.Body-p.Offset, 1<<20))
 	n, _ := io.ReadFull(io.NewSectionReader(m.in.Body, p.Offset, int64(len(raw))), raw)
+	m.charge(n / 64)
 	var out []message.Field
 	for name, text := range message.Fields(raw[:n]) {
 		if _, value, ok := strings.Cut(string(text), ":"); ok && name != "" {
@@ -191,9 +194,12 @@ func (m *machine) fields(p *message.Part) []message.Field {
 
 // named gives the unfolded values of the fields with a name.
 func (m *machine) named(p *message.Part, name string) (out []string) {
-	for _, f := range m.fields(p) {
+	fields := m.fields(p)
+	m.charge(len(fields) / 16)
+	for _, f := range fields {
 		if strings.EqualFold(f.Name, name) {
 			out = append(out, f.Text())
+			m.charge(len(f.Value) / 64)
 		}
 	}
 	return out

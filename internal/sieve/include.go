@@ -23,7 +23,7 @@ func (c *compiler) include(a *args) (node, error) {
 	if slices.Contains(c.open, key) {
 		return nil, errorAt(a.Pos, "the script %q includes itself", name)
 	}
-	if *c.count++; *c.count > c.o.Limits.Includes || c.depth >= c.o.Limits.Depth {
+	if c.sum.scripts++; c.sum.scripts > c.o.Limits.Includes || c.depth >= c.o.Limits.Depth {
 		return nil, errorAt(a.Pos, "too many scripts include each other")
 	}
 	src, err := c.load(global, name)
@@ -33,7 +33,7 @@ func (c *compiler) include(a *args) (node, error) {
 	if err != nil {
 		return nil, errorAt(a.Pos, "include %q: %v", name, err)
 	}
-	s, err := compile(src, c.o, including{depth: c.depth + 1, count: c.count, open: append(slices.Clone(c.open), key)})
+	s, err := compile(src, c.o, including{depth: c.depth + 1, sum: c.sum, open: append(slices.Clone(c.open), key)})
 	if err != nil {
 		return nil, errorAt(a.Pos, "in the script %q: %v", name, err)
 	}

@@ -51,7 +51,7 @@ func (s *Script) Run(in *Input) (*Result, error) {
 	m.header = newHeader(in)
 	err := m.block(s.block)
 	if errors.Is(err, errStop) || errors.Is(err, errReturn) {
-		err = nil
+		err = m.spend(Pos{}, 0)
 	}
 	if err == nil {
 		err = m.conflict()
@@ -99,16 +99,28 @@ func (m *machine) block(nodes []node) error {
 			return err
 		}
 	}
-	return nil
+	return m.spend(Pos{}, 0)
 }
 
 // spend counts work.
 func (m *machine) spend(p Pos, n int) error {
-	if m.steps += n; m.steps > m.limits.Steps {
+	if m.charge(n); m.spent() {
 		return errorAt(p, "the script takes too long")
 	}
 	return nil
 }
+
+// charge counts work where there is no way to end the script: the next spend does.
+func (m *machine) charge(n int) { m.steps += n }
+
+func (m *machine) spent() bool { return m.steps > m.limits.Steps }
+
+// What a question to the site costs in steps: about its mailboxes, what it
+// remembers or its lists, and to a program.
+const (
+	askSite    = 200
+	askProgram = 50_000
+)
 
 // value is the value of a variable; one that was not set is empty.
 func (m *machine) value(p *piece) string {
@@ -169,6 +181,7 @@ func (m *machine) inList(value, list string) (bool, error) {
 	if m.in.Lists == nil {
 		return false, nil
 	}
+	m.charge(askSite)
 	return m.in.Lists.Contains(list, value)
 }
 
@@ -203,6 +216,9 @@ type allOf []test
 
 func (t allOf) eval(m *machine) (bool, error) {
 	for _, x := range t {
+		if err := m.spend(Pos{}, 1); err != nil {
+			return false, err
+		}
 		if ok, err := x.eval(m); !ok || err != nil {
 			return false, err
 		}
@@ -214,6 +230,9 @@ type anyOf []test
 
 func (t anyOf) eval(m *machine) (bool, error) {
 	for _, x := range t {
+		if err := m.spend(Pos{}, 1); err != nil {
+			return false, err
+		}
 		if ok, err := x.eval(m); ok || err != nil {
 			return ok, err
 		}

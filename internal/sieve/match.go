@@ -1,7 +1,6 @@
 package sieve
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -73,7 +72,7 @@ type matching struct {
 	relation string // of value and count
 	cmp      comparator
 	keys     []*text
-	compiled []*regexp.Regexp // of constant keys for regex
+	compiled []expression // of constant keys for regex
 }
 
 const (
@@ -120,44 +119,15 @@ func (c *compiler) matching(a *args, keys *argument) (*matching, error) {
 	if m.keys, err = c.texts(keys); err != nil {
 		return nil, err
 	}
-	return m, m.compile()
-}
-
-// compile compiles the expressions that are known.
-func (mt *matching) compile() error {
-	if mt.kind != "regex" {
-		return nil
-	}
-	for _, k := range mt.keys {
-		if k.parts != nil {
-			mt.compiled = append(mt.compiled, nil)
-			continue
-		}
-		re, err := mt.regex(k.plain)
-		if err != nil {
-			return errorAt(mt.Pos, "%q is no regular expression: %v", k.plain, err)
-		}
-		mt.compiled = append(mt.compiled, re)
-	}
-	return nil
-}
-
-// maxRegex bounds an expression. Go's take linear time, whatever they are.
-const maxRegex = 4096
-
-func (mt *matching) regex(expr string) (*regexp.Regexp, error) {
-	if len(expr) > maxRegex {
-		expr = "(" // refused below
-	}
-	if mt.cmp != octet {
-		expr = "(?i)" + expr
-	}
-	return regexp.Compile(expr)
+	return m, c.expressions(m)
 }
 
 // any says whether one of the values matches one of the keys.
 func (mt *matching) any(m *machine, values []string) (bool, error) {
 	keys := expandAll(m, mt.keys)
+	if err := m.spend(mt.Pos, 1+len(keys)/16); err != nil {
+		return false, err
+	}
 	if mt.kind == "count" {
 		count := strconv.Itoa(len(values))
 		for _, k := range keys {
@@ -189,22 +159,23 @@ func (mt *matching) one(m *machine, value, key string, i int) (bool, error) {
 		if err := m.spend(mt.Pos, len(value)/16); err != nil {
 			return false, err
 		}
-		groups, ok := glob(key, value, mt.cmp)
+		groups, ok, err := glob(key, value, mt.cmp, func(octets int) error { return m.spend(mt.Pos, octets/64) })
 		if ok {
 			m.captured(groups)
 		}
-		return ok, nil
+		return ok, err
 	case "regex":
-		// Linear, but a hundred times what a comparison takes.
-		if err := m.spend(mt.Pos, len(value)*(1+len(key)/64)/2); err != nil {
-			return false, err
-		}
 		re := mt.compiled[i]
-		if re == nil {
+		if re.Regexp == nil {
 			var err error
 			if re, err = mt.regex(key); err != nil {
-				return false, errorAt(mt.Pos, "%q is no regular expression", key)
+				return false, errorAt(mt.Pos, "%.200q is no regular expression", key)
 			}
+			m.charge(re.weight)
+		}
+		// Linear, but a hundred times what a comparison takes.
+		if err := m.spend(mt.Pos, len(value)*(1+re.weight/32)/2); err != nil {
+			return false, err
 		}
 		groups := re.FindStringSubmatch(value)
 		if groups != nil {
@@ -245,18 +216,24 @@ type wild struct {
 // glob matches a value against a pattern with * and ?, and gives the whole value
 // and what each of them stands for, RFC 5228 section 2.7.1 and RFC 5229 section
 // 3.2. Only the last star ever moves, so that it takes no more than the product
-// of the lengths.
-func glob(pattern, value string, cmp comparator) (groups []string, ok bool) {
+// of the lengths; spend is told of the octets that were compared, and may end it.
+func glob(pattern, value string, cmp comparator, spend func(octets int) error) (groups []string, ok bool, err error) {
 	elements := wilds(pattern, cmp)
 	groups = make([]string, 1, 10)
 	groups[0] = value
 	// Where to go on if what follows the last star does not fit.
 	star, from, resume, kept := -1, 0, 0, 0
 	i, at := 0, 0
-	for {
+	for work := 0; ; work++ {
+		if work > 1<<12 {
+			if err := spend(work); err != nil {
+				return nil, false, err
+			}
+			work = 0
+		}
 		switch {
 		case i == len(elements) && at == len(value):
-			return groups, true
+			return groups, true, nil
 		case i < len(elements) && elements[i].star:
 			groups = append(groups, "")
 			star, from, resume, kept = i, at, at, len(groups)
@@ -268,13 +245,14 @@ func glob(pattern, value string, cmp comparator) (groups []string, ok bool) {
 			i, at = i+1, at+n
 			continue
 		case i < len(elements) && elements[i].text != "":
-			if n := prefix(value[at:], elements[i].text, cmp); n >= 0 {
+			n, ok := prefix(value[at:], elements[i].text, cmp)
+			if work += n; ok {
 				i, at = i+1, at+n
 				continue
 			}
 		}
 		if star < 0 || resume == len(value) {
-			return nil, false
+			return nil, false, nil
 		}
 		_, n := utf8.DecodeRuneInString(value[resume:])
 		resume += n
@@ -284,19 +262,19 @@ func glob(pattern, value string, cmp comparator) (groups []string, ok bool) {
 	}
 }
 
-// prefix is how many octets of a value match a folded text, or -1.
-func prefix(value, folded string, cmp comparator) int {
-	at := 0
+// prefix says whether a value begins with a folded text, and how many octets of it
+// match.
+func prefix(value, folded string, cmp comparator) (at int, ok bool) {
 	for folded != "" {
 		if at == len(value) {
-			return -1
+			return at, false
 		}
 		if c := value[at]; c < utf8.RuneSelf && folded[0] < utf8.RuneSelf {
 			if cmp != octet && 'a' <= c && c <= 'z' {
 				c -= 'a' - 'A'
 			}
 			if c != folded[0] {
-				return -1
+				return at, false
 			}
 			folded, at = folded[1:], at+1
 			continue
@@ -304,11 +282,11 @@ func prefix(value, folded string, cmp comparator) int {
 		_, n := utf8.DecodeRuneInString(value[at:])
 		f := cmp.fold(value[at : at+n])
 		if !strings.HasPrefix(folded, f) {
-			return -1
+			return at, false
 		}
 		folded, at = folded[len(f):], at+n
 	}
-	return at
+	return at, true
 }
 
 // wilds takes a pattern apart; a backslash takes the meaning from what follows.

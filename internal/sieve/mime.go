@@ -41,6 +41,7 @@ func (l *loop) run(m *machine) error {
 		at = m.in.Message.Root
 	}
 	parts := below(at)
+	m.charge(len(parts) / 16)
 	if outer != nil {
 		parts = parts[1:] // the parts within the one that is looked at
 	}
@@ -128,7 +129,7 @@ func (c *compiler) replace(a *args) (node, error) {
 		m.trace(a.Pos, "replace %s", partName(p))
 		if p != m.in.Message.Root {
 			m.out.Edits = append(m.out.Edits, Edit{From: p.Offset, To: p.End, Text: entity})
-			return m.spend(a.Pos, 16)
+			return m.spend(a.Pos, 16+len(entity)/64)
 		}
 		if subject != nil {
 			m.header.replace("Subject", subject.expand(m))
@@ -223,6 +224,7 @@ func (c *compiler) enclose(a *args) (node, error) {
 		if _, err := io.ReadFull(io.NewSectionReader(m.in.Body, 0, m.in.Message.Size), original); err != nil {
 			return err
 		}
+		m.charge(len(headers) * len(m.header.fields) / 64)
 		keep := append(expandAll(m, headers), "Received", "Return-Path", "Date", "Message-ID", "From", "To", "Cc", "Subject")
 		var fields []message.Field
 		for _, f := range m.header.list() {

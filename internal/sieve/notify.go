@@ -1,6 +1,7 @@
 package sieve
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -53,6 +54,7 @@ func (n *notifyNode) run(m *machine) error {
 			return errorAt(n.Pos, "%q is no address", from)
 		}
 	}
+	m.charge(len(m.header.fields) / 16)
 	for _, f := range m.header.list() { // no answers to answers, RFC 5436 section 2.7.1
 		if strings.EqualFold(f.Name, "Auto-Submitted") && strings.HasPrefix(strings.ToLower(f.Text()), "auto-notified") {
 			m.trace(n.Pos, "no notice: the message is one")
@@ -63,6 +65,9 @@ func (n *notifyNode) run(m *machine) error {
 	m.trace(n.Pos, "tell %s", strings.Join(out.To, ", "))
 	return m.add(n.Pos, out)
 }
+
+// maxNotified is how many people one notice may go to.
+const maxNotified = 8
 
 // notMailto is an error about a method.
 type notMailto string
@@ -93,8 +98,11 @@ func parseMailto(uri string) (*Notify, error) {
 			return nil, err
 		}
 	}
-	if len(n.To)+len(n.Cc)+len(n.Bcc) == 0 {
+	switch all := len(n.To) + len(n.Cc) + len(n.Bcc); {
+	case all == 0:
 		return nil, notMailto("the URI names nobody")
+	case all > maxNotified:
+		return nil, notMailto(fmt.Sprintf("the URI names more than %d people", maxNotified))
 	}
 	return n, nil
 }
@@ -147,7 +155,7 @@ func (n *Notify) addresses(to *[]string, list string) error {
 
 func (c *compiler) validNotifyMethod(a *args) (test, error) {
 	methods, err := c.texts(a.pos[0])
-	return every(methods, func(_ *machine, s string) bool {
+	return every(methods, 1, func(_ *machine, s string) bool {
 		_, err := parseMailto(s)
 		return err == nil
 	}), err

@@ -31,9 +31,12 @@ func (c *compiler) environment(a *args) (test, error) {
 }
 
 // every is a test that asks the same of all strings of a list.
-func every(texts []*text, holds func(m *machine, s string) bool) test {
+func every(texts []*text, cost int, holds func(m *machine, s string) bool) test {
 	return ask(func(m *machine) (bool, error) {
 		for _, s := range expandAll(m, texts) {
+			if err := m.spend(Pos{}, cost+len(s)/16); err != nil {
+				return false, err
+			}
 			if !holds(m, s) {
 				return false, nil
 			}
@@ -44,12 +47,12 @@ func every(texts []*text, holds func(m *machine, s string) bool) test {
 
 func (c *compiler) mailboxexists(a *args) (test, error) {
 	names, err := c.texts(a.pos[0])
-	return every(names, func(m *machine, s string) bool { return m.in.Mailboxes != nil && m.in.Mailboxes.Exists(s) }), err
+	return every(names, askSite, func(m *machine, s string) bool { return m.in.Mailboxes != nil && m.in.Mailboxes.Exists(s) }), err
 }
 
 func (c *compiler) mailboxidexists(a *args) (test, error) {
 	ids, err := c.texts(a.pos[0])
-	return every(ids, func(m *machine, s string) bool {
+	return every(ids, askSite, func(m *machine, s string) bool {
 		if m.in.Mailboxes == nil {
 			return false
 		}
@@ -65,7 +68,7 @@ func (c *compiler) specialuse(a *args) (test, error) {
 		return nil, err
 	}
 	uses, err := c.texts(a.pos[1])
-	return every(uses, func(m *machine, s string) bool {
+	return every(uses, askSite, func(m *machine, s string) bool {
 		switch {
 		case m.in.Mailboxes == nil:
 			return false
@@ -97,6 +100,7 @@ func (c *compiler) metadata(a *args) (test, error) {
 		if m.in.Mailboxes == nil {
 			return nil, nil
 		}
+		m.charge(askSite)
 		if v, ok := m.in.Mailboxes.Metadata(mailbox.expand(m), name.expand(m)); ok {
 			return []string{v}, nil
 		}
@@ -115,7 +119,7 @@ func (c *compiler) metadataexists(a *args) (test, error) {
 		pos = pos[1:]
 	}
 	names, err := c.texts(pos[0])
-	return every(names, func(m *machine, s string) bool {
+	return every(names, askSite, func(m *machine, s string) bool {
 		if m.in.Mailboxes == nil {
 			return false
 		}
@@ -191,7 +195,11 @@ func (c *compiler) duplicate(a *args) (test, error) {
 			id = "h" + values[0]
 		}
 		key := fmt.Sprintf("duplicate\x00%s\x00%s", handle.expand(m), id)
+		m.charge(askSite)
 		seen := m.in.Seen != nil && m.in.Seen(key)
+		if len(m.out.Remember) >= maxRemembered {
+			return false, errorAt(a.Pos, "more than %d things to remember", maxRemembered)
+		}
 		if !seen || a.has("last") {
 			m.out.Remember = append(m.out.Remember, Memory{key, keep})
 		}
@@ -199,11 +207,14 @@ func (c *compiler) duplicate(a *args) (test, error) {
 	}), err
 }
 
+// maxRemembered bounds what one message may leave to be remembered.
+const maxRemembered = 100
+
 // maxSeconds is the longest time that is remembered.
 const maxSeconds = 90 * 24 * 3600
 
 // validExtList says that lists are known, RFC 6134.
 func (c *compiler) validExtList(a *args) (test, error) {
 	lists, err := c.texts(a.pos[0])
-	return every(lists, func(m *machine, s string) bool { return m.in.Lists != nil && m.in.Lists.Known(s) }), err
+	return every(lists, askSite, func(m *machine, s string) bool { return m.in.Lists != nil && m.in.Lists.Known(s) }), err
 }

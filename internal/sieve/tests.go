@@ -48,13 +48,18 @@ func (c *compiler) exists(a *args) (test, error) {
 		for _, name := range expandAll(m, names) {
 			found := false
 			for _, p := range m.parts(mime, anychild) {
-				found = found || len(m.named(p, name)) > 0
+				if err := m.spend(a.Pos, 1); err != nil {
+					return false, err
+				}
+				if found = len(m.named(p, name)) > 0; found {
+					break
+				}
 			}
 			if !found {
 				return false, nil
 			}
 		}
-		return true, m.spend(a.Pos, len(names))
+		return true, nil
 	}), err
 }
 
@@ -98,6 +103,9 @@ func (c *compiler) headerTest(a *args) (test, error) {
 				}
 				values = indexed(values, n, last)
 				for _, v := range values {
+					if err := m.spend(a.Pos, len(v)/64); err != nil {
+						return nil, err
+					}
 					out = append(out, content(m, v)...)
 				}
 			}

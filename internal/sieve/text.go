@@ -61,8 +61,8 @@ func (c *compiler) textOf(p Pos, s string) (*text, error) {
 
 // reference reads ${name}, ${number} or ${global.name}; length 0 if it is none.
 func (c *compiler) reference(p Pos, s string) (piece, int, error) {
-	end := strings.IndexByte(s, '}')
-	if end < 0 {
+	end, ok := closing(s)
+	if !ok {
 		return piece{}, 0, nil
 	}
 	name := strings.ToLower(s[2:end])
@@ -89,6 +89,12 @@ func (c *compiler) reference(p Pos, s string) (piece, int, error) {
 	return piece{name: rest, global: true, number: -1}, end + 1, nil
 }
 
+// closing finds the end of what begins with "${", if nothing else begins before.
+func closing(s string) (int, bool) {
+	end := 2 + strings.IndexAny(s[2:], "${}")
+	return end, end >= 2 && s[end] == '}'
+}
+
 // maxMatch is the highest match variable.
 const maxMatch = 9
 
@@ -107,6 +113,12 @@ func (t *text) expand(m *machine) string {
 	if t == nil {
 		return ""
 	}
+	s := t.value(m)
+	m.charge(len(s) / 64)
+	return s
+}
+
+func (t *text) value(m *machine) string {
 	if t.parts == nil {
 		return t.plain
 	}
@@ -136,9 +148,12 @@ func clip(s string, n int) string {
 }
 
 func expandAll(m *machine, texts []*text) []string {
-	out := make([]string, len(texts))
-	for i, t := range texts {
-		out[i] = t.expand(m)
+	out := make([]string, 0, len(texts))
+	for _, t := range texts {
+		if m.spent() {
+			break
+		}
+		out = append(out, t.expand(m))
 	}
 	return out
 }
@@ -156,10 +171,11 @@ func decodeCharacters(p Pos, s string) (string, error) {
 		}
 		b.WriteString(s[:i])
 		s = s[i:]
-		end := strings.IndexByte(s, '}')
-		if end < 0 {
-			b.WriteString(s)
-			return b.String(), nil
+		end, ok := closing(s)
+		if !ok {
+			b.WriteString("${")
+			s = s[2:]
+			continue
 		}
 		kind, codes, ok := strings.Cut(strings.ToLower(s[2:end]), ":")
 		text, good := "", false

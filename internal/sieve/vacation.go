@@ -65,6 +65,7 @@ func (v *vacationNode) run(m *machine) error {
 		MIME: v.has("mime"), For: v.period(), Copy: v.copy(m),
 	}
 	out.Key = v.key(m, out)
+	m.charge(askSite)
 	if m.in.Seen != nil && m.in.Seen(out.Key) {
 		m.trace(v.Pos, "no answer: %s had one lately", m.in.From)
 		return nil
@@ -115,6 +116,7 @@ func (v *vacationNode) unwanted(m *machine) string {
 		strings.HasPrefix(local, "owner-") || strings.HasSuffix(local, "-owner") || strings.HasPrefix(local, "noreply") || strings.HasPrefix(local, "no-reply"):
 		return "its sender is a program"
 	}
+	m.charge(len(m.header.fields) / 4)
 	for _, f := range m.header.list() {
 		name, value := strings.ToLower(f.Name), strings.ToLower(f.Text())
 		switch {
@@ -128,15 +130,21 @@ func (v *vacationNode) unwanted(m *machine) string {
 			return "its sender wants no answer"
 		}
 	}
-	mine := append(expandAll(m, v.addresses), m.in.Addresses...)
-	mine = append(mine, m.in.To)
-	if isIn(mine, m.in.From) {
+	mine := map[string]bool{}
+	for _, list := range [][]string{expandAll(m, v.addresses), m.in.Addresses, {m.in.To}} {
+		m.charge(len(list) / 4)
+		for _, addr := range list {
+			mine[strings.ToLower(addr)] = true
+		}
+	}
+	if mine[strings.ToLower(m.in.From)] {
 		return "it is from the owner"
 	}
 	for _, name := range []string{"To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"} {
 		for _, value := range m.named(root, name) {
+			m.charge(len(value) / 16)
 			for _, mb := range message.ParseAddressList(value) {
-				if isIn(mine, mb.Local+"@"+mb.Host) {
+				if mine[strings.ToLower(mb.Local+"@"+mb.Host)] {
 					return ""
 				}
 			}
