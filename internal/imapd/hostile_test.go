@@ -155,6 +155,76 @@ func TestManyLiterals(t *testing.T) {
 	}
 }
 
+// Annotations that are asked for a thousand times are told once, and large ones
+// together are not held in memory.
+func TestMetadataAmplification(t *testing.T) {
+	h := newHouse(t, nil)
+	nc := h.raw(t)
+	value := strings.Repeat("x", 60_000)
+	for i := range 50 {
+		go fmt.Fprintf(nc, "c SETMETADATA INBOX (/private/x/%d {%d+}\r\n%s)\r\n", i, len(value), value)
+		if _, answer := drain(t, nc, "c"); !strings.HasPrefix(answer, "OK") {
+			t.Fatal(answer)
+		}
+	}
+	for _, entries := range []string{
+		strings.Repeat(" /private/x", 900)[1:],
+		"/private/x" + strings.Repeat(" /private/x/1", 900),
+	} {
+		var n int
+		took := allocated(func() {
+			go fmt.Fprintf(nc, "c GETMETADATA (DEPTH infinity) INBOX (%s)\r\n", entries)
+			n, _ = drain(t, nc, "c")
+		})
+		if n < 50*len(value) || n > 51*len(value) {
+			t.Errorf("%d octets were sent", n)
+		}
+		if took > 32<<20 {
+			t.Errorf("%d KiB were allocated", took>>10)
+		}
+	}
+}
+
+// I4: what many messages more do to many results that are kept up to date costs no
+// more than it must, and not more than nobody has asked for.
+func TestManyContexts(t *testing.T) {
+	h := newHouse(t, nil)
+	const n = 6000
+	one := " {15+}\r\nSubject: x\r\n\r\nx"
+	nc := h.raw(t)
+	go io.WriteString(nc, "c APPEND INBOX"+strings.Repeat(one, n)+"\r\n")
+	if _, answer := drain(t, nc, "c"); !strings.HasPrefix(answer, "OK") {
+		t.Fatal(answer)
+	}
+	other := h.raw(t)
+	io.WriteString(other, "c SELECT INBOX\r\n")
+	drain(t, other, "c")
+	for i := range 4 {
+		fmt.Fprintf(nc, "s%d SORT RETURN (UPDATE COUNT) (REVERSE ARRIVAL) UTF-8 FLAGGED\r\n", i)
+		drain(t, nc, fmt.Sprintf("s%d", i))
+	}
+	io.WriteString(nc, "b SEARCH RETURN (UPDATE COUNT) BODY nowhere\r\n")
+	drain(t, nc, "b")
+	io.WriteString(other, "c STORE 1:* +FLAGS.SILENT (\\Flagged)\r\n")
+	drain(t, other, "c")
+	var answers int
+	took := allocated(func() {
+		io.WriteString(nc, "c NOOP\r\n")
+		answers, _ = drain(t, nc, "c")
+	})
+	if took > 32<<20 {
+		t.Errorf("%d KiB were allocated to tell of %d octets", took>>10, answers)
+	}
+	io.WriteString(nc, "d CANCELUPDATE \"b\"\r\n")
+	if line := plainLine(t, nc); !strings.HasPrefix(line, "d BAD") {
+		t.Errorf("%d messages were looked into unasked: %s", n, line)
+	}
+	io.WriteString(nc, "e CANCELUPDATE \"s0\" \"s3\"\r\n")
+	if line := plainLine(t, nc); !strings.HasPrefix(line, "e OK") {
+		t.Errorf("the others are not kept up to date: %s", line)
+	}
+}
+
 // I12: what strangers send makes no line of its own in the log or the journal,
 // and no terminal obeys it.
 func TestLogInjection(t *testing.T) {

@@ -71,36 +71,74 @@ func (c *conn) getMetadata(ctx context.Context, cmd *imap.Command) (reply, error
 	return reply{}, nil
 }
 
-// tell sends a METADATA response, if there is anything to tell, and gives the
-// length of the longest value that was left out.
+// tell sends METADATA responses, if there is anything to tell, and gives the
+// length of the longest value that was left out. Nothing is told twice, and a
+// response ends when it is long, so that what is asked for a thousand times, or is
+// large, is not held in memory.
 func (a *annotated) tell(ctx context.Context, m *imap.Metadata) (longest int, err error) {
-	b := append(a.c.out.line(), "* METADATA "...)
-	b = imap.AppendMailbox(b, a.name, a.c.utf8Names())
-	if a.name == "" {
-		b = append(b[:len("* METADATA ")], `""`...)
-	}
-	b = append(b, " ("...)
-	from := len(b)
+	out := &a.c.out
+	asked, told := map[string]bool{}, map[string]bool{}
+	var b []byte // nil while no response is begun
 	for _, entry := range m.Entries {
+		if a.isAsked(asked, entry, m.Depth) {
+			continue
+		}
+		asked[entry] = true
 		found, err := a.find(ctx, entry, m.Depth)
 		if err != nil {
-			return 0, err
+			return 0, err // what was appended is not sent
 		}
 		for _, v := range found {
+			if told[v.Entry] {
+				continue
+			}
+			told[v.Entry] = true
 			if m.MaxSize >= 0 && int64(len(v.Text)) > m.MaxSize {
 				longest = max(longest, len(v.Text))
 				continue
 			}
-			if len(b) > from {
+			if b == nil {
+				b = a.begin()
+			} else {
 				b = append(b, ' ')
 			}
-			b = appendValue(b, v)
+			if b = appendValue(b, v); len(b) >= largePage {
+				out.end(append(b, ")\r\n"...))
+				b = nil
+			}
+		}
+		if out.err != nil {
+			return 0, out.err
 		}
 	}
-	if len(b) > from {
-		a.c.out.end(append(b, ")\r\n"...))
+	if b != nil {
+		out.end(append(b, ")\r\n"...))
 	}
 	return longest, nil
+}
+
+// isAsked says that all there is of an entry was asked for with another.
+func (a *annotated) isAsked(asked map[string]bool, entry string, depth int) bool {
+	for i := len(entry); i > 0; i = strings.LastIndexByte(entry[:i], '/') {
+		if asked[entry[:i]] {
+			return true
+		}
+		if depth != imap.MaxDepth {
+			break
+		}
+	}
+	return false
+}
+
+// begin begins a response.
+func (a *annotated) begin() []byte {
+	b := append(a.c.out.line(), "* METADATA "...)
+	if a.name == "" {
+		b = append(b, `""`...)
+	} else {
+		b = imap.AppendMailbox(b, a.name, a.c.utf8Names())
+	}
+	return append(b, " ("...)
 }
 
 func appendValue(b []byte, v imap.Value) []byte {
@@ -153,11 +191,18 @@ func (c *conn) setMetadata(ctx context.Context, cmd *imap.Command) (reply, error
 		return reply{}, err
 	}
 	tx := c.server.o.Store.Begin()
+	counted := map[owner]bool{}
 	for _, v := range values {
-		if err := a.maySet(ctx, v, len(values)); err != nil {
+		if err := a.maySet(v); err != nil {
 			return reply{}, err
 		}
 		o := a.owner(v.Entry)
+		if !v.None && !counted[o] {
+			counted[o] = true
+			if err := o.room(ctx, len(values)); err != nil {
+				return reply{}, err
+			}
+		}
 		if v.None {
 			tx.PutNote(o.notes, o.prefix+v.Entry, nil)
 		} else {
@@ -171,7 +216,7 @@ func (c *conn) setMetadata(ctx context.Context, cmd *imap.Command) (reply, error
 }
 
 // maySet says why a value cannot be set.
-func (a *annotated) maySet(ctx context.Context, v imap.Value, more int) error {
+func (a *annotated) maySet(v imap.Value) error {
 	shared := strings.HasPrefix(v.Entry, "/shared/")
 	switch {
 	case a.mb == nil && shared && !a.c.isAdmin():
@@ -182,10 +227,12 @@ func (a *annotated) maySet(ctx context.Context, v imap.Value, more int) error {
 		return no("CANNOT", "the special use is set by CREATE")
 	case len(v.Text) > maxValue:
 		return no("METADATA MAXSIZE "+strconv.Itoa(maxValue), "the value is too long")
-	case v.None:
-		return nil
 	}
-	o := a.owner(v.Entry)
+	return nil
+}
+
+// room says that there may not be so many annotations more.
+func (o owner) room(ctx context.Context, more int) error {
 	notes, err := o.notes.All(ctx, o.prefix)
 	if err != nil {
 		return err

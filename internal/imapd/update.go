@@ -114,6 +114,8 @@ func (c *conn) updateContexts(ctx context.Context, changes store.Changes, flagge
 			touched = append(touched, e)
 		}
 	}
+	looks := maxLooks
+	kept := make(contexts, 0, len(v.contexts))
 	for _, k := range v.contexts {
 		gone := map[uint32]bool{}
 		if moves {
@@ -121,32 +123,55 @@ func (c *conn) updateContexts(ctx context.Context, changes store.Changes, flagge
 				gone[uint32(uid)] = true
 			}
 		}
-		matches, err := c.matching(ctx, k, touched)
+		matches, err := c.matching(ctx, k, touched, &looks)
 		if err != nil {
 			return err
 		}
+		if looks < 0 {
+			looks = 0
+			c.noUpdate(k.to.tag, "more has changed than can be searched now")
+			continue
+		}
+		kept = append(kept, k)
 		for _, e := range touched {
 			if !matches[e.UID] {
 				gone[uint32(e.UID)] = true
 			}
 		}
-		member := make(map[uint32]bool, len(k.uids))
-		for _, uid := range k.uids {
-			member[uid] = true
-		}
-		for _, e := range touched {
-			if uid := uint32(e.UID); matches[e.UID] && !member[uid] && !slices.Contains(k.fresh, uid) {
-				k.fresh = append(k.fresh, uid)
-			}
-		}
+		k.gather(touched, matches)
 		k.fresh = slices.DeleteFunc(k.fresh, func(uid uint32) bool { return gone[uid] })
 		c.tellRemoved(k, gone)
 	}
+	v.contexts = kept
 	return nil
 }
 
-// matching says which of some messages a search finds now.
-func (c *conn) matching(ctx context.Context, k *searchContext, touched []store.Entry) (map[store.UID]bool, error) {
+// gather adds to fresh the messages that match and are not in the result yet.
+func (k *searchContext) gather(touched []store.Entry, matches map[store.UID]bool) {
+	want := make(map[uint32]bool, len(matches))
+	for uid := range matches {
+		want[uint32(uid)] = true
+	}
+	for _, known := range [][]uint32{k.uids, k.fresh} {
+		for _, uid := range known {
+			delete(want, uid)
+		}
+	}
+	for _, e := range touched {
+		if uid := uint32(e.UID); want[uid] {
+			k.fresh = append(k.fresh, uid)
+			delete(want, uid)
+		}
+	}
+}
+
+// maxLooks is how many messages are looked into when results are brought up to
+// date, of all of them together: no command has asked for it.
+const maxLooks = 5000
+
+// matching says which of some messages a search finds now. looks, which is made
+// less, falls below zero if they are too many to look into.
+func (c *conn) matching(ctx context.Context, k *searchContext, touched []store.Entry, looks *int) (map[store.UID]bool, error) {
 	out := map[store.UID]bool{}
 	if len(touched) == 0 {
 		return out, nil
@@ -168,7 +193,7 @@ func (c *conn) matching(ctx context.Context, k *searchContext, touched []store.E
 			open[e.UID] = e
 		}
 	}
-	if len(uids) == 0 {
+	if *looks -= len(uids); len(uids) == 0 || *looks < 0 {
 		return out, nil
 	}
 	for d, err := range c.view.mb.Details(ctx, uids) {
@@ -269,15 +294,21 @@ func (c *conn) appendInserted(ctx context.Context, b []byte, k *searchContext) (
 		e.UID = store.UID(uid)
 		return k.order.of(e)
 	}
-	slices.Sort(k.fresh)
+	fresh := make([]sortable, len(k.fresh))
 	for i, uid := range k.fresh {
-		m := of(uid)
-		at, _ := slices.BinarySearchFunc(k.uids, m, func(other uint32, m sortable) int { return k.order.compare(of(other), m) })
-		k.uids = slices.Insert(slices.Clone(k.uids), at, uid)
+		fresh[i] = of(uid)
+	}
+	slices.SortFunc(fresh, k.order.compare)
+	rest, all := k.uids, make([]uint32, 0, len(k.uids)+len(fresh))
+	for i, m := range fresh {
+		at, _ := slices.BinarySearchFunc(rest, m, func(other uint32, m sortable) int { return k.order.compare(of(other), m) })
+		all = append(append(all, rest[:at]...), m.uid)
+		rest = rest[at:]
 		if i > 0 {
 			b = append(b, ' ')
 		}
-		b = c.appendPlace(b, k, at+1, []imap.Range{{Lo: uid, Hi: uid}})
+		b = c.appendPlace(b, k, len(all), []imap.Range{{Lo: m.uid, Hi: m.uid}})
 	}
+	k.uids = append(all, rest...)
 	return b, nil
 }
