@@ -64,7 +64,7 @@ func parseSetNumber(text string) (uint32, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(text, 10, 32)
-	return uint32(n), err == nil && uint32(n) != Star
+	return min(uint32(n), Star-1), err == nil // in a command Star is a number like others, which no message has
 }
 
 // Resolve gives the ranges with "*" replaced by the largest number in use,
