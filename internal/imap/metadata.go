@@ -32,10 +32,10 @@ func (s *Scanner) GetMetadata() Metadata {
 		s.SP()
 	}
 	if s.Peek() != '(' {
-		m.Entries = []string{s.Entry()}
+		m.Entries = []string{s.entryAbove(m.Depth)}
 		return m
 	}
-	m.Entries = s.Entries()
+	m.Entries = s.entries(func() string { return s.entryAbove(m.Depth) })
 	return m
 }
 
@@ -69,10 +69,12 @@ func (s *Scanner) metadataOptions(m *Metadata) {
 }
 
 // Entries reads names of entries in parentheses.
-func (s *Scanner) Entries() []string {
+func (s *Scanner) Entries() []string { return s.entries(s.Entry) }
+
+func (s *Scanner) entries(one func() string) []string {
 	var entries []string
 	s.List(func() {
-		if entries = append(entries, s.Entry()); len(entries) > maxEntries {
+		if entries = append(entries, one()); len(entries) > maxEntries {
 			s.Fail("more than %d entries", maxEntries)
 		}
 	})
@@ -90,6 +92,17 @@ func (s *Scanner) Entry() string {
 		s.Fail("%.60q is no name of an entry: /private/... or /shared/...", name)
 	}
 	return name
+}
+
+// entryAbove is Entry, and takes the top of a tree too if what is below it is asked
+// for: it has no value itself.
+func (s *Scanner) entryAbove(depth int) string {
+	from := s.pos
+	if name := strings.ToLower(s.AString()); depth > 0 && (name == "/private" || name == "/shared") {
+		return name
+	}
+	s.pos = from
+	return s.Entry()
 }
 
 func validEntry(name string) bool {

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,9 +46,9 @@ func (c *conn) annotated(ctx context.Context, name string) (annotated, error) {
 	return a, err
 }
 
-// owner finds where an entry is kept.
+// owner finds where an entry is kept, or those of a tree.
 func (a *annotated) owner(entry string) owner {
-	notes, prefix := a.c.account.Annotations(a.mb, entry)
+	notes, prefix := a.c.account.Annotations(a.mb, entry+"/")
 	return owner{notes, prefix}
 }
 
@@ -191,22 +192,20 @@ func (c *conn) setMetadata(ctx context.Context, cmd *imap.Command) (reply, error
 		return reply{}, err
 	}
 	tx := c.server.o.Store.Begin()
-	counted := map[owner]bool{}
 	for _, v := range values {
 		if err := a.maySet(v); err != nil {
 			return reply{}, err
 		}
 		o := a.owner(v.Entry)
-		if !v.None && !counted[o] {
-			counted[o] = true
-			if err := o.room(ctx, len(values)); err != nil {
-				return reply{}, err
-			}
-		}
 		if v.None {
 			tx.PutNote(o.notes, o.prefix+v.Entry, nil)
 		} else {
 			tx.PutNote(o.notes, o.prefix+v.Entry, append([]byte{}, v.Text...))
+		}
+	}
+	for _, tree := range [...]string{"/private/", "/shared/"} {
+		if err := a.room(ctx, tree, values); err != nil {
+			return reply{}, err
 		}
 	}
 	if _, err = tx.Commit(ctx); err == nil {
@@ -231,13 +230,27 @@ func (a *annotated) maySet(v imap.Value) error {
 	return nil
 }
 
-// room says that there may not be so many annotations more.
-func (o owner) room(ctx context.Context, more int) error {
+// room says whether values leave no more annotations in a tree than there may be.
+func (a *annotated) room(ctx context.Context, tree string, values []imap.Value) error {
+	values = slices.DeleteFunc(slices.Clone(values), func(v imap.Value) bool { return !strings.HasPrefix(v.Entry, tree) })
+	if !slices.ContainsFunc(values, func(v imap.Value) bool { return !v.None }) {
+		return nil
+	}
+	o := a.owner(tree)
 	notes, err := o.notes.All(ctx, o.prefix)
 	if err != nil {
 		return err
 	}
-	if len(notes)+more > maxAnnotations {
+	there := make(map[string]bool, len(notes)+len(values))
+	for _, n := range notes {
+		there[n.Key[len(o.prefix):]] = true
+	}
+	for _, v := range values {
+		if there[v.Entry] = true; v.None {
+			delete(there, v.Entry)
+		}
+	}
+	if len(there) > max(len(notes), maxAnnotations) {
 		return no("METADATA TOOMANY", "there are too many annotations")
 	}
 	return nil
