@@ -25,9 +25,12 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	selects := func(i *store.Info) bool {
+		return (!l.Subscribed || i.Subscribed) && (!l.SpecialOnly || i.SpecialUse != "")
+	}
 	var above map[string]bool
 	if l.Recursive {
-		above = aboveSubscribed(infos)
+		above = namesAbove(infos, selects)
 	}
 	for _, info := range infos {
 		if err := ctx.Err(); err != nil {
@@ -37,9 +40,7 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 		delete(above, info.Name)
 		switch {
 		case !matchesAny(l.Patterns, info.Name):
-		case l.Subscribed && !info.Subscribed && !childInfo,
-			l.SpecialOnly && info.SpecialUse == "",
-			!l.Subscribed && info.NonExistent:
+		case !selects(&info) && !childInfo, !l.Subscribed && info.NonExistent:
 		default:
 			if err := c.tellListed(ctx, info, &l, childInfo); err != nil {
 				return reply{}, err
@@ -47,7 +48,7 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 		}
 	}
 	for _, name := range sorted(above) { // names without a mailbox
-		if matchesAny(l.Patterns, name) && !l.SpecialOnly {
+		if matchesAny(l.Patterns, name) {
 			if err := c.tellListed(ctx, store.Info{Name: name, NoSelect: true, NonExistent: true}, &l, true); err != nil {
 				return reply{}, err
 			}
@@ -65,14 +66,14 @@ func matchesAny(patterns []string, name string) bool {
 	return false
 }
 
-// aboveSubscribed gives the names that have subscribed names below them.
-func aboveSubscribed(infos []store.Info) map[string]bool {
+// namesAbove gives the names that have such below them that are selected.
+func namesAbove(infos []store.Info, selects func(*store.Info) bool) map[string]bool {
 	above := map[string]bool{}
-	for _, info := range infos {
-		if !info.Subscribed {
+	for i := range infos {
+		if !selects(&infos[i]) {
 			continue
 		}
-		for name := info.Name; ; {
+		for name := infos[i].Name; ; {
 			i := strings.LastIndexByte(name, imap.Delimiter)
 			if i < 0 || above[name[:i]] {
 				break
@@ -104,10 +105,13 @@ func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, ch
 			return err
 		}
 	}
-	if _, err := c.mailbox(ctx, info.Name, store.MayRead); err == nil && len(l.Status) > 0 && !info.NoSelect { // RFC 5819 section 2
-		return c.tellStatus(ctx, info, l.Status)
+	if len(l.Status) == 0 || info.NoSelect { // RFC 5819 section 2
+		return nil
 	}
-	return nil
+	if _, err := c.mailbox(ctx, info.Name, store.MayRead); err != nil {
+		return nil
+	}
+	return c.tellStatus(ctx, info, l.Status)
 }
 
 // tellMailbox sends the LIST of one mailbox unasked; with the name that the

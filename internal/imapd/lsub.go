@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"plic/internal/imap"
+	"plic/internal/store"
 )
 
 // lsub is LSUB, RFC 3501 section 6.3.9: subscribed names that match, and for
@@ -28,7 +29,7 @@ func (c *conn) lsub(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	above := aboveSubscribed(infos)
+	above := namesAbove(infos, func(i *store.Info) bool { return i.Subscribed })
 	tell := func(name, attributes string) {
 		b := append(c.out.line(), "* LSUB "...)
 		b = append(b, attributes...)

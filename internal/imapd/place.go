@@ -200,14 +200,20 @@ func (c *conn) abroad(ctx context.Context) (infos []store.Info, from []*store.Ac
 // branch is a name that only has mailboxes below it.
 func branch(name string) store.Info { return store.Info{Name: name, NoSelect: true, HasChildren: true} }
 
-// distinct keeps the first of each name: one's own.
+// distinct keeps the first of each name: one's own. It may have mailboxes of
+// others below it.
 func distinct(infos []store.Info) []store.Info {
-	seen := make(map[string]bool, len(infos))
-	return slices.DeleteFunc(infos, func(i store.Info) bool {
-		had := seen[i.Name]
-		seen[i.Name] = true
-		return had
-	})
+	first := make(map[string]int, len(infos))
+	out := infos[:0]
+	for _, i := range infos {
+		if at, had := first[i.Name]; had {
+			out[at].HasChildren = out[at].HasChildren || i.HasChildren
+			continue
+		}
+		first[i.Name] = len(out)
+		out = append(out, i)
+	}
+	return out
 }
 
 // mayMatchBelow says that a pattern can match a name with a prefix, or a level
