@@ -94,7 +94,9 @@ func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID 
 	for _, it := range items {
 		if it.Kind < imap.FetchSection {
 			want(it.Kind)
-		} else if !slices.ContainsFunc(f.items, func(i imap.FetchItem) bool { return i.Kind == it.Kind && i.Label == it.Label }) {
+		} else if !slices.ContainsFunc(f.items, func(i imap.FetchItem) bool {
+			return i.Kind == it.Kind && i.Label == it.Label && i.Count == it.Count
+		}) {
 			f.items = append(f.items, it) // what is asked for twice is sent once
 		}
 	}
@@ -312,9 +314,18 @@ func (f *fetcher) find(ctx context.Context, e store.Entry, next opened) error {
 	return nil
 }
 
+// isEmpty says that of all that is wanted of a message nothing can be sent.
+func (f *fetcher) isEmpty() bool {
+	return f.reads && !slices.ContainsFunc(f.items, func(it imap.FetchItem) bool { return !it.Reads() }) &&
+		!slices.ContainsFunc(f.pieces, func(p piece) bool { return !p.skip })
+}
+
 // write sends one FETCH response. changed says that its flags are news.
 func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) error {
 	c := f.c
+	if !changed && f.isEmpty() {
+		return nil
+	}
 	b := c.appendFetch(c.out.line(), i, e.UID, false)
 	pieces := f.pieces
 	hasFlags, hasModSeq := false, false

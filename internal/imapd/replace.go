@@ -55,7 +55,7 @@ func (c *conn) replace(ctx context.Context, cmd *imap.Command) (reply, error) {
 	}
 	c.happened(ctx, a.to, "APPEND", placedUIDs(placed), nil)
 	c.out.text("* OK [", appendUID(placed), "] kept in place of the other")
-	return reply{}, nil
+	return c.expunged(ctx, nil)
 }
 
 // errNotThere is the answer when the one message of a command is gone.

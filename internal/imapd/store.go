@@ -65,7 +65,11 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 		r = reply{"MODIFIED " + c.nameMessages(modified, byUID(cmd)), "the others were changed"}
 	}
 	if missing && !byUID(cmd) {
-		r, err = reply{}, no("EXPUNGEISSUED", "some of the messages are gone")
+		code := "EXPUNGEISSUED"
+		if r.code != "" {
+			code = r.code // which others have failed, as in the examples of RFC 7162 section 3.1.3
+		}
+		r, err = reply{}, no(code, "some of the messages are gone")
 	}
 	return c.limited(r, err, lowest)
 }
