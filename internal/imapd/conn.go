@@ -47,6 +47,7 @@ type conn struct {
 	modes                   // what the client has enabled
 	notice   *notice        // what NOTIFY asked for; nil if it was not given
 	changing bool           // the command at work adds or removes messages
+	brought  []store.UID    // what it has added to the selected mailbox
 	bad      int            // commands that were no good, without a good one between
 	unread   *imap.Literal  // what the client has announced for this APPEND and we have not asked for
 	leaving  bool           // the session ends after this command
@@ -291,7 +292,7 @@ func (c *conn) handle(ctx context.Context, cmd imap.Command) {
 		if e := c.sync(ctx, spec.expunges); e != nil {
 			err = e
 		}
-		c.changing = false
+		c.changing, c.brought = false, nil
 	}
 	c.answer(cmd, r, err)
 }
@@ -337,7 +338,7 @@ func (c *conn) answer(cmd imap.Command, r reply, err error) {
 	behind := c.behind()
 	if err == nil && r.code == "" {
 		r.code = behind
-	} else if behind != "" {
+	} else if behind != "" && behind != r.code {
 		c.out.text("* OK [", behind, "] of what was told")
 	}
 	if err != nil {

@@ -55,10 +55,15 @@ func (c *conn) expunged(ctx context.Context, err error) (reply, error) {
 	if err != nil || !c.condstore {
 		return reply{}, err
 	}
-	if err := c.view.reload(ctx); err != nil {
+	v := c.view
+	if err := v.reload(ctx); err != nil {
 		return reply{}, err
 	}
-	return reply{"HIGHESTMODSEQ " + strconv.FormatUint(uint64(c.view.now.HighestModSeq()), 10), "expunged"}, nil
+	knows := v.now.HighestModSeq()
+	if c.selectedEvents()&imap.FlagChange == 0 && len(store.Diff(v.told, v.now).Flagged) > 0 {
+		knows = v.told.HighestModSeq() // NOTIFY: flags that others have changed since are not told
+	}
+	return reply{"HIGHESTMODSEQ " + strconv.FormatUint(uint64(knows), 10), "expunged"}, nil
 }
 
 // errReadOnly is the answer to changes of a mailbox opened with EXAMINE.

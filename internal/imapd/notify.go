@@ -210,21 +210,24 @@ func (c *conn) tellElsewhere(ctx context.Context) error {
 		w.boxes[k.Name] = k
 	}
 	renamed := renames(before, all)
+	hears := func(name, from string) bool { // by its old name or by its new one
+		now, was := w.boxes[name], before[from]
+		return (c.events(&now)|c.events(&was))&imap.MailboxName != 0
+	}
 	for i := range all {
 		info := &all[i]
-		events := c.events(info)
 		was, had := before[info.Name]
+		from, moved := renamed[info.Name]
 		switch {
-		case events == 0:
-			continue
-		case had && was.NonExistent == info.NonExistent:
-			told += c.tellChanged(&info.Info, &was.Info, events)
-		case events&imap.MailboxName != 0 && !isBelowRenamed(info.Name, renamed):
-			from := renamed[info.Name]
-			if from == "" {
-				from = info.Name
+		case moved:
+			if hears(info.Name, from) && !isBelowRenamed(info.Name, renamed, hears) {
+				c.tellMailbox(info.Info, from)
+				told++
 			}
-			c.tellMailbox(info.Info, from)
+		case had && was.NonExistent == info.NonExistent:
+			told += c.tellChanged(&info.Info, &was.Info, c.events(info))
+		case c.events(info)&imap.MailboxName != 0:
+			c.tellMailbox(info.Info, info.Name)
 			told++
 		}
 		if told > maxNotices {
@@ -279,11 +282,12 @@ func renames(before map[string]known, now []known) map[string]string {
 }
 
 // isBelowRenamed says that a mailbox has another name only because one above it
-// has: that is not told, RFC 5465 section 5.4.
-func isBelowRenamed(name string, renamed map[string]string) bool {
+// has, of which the client hears: that is not told, RFC 5465 section 5.4.
+func isBelowRenamed(name string, renamed map[string]string, hears func(name, from string) bool) bool {
 	from, ok := renamed[name]
 	for i := len(name) - 1; ok && i > 0; i-- {
-		if above := renamed[name[:i]]; name[i] == imap.Delimiter && above != "" && from == above+name[i:] {
+		above := renamed[name[:i]]
+		if name[i] == imap.Delimiter && above != "" && from == above+name[i:] && hears(name[:i], above) {
 			return true
 		}
 	}

@@ -190,11 +190,12 @@ func (c *conn) learnModSeq() {
 }
 
 // behind is the code of an answer while there are messages that went, or came
-// since, of which the client cannot be told yet, though of later changes it was:
-// up to which mod-sequence it knows all.
+// since, of which the client cannot be told yet, or flags of which it does not
+// want to be, though of later changes it was: up to which mod-sequence it knows
+// all.
 func (c *conn) behind() string {
-	if v := c.view; c.condstore && v != nil && v.seq != v.now {
-		return "HIGHESTMODSEQ " + strconv.FormatUint(uint64(v.seq.HighestModSeq()), 10)
+	if v := c.view; c.condstore && v != nil && (v.seq != v.now || v.told != v.now) {
+		return "HIGHESTMODSEQ " + strconv.FormatUint(uint64(min(v.seq.HighestModSeq(), v.told.HighestModSeq())), 10)
 	}
 	return ""
 }

@@ -166,6 +166,9 @@ func (c *conn) tellFilter(tag string, fault *Fault) {
 // something has happened to: RFC 6785 section 3. What a script does is no event,
 // and its faults are the owner's to see in the journal: the command has succeeded.
 func (c *conn) happened(ctx context.Context, mb *store.Mailbox, cause string, uids []store.UID, changed []string) {
+	if c.view != nil && c.view.mb == mb && cause != "FLAG" {
+		c.brought = uids
+	}
 	if c.server.o.Filters == nil || len(uids) == 0 {
 		return
 	}

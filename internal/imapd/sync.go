@@ -32,41 +32,69 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 		flagged = store.Diff(v.told, v.now).Flagged
 	}
 	known := v.seq.UIDNext() // messages from here on are new to the client
-	had := v.seq.Len() - len(changes.Expunged)
-	moves := expunges || len(changes.Expunged) == 0
-	if err := c.updateContexts(ctx, changes, flagged, moves); err != nil {
+	m := movement{expunged: expunges || len(changes.Expunged) == 0}
+	m.added = m.expunged || c.notice != nil && c.notice.selected.Delayed && known < v.now.UIDNext()
+	if err := c.updateContexts(ctx, changes, flagged, m); err != nil {
 		return err
 	}
-	if moves {
-		c.tellNumbers(changes)
-		if err := c.tellAdded(ctx); err != nil {
-			return err
-		}
-		if err := c.tellNew(ctx, had); err != nil {
-			return err
-		}
+	if err := c.tellMoved(ctx, changes, m); err != nil {
+		return err
 	}
-	if wanted&imap.FlagChange == 0 {
+	flagged = slices.DeleteFunc(flagged, func(e store.Entry) bool { return e.UID >= known || v.isOwn(e) })
+	if len(flagged) > 0 && wanted&imap.FlagChange == 0 {
 		return c.out.err // they are still to be told when the client wants to hear of them
 	}
 	for _, e := range flagged {
-		if e.UID < known && !v.isOwn(e) {
-			c.tellFlags(e)
-		}
+		c.tellFlags(e)
 	}
 	v.told = v.now
 	return c.out.err
 }
 
+// movement is which changes of numbers the client can be told of now: of messages
+// that went, and of some that came. Who has asked with NOTIFY to be told later of
+// the first, RFC 5465 section 6.1, is told of the others at once.
+type movement struct{ expunged, added bool }
+
+// tellMoved tells of messages that went and came.
+func (c *conn) tellMoved(ctx context.Context, changes store.Changes, m movement) error {
+	v := c.view
+	had := v.seq.Len()
+	switch {
+	case m.expunged:
+		had -= len(changes.Expunged)
+		c.tellNumbers(changes)
+	case m.added:
+		v.seq = v.seq.Extended(v.now)
+		v.takeRecent()
+		c.tellExists()
+	default:
+		return nil
+	}
+	if err := c.tellAdded(ctx, m); err != nil {
+		return err
+	}
+	return c.tellNew(ctx, had)
+}
+
 // tellNew sends what the client wants to know of messages that others have added,
 // RFC 5465 section 5.2: those from an index on.
 func (c *conn) tellNew(ctx context.Context, from int) error {
-	if c.notice == nil || len(c.notice.selected.New) == 0 || c.changing || from >= c.view.seq.Len() {
+	if c.notice == nil || len(c.notice.selected.New) == 0 {
 		return nil
 	}
-	f := newFetcher(c, c.notice.selected.New, imap.FetchModifiers{}, true)
+	var spans []span
+	for i, e := range c.view.seq.Range(from, c.view.seq.Len()) {
+		if _, own := slices.BinarySearch(c.brought, e.UID); !own {
+			spans = addIndex(spans, i)
+		}
+	}
+	if len(spans) == 0 {
+		return nil
+	}
+	f := newFetcher(c, c.notice.selected.New, imap.FetchModifiers{Since: c.condstore}, true) // with MODSEQ, RFC 7162 section 3.1
 	defer f.close()
-	return f.run(ctx, []span{{from, c.view.seq.Len()}})
+	return f.run(ctx, spans)
 }
 
 // tellNumbers sends EXPUNGE or VANISHED, and EXISTS.

@@ -102,13 +102,13 @@ func (c *conn) cancelUpdate(_ context.Context, cmd *imap.Command) (reply, error)
 // updateContexts finds what changes in results, and tells what is removed: that
 // must come before the EXPUNGE of it. What is added is told by tellAdded. Where
 // the client is not yet told of messages that came or went, nor is it here.
-func (c *conn) updateContexts(ctx context.Context, changes store.Changes, flagged []store.Entry, moves bool) error {
+func (c *conn) updateContexts(ctx context.Context, changes store.Changes, flagged []store.Entry, m movement) error {
 	v := c.view
 	if len(v.contexts) == 0 {
 		return nil
 	}
 	touched := flagged
-	if moves {
+	if m.added {
 		touched = slices.Clone(flagged)
 		for _, e := range v.now.Range(v.now.Search(v.seq.UIDNext()), v.now.Len()) {
 			touched = append(touched, e)
@@ -118,7 +118,7 @@ func (c *conn) updateContexts(ctx context.Context, changes store.Changes, flagge
 	kept := make(contexts, 0, len(v.contexts))
 	for _, k := range v.contexts {
 		gone := map[uint32]bool{}
-		if moves {
+		if m.expunged {
 			for _, uid := range changes.Expunged {
 				gone[uint32(uid)] = true
 			}
@@ -253,9 +253,15 @@ func (c *conn) appendPlace(b []byte, k *searchContext, place int, uids []imap.Ra
 }
 
 // tellAdded sends ADDTO, RFC 5267 section 4.3.3; the client knows the messages.
-func (c *conn) tellAdded(ctx context.Context) error {
+// Some may have gone before it was told of them. An ordered result waits until
+// what is gone has left it.
+func (c *conn) tellAdded(ctx context.Context, m movement) error {
 	for _, k := range c.view.contexts {
-		if len(k.fresh) == 0 {
+		k.fresh = slices.DeleteFunc(k.fresh, func(uid uint32) bool {
+			_, there := c.view.now.Get(store.UID(uid))
+			return !there
+		})
+		if len(k.fresh) == 0 || k.order != nil && !m.expunged {
 			continue
 		}
 		b := append(c.beginExtended(k.to), " ADDTO ("...)

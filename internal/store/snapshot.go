@@ -255,6 +255,22 @@ func (s *Snapshot) with(rec *engine.Mailbox, c *engine.MailboxChange) *Snapshot 
 	return b.snapshot(rec)
 }
 
+// Extended is the snapshot with the messages that a newer one of the mailbox has
+// beyond it, and nothing else changed: for who cannot be told yet of what went.
+func (s *Snapshot) Extended(now *Snapshot) *Snapshot {
+	chunks, _ := s.list()
+	b := builder{chunks: append(slices.Clone(chunks), newChunk(1)), owned: true, open: true} // no array is shared
+	for _, e := range now.Range(now.Search(s.uidNext), now.n) {
+		b.add(&e)
+	}
+	if last := len(b.chunks) - 1; len(b.chunks[last].uids) == 0 {
+		b.chunks = b.chunks[:last]
+	}
+	return b.snapshot(&engine.Mailbox{
+		UIDValidity: s.uidValidity, UIDNext: max(s.uidNext, now.uidNext), HighestModSeq: s.modSeq, Keywords: now.keywords,
+	})
+}
+
 // builder makes a snapshot, sharing what it does not change.
 type builder struct {
 	chunks []*chunk

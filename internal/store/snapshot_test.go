@@ -228,3 +228,39 @@ func TestEmptySnapshot(t *testing.T) {
 		t.Errorf("difference of nothing: %+v", c)
 	}
 }
+
+// What came later is added to a snapshot, and no other is changed by it.
+func TestExtended(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 50 {
+		g := newGrowth()
+		g.change(r.IntN(1200), nil, nil, Seen)
+		for range r.IntN(4) {
+			g.random(r)
+		}
+		old, had := g.snap, slices.Clone(g.entries)
+		for range 1 + r.IntN(6) {
+			g.random(r)
+		}
+		want := slices.Clone(had)
+		for _, e := range g.entries {
+			if e.UID >= old.UIDNext() {
+				want = append(want, e)
+			}
+		}
+		x := old.Extended(g.snap)
+		before, now := g.snap, slices.Clone(g.entries)
+		g.change(3, nil, nil, Deleted)
+		checkSnapshot(t, x, want)
+		checkSnapshot(t, old, had)
+		checkSnapshot(t, before, now)
+		g.check(t)
+		if x.HighestModSeq() != old.HighestModSeq() || x.UIDNext() != before.UIDNext() {
+			t.Fatalf("mod-sequence %d of %d, next UID %d of %d", x.HighestModSeq(), old.HighestModSeq(), x.UIDNext(), before.UIDNext())
+		}
+		if d := Diff(x, before); d.Added != before.Len() {
+			t.Fatalf("%d of %d messages are in both", d.Added, before.Len())
+		}
+	}
+}
