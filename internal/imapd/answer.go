@@ -176,7 +176,7 @@ func (c *conn) beginExtended(to correlator) []byte {
 	b := append(c.out.line(), "* ESEARCH (TAG "...)
 	b = imap.AppendQuoted(b, to.tag)
 	if to.mailbox != "" {
-		b = imap.AppendMailbox(append(b, " MAILBOX "...), to.mailbox, c.rev2)
+		b = imap.AppendMailbox(append(b, " MAILBOX "...), to.mailbox, c.utf8Names())
 		b = strconv.AppendUint(append(b, " UIDVALIDITY "...), uint64(to.uidValidity), 10)
 	}
 	b = append(b, ')')

@@ -50,6 +50,7 @@ func (c *conn) enableOne(word string) string {
 		c.learnModSeq()
 		return set(&c.qresync, word)
 	case "UIDONLY":
+		c.dropNumbers()
 		return set(&c.uidOnly, word)
 	case "UTF8=ACCEPT": // RFC 6855 section 3
 		return set(&c.utf8, word)

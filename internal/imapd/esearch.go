@@ -27,6 +27,9 @@ func (c *conn) esearch(ctx context.Context, cmd *imap.Command) (reply, error) {
 			return reply{}, bad(errors.New("no mailbox is selected"))
 		}
 	}
+	if err := c.prepare(ctx, &q); err != nil {
+		return reply{}, c.unsaved(&q, err)
+	}
 	if !onlySelected && (q.Return.Save || dependsOnSelected(&q.Key)) {
 		return reply{}, bad(errors.New("message numbers and SAVE are of the selected mailbox only"))
 	}
@@ -43,6 +46,15 @@ func (c *conn) esearch(ctx context.Context, cmd *imap.Command) (reply, error) {
 		}
 	}
 	return reply{}, nil
+}
+
+// unsaved is that of the selected mailbox, if there is one: only its results are
+// saved.
+func (c *conn) unsaved(q *imap.Search, err error) error {
+	if c.view != nil {
+		return c.view.unsaved(q, err)
+	}
+	return err
 }
 
 // dependsOnSelected says that a search makes sense in the selected mailbox only.
@@ -157,10 +169,7 @@ func (c *conn) searchIn(ctx context.Context, cmd *imap.Command, q imap.Search, n
 	// the limit of messages is not that of ESEARCH: which mailbox was it reached in?
 	f, err := c.find(ctx, v, cmd.Tag, &q, nil, false)
 	if err != nil {
-		if v == c.view && q.Return.Save {
-			v.saved = nil
-		}
-		return err
+		return c.unsaved(&q, err)
 	}
 	if v == c.view && q.Return.Save {
 		v.saved = f.save(q.Return)

@@ -59,21 +59,13 @@ func decided(ok bool) verdict {
 
 // compiler makes search keys ready for a view.
 type compiler struct {
-	v       *view
-	now     int64 // seconds since 1970
-	filter  func(name string) (string, error)
-	filters int // how many were read
+	v   *view
+	now int64 // seconds since 1970
 }
-
-// maxFilters bounds the filters that a search reads, filters in filters included.
-const maxFilters = 20
 
 // compile makes a search key ready.
 func (c *compiler) compile(k *imap.SearchKey) (*test, error) {
-	switch k.Op {
-	case imap.SearchFilter:
-		return c.compileFilter(k.Text)
-	case imap.SearchFuzzy:
+	if k.Op == imap.SearchFuzzy {
 		return c.compileFuzzy(&k.Keys[0])
 	}
 	t := &test{op: k.Op, field: k.Field, number: k.Number, size: 1}
@@ -122,23 +114,6 @@ func (t *test) add(sub *test) {
 	t.keys = append(t.keys, *sub)
 	t.level = max(t.level, sub.level)
 	t.size += sub.size
-}
-
-// compileFilter makes a search ready that was kept under a name, RFC 5466.
-func (c *compiler) compileFilter(name string) (*test, error) {
-	if c.filters++; c.filters > maxFilters {
-		return nil, no("", "the filter asks for more than %d filters, or for itself", maxFilters)
-	}
-	text, err := c.filter(name)
-	if err != nil {
-		return nil, err
-	}
-	s := imap.NewScanner([]byte(text), true)
-	q := s.SearchProgram()
-	if err := s.End(); err != nil {
-		return nil, no("", "the filter %.100s is no search: %v", name, err)
-	}
-	return c.compile(&q.Key)
 }
 
 // standsRaw says whether a string can be found in an ENVELOPE only where it

@@ -27,18 +27,16 @@ func (c *conn) search(ctx context.Context, cmd *imap.Command) (reply, error) {
 // if there are any.
 func (c *conn) searchOrSort(ctx context.Context, cmd *imap.Command, q *imap.Search, keys []imap.SortKey) (reply, error) {
 	v := c.view
-	if q.ModSeq {
-		c.learnModSeq()
-	}
 	if q.Return.Update && v.contexts.find(cmd.Tag) != nil { // RFC 5267 section 4.3
 		return reply{}, bad(errors.New("the tag is that of a search whose result is kept up to date"))
 	}
+	err := c.prepare(ctx, q)
+	if err != nil {
+		return reply{}, v.unsaved(q, err)
+	}
 	f, err := c.find(ctx, v, cmd.Tag, q, keys, true)
 	if err != nil {
-		if q.Return.Save {
-			v.saved = nil // RFC 5182 section 2.1
-		}
-		return reply{}, err
+		return reply{}, v.unsaved(q, err)
 	}
 	a := f.answer(byUID(cmd))
 	if q.Return.Save {
@@ -81,15 +79,37 @@ func append1(ranges []imap.Range, n uint32) []imap.Range {
 	return append(ranges, imap.Range{Lo: n, Hi: n})
 }
 
-// find runs a search in a view; limited says that the limit of messages holds.
-func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, keys []imap.SortKey, limited bool) (*found, error) {
+// prepare makes a search ready to be run, once however many mailboxes it is for.
+func (c *conn) prepare(ctx context.Context, q *imap.Search) error {
 	if err := c.decodeKeys(q); err != nil {
-		return nil, err
+		return err
+	}
+	if err := c.expandFilters(ctx, q); err != nil {
+		return err
 	}
 	if c.uidOnly && keyNamesNumbers(&q.Key) {
-		return nil, errUIDRequired
+		return errUIDRequired
 	}
-	p, err := c.compiler(ctx, v).compile(&q.Key)
+	if q.ModSeq {
+		c.learnModSeq()
+	}
+	return nil
+}
+
+// unsaved gives the error of a search, after which "$" stands for nothing if its
+// result was to be saved; a BAD changes nothing, RFC 9051 section 6.4.4.1.
+func (v *view) unsaved(q *imap.Search, err error) error {
+	var r *refusal
+	if q.Return.Save && !(errors.As(err, &r) && r.kind == "BAD") {
+		v.saved = nil
+	}
+	return err
+}
+
+// find runs a search that is prepared in a view; limited says that the limit of
+// messages holds.
+func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, keys []imap.SortKey, limited bool) (*found, error) {
+	p, err := c.compiler(v).compile(&q.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +149,7 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 	return f, err
 }
 
-func (c *conn) compiler(ctx context.Context, v *view) *compiler {
-	return &compiler{
-		v: v, now: c.server.o.Now().Unix(),
-		filter: func(name string) (string, error) { return c.filter(ctx, name) },
-	}
-}
+func (c *conn) compiler(v *view) *compiler { return &compiler{v: v, now: c.server.o.Now().Unix()} }
 
 // decodeKeys brings strings that are in another charset into UTF-8. With
 // IMAP4rev2 there is only that, RFC 9051 section 6.4.4, and with UTF8=ACCEPT none

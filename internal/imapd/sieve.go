@@ -89,6 +89,9 @@ func (c *conn) filterMessages(ctx context.Context, cmd *imap.Command) (reply, er
 	if err != nil {
 		return reply{}, err
 	}
+	if err := c.prepare(ctx, &q); err != nil {
+		return reply{}, err
+	}
 	f, err := c.find(ctx, v, cmd.Tag, &q, nil, true)
 	if err != nil {
 		return reply{}, err

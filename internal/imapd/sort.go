@@ -166,6 +166,9 @@ func (c *conn) thread(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if !ok {
 		return reply{}, bad(errors.New("there is no way of threading of that name"))
 	}
+	if err := c.prepare(ctx, &q); err != nil {
+		return reply{}, err
+	}
 	f, err := c.find(ctx, c.view, cmd.Tag, &q, nil, true)
 	if err != nil {
 		return reply{}, err

@@ -70,6 +70,20 @@ func (c *conn) noUpdate(tag, why string) {
 	c.out.end(append(append(append(b, "] "...), why...), '\r', '\n'))
 }
 
+// dropNumbers ends what is told by message numbers, of which there are none from
+// here on.
+func (c *conn) dropNumbers() {
+	if c.view == nil {
+		return
+	}
+	c.view.contexts = slices.DeleteFunc(c.view.contexts, func(k *searchContext) bool {
+		if !k.to.uid {
+			c.noUpdate(k.to.tag, "there are no message numbers any more")
+		}
+		return !k.to.uid
+	})
+}
+
 // namesMessages says that a search depends on numbers, which change.
 func namesMessages(k *imap.SearchKey) bool {
 	return k.Op == imap.SearchNumbers || k.Op == imap.SearchUIDs && k.Set.Saved || k.Op == imap.SearchRecent ||
@@ -176,7 +190,7 @@ func (c *conn) matching(ctx context.Context, k *searchContext, touched []store.E
 	if len(touched) == 0 {
 		return out, nil
 	}
-	p, err := c.compiler(ctx, c.view).compile(&k.query.Key)
+	p, err := c.compiler(c.view).compile(&k.query.Key)
 	if err != nil {
 		return nil, err
 	}
