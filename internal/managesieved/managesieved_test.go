@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"plic/internal/auth"
@@ -159,6 +161,52 @@ func (c *client) play(dialogue string) {
 }
 
 var plain = base64.StdEncoding.EncodeToString([]byte("\x00" + alice + "\x00" + password))
+
+// A client that was silent for a while gets a long answer as well as a short one,
+// and one that does not take it is cut off.
+func TestLongAnswerAfterSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cheap := directory.Cost{Memory: 64, Time: 1, Threads: 1, Iterations: sasl.MinIterations}
+		users, err := native.Open(native.Options{FS: vfs.NewMemory(), Dir: "directory", Cost: cheap})
+		if err != nil {
+			t.Fatal(err)
+		}
+		users.AddDomain(t.Context(), mail.MustDomain("plic.test"))
+		if _, err := users.AddAccount(t.Context(), mail.MustAddress(alice), password); err != nil {
+			t.Fatal(err)
+		}
+		st := store.New(store.Options{Engine: memory.New(time.Now)})
+		defer st.Close()
+		s := New(Options{Store: st, Scripts: scripts.New(scripts.Options{Store: st}), Auth: auth.New(auth.Options{Directory: users, Cost: cheap})})
+		ours, theirs := net.Pipe()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.serve(t.Context(), t.Context(), ours, netip.MustParseAddrPort("127.0.0.1:5"))
+		}()
+		c := &client{t, theirs, bufio.NewReader(theirs)}
+		c.until("OK")
+		text := "#" + strings.Repeat("x", 20000) + "\r\n"
+		c.play(`
+			C: AUTHENTICATE "PLAIN" "` + plain + `"
+			S: OK "welcome"`)
+		fmt.Fprintf(theirs, "PUTSCRIPT \"long\" {%d+}\r\n%s\r\n", len(text), text)
+		c.until("OK")
+		time.Sleep(10 * time.Minute)
+		fmt.Fprintf(theirs, "GETSCRIPT \"long\"\r\n")
+		if got := c.until("OK"); len(got) < 2 || got[1]+"\r\n" != text {
+			t.Errorf("%.100q", got)
+		}
+		began := time.Now()
+		fmt.Fprintf(theirs, "GETSCRIPT \"long\"\r\n")
+		<-ended
+		if d := time.Since(began); d != time.Minute {
+			t.Errorf("cut off after %v", d)
+		}
+		theirs.Close()
+	})
+}
 
 func TestSession(t *testing.T) {
 	h := newHouse(t)

@@ -76,7 +76,7 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn, remote netip.Add
 	c := &session{server: s, nc: nc, id: mail.NewID(s.o.Now()), remote: remote, stop: stop, started: s.o.Now()}
 	defer context.AfterFunc(work, func() { nc.Close() })()
 	defer context.AfterFunc(stop, func() { nc.SetReadDeadline(time.Unix(1, 0)) })()
-	c.in, c.out = bufio.NewReaderSize(nc, 4<<10), bufio.NewWriterSize(nc, 4<<10)
+	c.in, c.out = bufio.NewReaderSize(nc, 4<<10), bufio.NewWriterSize(patient{c}, 4<<10)
 	c.record(journal.Event{Kind: journal.Connect})
 	defer c.end()
 	c.run(work)
@@ -115,7 +115,7 @@ func (c *session) handshake(ctx context.Context) error {
 	state := t.ConnectionState()
 	c.nc, c.tls = t, &state
 	c.in.Reset(t)
-	c.out.Reset(t)
+	c.out.Reset(patient{c})
 	c.record(journal.Event{Kind: journal.TLS})
 	return nil
 }

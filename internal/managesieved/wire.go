@@ -198,9 +198,16 @@ func (c *session) answer(r reply) error {
 	return c.flush()
 }
 
-func (c *session) flush() error {
-	c.nc.SetWriteDeadline(time.Now().Add(c.server.o.WriteTimeout))
-	return c.out.Flush()
+func (c *session) flush() error { return c.out.Flush() }
+
+// patient gives the client its time for each piece of output, also for those that
+// are written before an answer has ended.
+type patient struct{ c *session }
+
+// Write writes to the connection as it is now, in TLS or not.
+func (w patient) Write(p []byte) (int, error) {
+	w.c.nc.SetWriteDeadline(time.Now().Add(w.c.server.o.WriteTimeout))
+	return w.c.nc.Write(p)
 }
 
 // str writes a string: quoted where it can be, else as a literal.

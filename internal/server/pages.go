@@ -17,6 +17,7 @@ import (
 	"plic/internal/config"
 	"plic/internal/mail"
 	"plic/internal/mtasts"
+	"plic/internal/serve"
 )
 
 // stsHost stands before a domain in the name of its policy's host.
@@ -87,6 +88,13 @@ func (s *site) webHosts(c *config.Config) []string {
 	return names
 }
 
+// The connections that strangers may have to the web server, all together and from
+// one address: it must not take the file descriptors that mail needs.
+const (
+	webConnections = 1000
+	webPerHost     = 50
+)
+
 // serveWeb serves pages until ctx ends; with TLS if there is one.
 func serveWeb(ctx context.Context, l net.Listener, h http.Handler, t *tls.Config, log *slog.Logger) error {
 	server := &http.Server{
@@ -95,11 +103,12 @@ func serveWeb(ctx context.Context, l net.Listener, h http.Handler, t *tls.Config
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of what strangers do
 	}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
-	serve := server.Serve
+	l = serve.Limit(l, webConnections, webPerHost)
+	run := server.Serve
 	if t != nil {
-		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		run = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 	}
-	if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+	if err := run(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -137,6 +138,48 @@ func TestWebTLS(t *testing.T) {
 		state, err := dial(&tls.Config{ServerName: name})
 		if err != nil || !state.PeerCertificates[0].Equal(s.keys.leaf("")) {
 			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
+// Threat L2: strangers at the web server do not take the file descriptors that mail
+// needs, and when they have gone others are served.
+func TestWebConnections(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Listen.HTTPS = []string{"127.0.0.1:0"}
+	_, at, _ := start(t, c)
+	const more = 20
+	var all []net.Conn
+	defer func() {
+		for _, nc := range all {
+			nc.Close()
+		}
+	}()
+	for range webConnections + more {
+		nc, err := net.Dial("tcp", at["https"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, nc)
+	}
+	for i, nc := range all[webConnections:] {
+		nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := nc.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("connection %d is not closed: %v", webConnections+i, err)
+		}
+	}
+	for _, nc := range all {
+		nc.Close()
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		nc, err := tls.Dial("tcp", at["https"], &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			nc.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
 		}
 	}
 }
