@@ -54,8 +54,11 @@ type Journal struct {
 	closed   bool
 	lastLost time.Time // when a loss was last logged; the writer's own
 
-	file vfs.File // the writer's own, nil until there is something to write
-	day  string
+	file  vfs.File // the writer's own, nil until there is something to write
+	name  string   // its path
+	fresh bool     // nothing was written to it
+	day   string
+	retry time.Time // what comes before is lost without a look at the disk
 }
 
 // Open makes the directory if it is missing, forgets what is too old and
@@ -175,14 +178,24 @@ func (j *Journal) write() {
 
 func (j *Journal) store(batch []byte) error {
 	now := j.o.Now()
+	if wait := j.retry.Sub(now); wait > 0 && wait <= retryAfter {
+		return errPaused
+	}
 	if day := now.UTC().Format(time.DateOnly); j.file == nil || day != j.day {
 		if err := j.rotate(day, now); err != nil {
 			return err
 		}
 	}
 	_, err := j.file.Write(batch)
+	j.fresh = j.fresh && err != nil
 	return err
 }
+
+// retryAfter is how long the disk is left alone after a write that failed: each
+// try begins a file.
+const retryAfter = time.Second
+
+var errPaused = errors.New("a write has failed a moment ago")
 
 // rotate begins a new file. The old one is synced, and is lost to us in any
 // case: the file system seam has no way to append to a file.
@@ -206,7 +219,7 @@ func (j *Journal) rotate(day string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	j.file, j.day = file, day
+	j.file, j.name, j.fresh, j.day = file, name, true, day
 	return errors.Join(closed, vfs.Private(file), vfs.SyncDir(j.o.FS, j.o.Dir))
 }
 
@@ -226,11 +239,17 @@ func (j *Journal) closeFile() error {
 // begins a new file, because this one may end within a line.
 func (j *Journal) lose(octets int, err error) {
 	j.lost.Add(uint64(octets))
+	now := j.o.Now()
+	if !errors.Is(err, errPaused) {
+		j.retry = now.Add(retryAfter)
+	}
 	if j.file != nil {
 		err = errors.Join(err, j.file.Close())
 		j.file = nil
+		if j.fresh { // half a line is all that may be in it
+			err = errors.Join(err, j.o.FS.Remove(j.name))
+		}
 	}
-	now := j.o.Now()
 	if j.o.Log != nil && now.Sub(j.lastLost).Abs() >= time.Minute {
 		j.lastLost = now
 		j.o.Log.Error("journal: events are lost", "dir", j.o.Dir, "octets", octets, "error", err)

@@ -288,7 +288,8 @@ func TestDiskFull(t *testing.T) {
 	})
 	var text bytes.Buffer
 	c := &clock{t: noon}
-	j, err := Open(Options{FS: errorfs.Wrap(vfs.NewMemory(), injector), Dir: "journal", Now: c.now, Log: slog.New(slog.NewTextHandler(&text, nil))})
+	fs := vfs.NewMemory()
+	j, err := Open(Options{FS: errorfs.Wrap(fs, injector), Dir: "journal", Now: c.now, Log: slog.New(slog.NewTextHandler(&text, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,11 +300,20 @@ func TestDiskFull(t *testing.T) {
 	record("a")
 	full.Store("on", true)
 	record("b")
+	for range 100 {
+		record("c")
+	}
+	c.add(retryAfter)
 	record("c")
 	full.Delete("on")
+	record("lost, too")
+	c.add(retryAfter)
 	record("d")
 	if got := reasons(find(t, j, Query{})); got != "a d" {
 		t.Errorf("found %s", got)
+	}
+	if names, _ := fs.List("journal"); len(names) != 2 {
+		t.Errorf("a full disk has left %d files: %q", len(names), names)
 	}
 	if j.Lost() == 0 {
 		t.Error("nothing counted as lost")
