@@ -64,10 +64,11 @@ func AddressOf(a mail.Address) Address {
 // ParseOriginal reads an ORCPT parameter, already decoded: "type;address".
 func ParseOriginal(text string) Address {
 	kind, address, ok := strings.Cut(text, ";")
-	if !ok {
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	if !ok || strings.ContainsFunc(kind, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return Address{}
 	}
-	return Address{strings.ToLower(strings.TrimSpace(kind)), strings.TrimSpace(address)}
+	return Address{kind, strings.TrimSpace(address)}
 }
 
 // String is the form of RFC 3464 section 2.1.2 in ASCII; UTF-8 is escaped as

@@ -51,6 +51,7 @@ func (t *Transport) append(ctx context.Context, name string, m *message) mail.Ou
 		err = vfs.SyncDir(t.o.FS, t.o.FS.PathDir(name))
 	}
 	if err != nil {
+		w.undo(info.Size())
 		return unwritable(err)
 	}
 	return mail.Outcome{Status: mail.Reply(250, "2.0.0", "appended to the file"), Remote: name}
@@ -106,14 +107,24 @@ func lock(ctx context.Context, f vfs.File) error {
 	return errLocked
 }
 
-// writer writes at the end of a file.
+// writer writes at the end of a file. What failed may have been written up to end: a
+// file does not always tell how much there was room for.
 type writer struct {
-	f  vfs.File
-	at int64
+	f       vfs.File
+	at, end int64
+}
+
+// undo takes away what is behind a size, if nobody else has written more: the next
+// try would leave as much again.
+func (w *writer) undo(size int64) {
+	if info, err := w.f.Stat(); err == nil && info.Size() > size && info.Size() <= w.end {
+		_ = vfs.Truncate(w.f, size) // a crash may leave it, too
+	}
 }
 
 // Write appends.
 func (w *writer) Write(p []byte) (int, error) {
+	w.end = w.at + int64(len(p))
 	n, err := w.f.WriteAt(p, w.at)
 	w.at += int64(n)
 	return n, err

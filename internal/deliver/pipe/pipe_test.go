@@ -3,6 +3,7 @@
 package pipe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +253,58 @@ func TestFile(t *testing.T) {
 		}
 		if got, _ := os.ReadFile(name); string(got) != want {
 			t.Errorf("%d: the file has\n%s\nwant\n%s", i, got, want)
+		}
+	}
+}
+
+// narrow is a disk with room for some octets, of which a file does not tell how many it
+// took, as that of os does not.
+type narrow struct {
+	vfs.FS
+	room int
+}
+
+type narrowFile struct {
+	vfs.File
+	room *int
+}
+
+func (n *narrow) OpenReadWrite(name string, c pebble.DiskWriteCategory, more ...pebble.OpenOption) (vfs.File, error) {
+	f, err := n.FS.OpenReadWrite(name, c, more...)
+	return narrowFile{f, &n.room}, err
+}
+
+func (f narrowFile) WriteAt(p []byte, at int64) (int, error) {
+	fits := min(len(p), *f.room)
+	*f.room -= fits
+	n, err := f.File.WriteAt(p[:fits], at)
+	if err == nil && fits < len(p) {
+		return 0, syscall.ENOSPC
+	}
+	return n, err
+}
+
+// L4: what had room of a message that has not is taken away again, or each try would
+// leave as much.
+func TestFileIsFull(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "box")
+	disk := &narrow{vfs.Disk(), 1 << 20}
+	tr := New(Options{FS: disk})
+	if o := send(t, tr, name, "", "b@b.test", letter); o.Status.Code != 250 {
+		t.Fatal(o.Status, o.Err)
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for room := range len(want) {
+		disk.room = room
+		if o := send(t, tr, name, "", "b@b.test", letter); o.Status.Code != 451 {
+			t.Fatal(o.Status, o.Err)
+		}
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("with room for %d: %q, %v", room, got, err)
 		}
 	}
 }

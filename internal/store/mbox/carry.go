@@ -142,13 +142,13 @@ func (s *step) append() (err error) {
 	s.size = info.Size()
 	s.grown = s.size
 	w := &at{f: s.l.file, off: s.size}
+	defer func() { s.grown = w.end }()
 	if err := s.b.part(w, s.l.file, s.size); err != nil {
 		return err
 	}
 	begin := w.off
 	for i := range s.c.Add {
 		if err := s.write(w, &s.c.Add[i]); err != nil {
-			s.grown = w.off
 			return err
 		}
 	}
@@ -229,13 +229,15 @@ func (j *joined) ReadAt(p []byte, off int64) (n int, err error) {
 	return n + more, err
 }
 
-// at writes from an offset on.
+// at writes from an offset on. What failed may have been written up to end: a file
+// does not always tell how much there was room for.
 type at struct {
-	f   vfs.File
-	off int64
+	f        vfs.File
+	off, end int64
 }
 
 func (w *at) Write(p []byte) (int, error) {
+	w.end = w.off + int64(len(p))
 	n, err := w.f.WriteAt(bytes.Clone(p), w.off)
 	w.off += int64(n)
 	return n, err
@@ -272,7 +274,7 @@ func (s *step) undo() {
 		return
 	}
 	info, err := s.l.file.Stat()
-	if err != nil || info.Size() > s.grown {
+	if err != nil || info.Size() <= s.size || info.Size() > s.grown {
 		return
 	}
 	err = s.b.cut(s.l, s.size)

@@ -40,6 +40,7 @@ func copyTo(p place, name string, from io.Reader) error {
 	}
 	_, err = io.Copy(f, from)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = p.Remove(name)
 		return err
 	}
 	return vfs.SyncDir(p, p.PathDir(name))
