@@ -7,13 +7,16 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"plic/internal/journal"
 	"plic/internal/store"
+	"plic/internal/store/engine"
 	"plic/internal/vfs"
 )
 
@@ -222,6 +225,26 @@ func TestManyContexts(t *testing.T) {
 	io.WriteString(nc, "e CANCELUPDATE \"s0\" \"s3\"\r\n")
 	if line := plainLine(t, nc); !strings.HasPrefix(line, "e OK") {
 		t.Errorf("the others are not kept up to date: %s", line)
+	}
+}
+
+// L4: trouble with the disk is told, and the session goes on. An error of the system
+// looks like one of the network.
+func TestTroubleWithTheDisk(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.open("alice")
+	for _, err := range []error{
+		syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.EROFS, syscall.EACCES, fmt.Errorf("%w: %w", engine.ErrFull, syscall.ENOSPC),
+	} {
+		h.engine.Refuse(&os.PathError{Op: "write", Path: "x", Err: err})
+		for _, command := range []string{"APPEND INBOX {5+}\r\nhello", "CREATE New", "SETMETADATA INBOX (/private/comment \"x\")"} {
+			if _, answer := c.do(command); !strings.HasPrefix(answer, "NO [UNAVAILABLE] ") {
+				t.Errorf("%v: %s", err, answer)
+			}
+		}
+		h.engine.Refuse(nil)
+		c.ok("APPEND INBOX {5+}\r\nhello")
 	}
 }
 

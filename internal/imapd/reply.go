@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 
 	"plic/internal/deflate"
 	"plic/internal/imap"
@@ -68,9 +69,10 @@ func isFatal(err error) bool {
 	return isLost(err) || errors.Is(err, errLeave)
 }
 
-// isLost says that the client is gone, or must go.
+// isLost says that the client is gone, or must go. Trouble with a file is none with
+// the connection, though errors of the system are net.Errors, too.
 func isLost(err error) bool {
-	var ne net.Error
+	var ne *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, net.ErrClosed) || isTimeout(err) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, imap.ErrLost) || errors.Is(err, deflate.ErrCorrupt) || errors.Is(err, errInterrupted) || errors.As(err, &ne)
@@ -120,7 +122,7 @@ func (c *conn) refusalOf(err error) refusal {
 	switch {
 	case errors.Is(err, engine.ErrFull):
 		return refusal{"NO", "UNAVAILABLE", "there is no space left for mail at present"}
-	case errors.Is(err, engine.ErrFailed), errors.Is(err, engine.ErrClosed):
+	case errors.Is(err, engine.ErrFailed), errors.Is(err, engine.ErrClosed), errors.As(err, new(syscall.Errno)):
 		return refusal{"NO", "UNAVAILABLE", "the mail store does not work at present"}
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrDamaged):
 		return refusal{"NO", "CORRUPTION", "a message cannot be read"}
