@@ -113,10 +113,7 @@ func (c *conn) tellAnnotations() {
 // be told.
 func (c *conn) annotatedName(n *annotations) (name string, ok bool) {
 	if n.mb == nil {
-		for i := range c.notice.groups {
-			ok = ok || c.notice.groups[i].Events&imap.ServerMetadataChange != 0
-		}
-		return "", ok
+		return "", c.notice.any&imap.ServerMetadataChange != 0
 	}
 	name = c.nameOf(n.mb)
 	k, known := c.notice.boxes[name]

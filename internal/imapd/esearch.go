@@ -3,7 +3,6 @@ package imapd
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"plic/internal/imap"
 	"plic/internal/store"
@@ -101,8 +100,10 @@ func (c *conn) sources(ctx context.Context, all []imap.SearchSource) (names []st
 				return nil, err
 			}
 		}
+		var of choice
+		of.add(&s, imap.MessageEvents)
 		for i := range boxes {
-			if b := &boxes[i]; !b.NoSelect && includes(&s, b) {
+			if b := &boxes[i]; !b.NoSelect && of.events(b, true) != 0 {
 				add(b.Name)
 			}
 		}
@@ -134,25 +135,6 @@ func (c *conn) nameOf(mb *store.Mailbox) string {
 	default:
 		return otherUsers + owner + string(imap.Delimiter) + mb.Name()
 	}
-}
-
-// includes says that a source names a mailbox, RFC 5465 section 6.
-func includes(s *imap.SearchSource, b *store.Info) bool {
-	switch s.Kind {
-	case imap.SourcePersonal:
-		return true
-	case imap.SourceInboxes:
-		return imap.IsInbox(b.Name)
-	case imap.SourceSubscribed:
-		return b.Subscribed
-	}
-	for _, name := range s.Names {
-		below, ok := strings.CutPrefix(b.Name, name+"/")
-		if b.Name == name || ok && (s.Kind == imap.SourceSubtree || !strings.Contains(below, "/")) {
-			return true
-		}
-	}
-	return false
 }
 
 // searchIn runs an ESEARCH in one mailbox.

@@ -228,6 +228,34 @@ func TestManyContexts(t *testing.T) {
 	}
 }
 
+// A thousand names to be told of cost no more with each change than one.
+func TestNotifyOfManyNames(t *testing.T) {
+	h := newHouse(t, nil)
+	nc, other := h.raw(t), h.raw(t)
+	var all strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&all, "c CREATE box/%d\r\n", i)
+	}
+	go io.WriteString(nc, all.String()+"d NOOP\r\n")
+	drain(t, nc, "d")
+	names := ""
+	for i := range 990 {
+		names += fmt.Sprintf(" none/%045d", i)
+	}
+	go fmt.Fprintf(nc, "c NOTIFY SET (subtree (%s box/1) (MessageNew MessageExpunge MailboxName))\r\n", names[1:])
+	drain(t, nc, "c")
+	took := allocated(func() {
+		go io.WriteString(other, "c APPEND box/1 {5+}\r\nhello\r\n")
+		if line := plainLine(t, nc); !strings.HasPrefix(line, "* STATUS box/1 ") {
+			t.Error(line)
+		}
+	})
+	drain(t, other, "c")
+	if took > 2<<20 {
+		t.Errorf("%d KiB were allocated to tell of one change", took>>10)
+	}
+}
+
 // L4: trouble with the disk is told, and the session goes on. An error of the system
 // looks like one of the network.
 func TestTroubleWithTheDisk(t *testing.T) {

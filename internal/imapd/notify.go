@@ -11,7 +11,8 @@ import (
 // notice is what a client wants to be told of at any time, RFC 5465, and what it
 // was told of other mailboxes than the selected one.
 type notice struct {
-	groups   []imap.NotifyGroup
+	groups   bool              // there are any but that of the selected mailbox
+	of       choice            // what they ask for
 	selected imap.NotifyGroup  // of the selected mailbox; no events if none were asked for
 	abroad   bool              // some group may have mailboxes of others
 	who      string            // the account of the session
@@ -55,14 +56,15 @@ func (c *conn) notify(ctx context.Context, cmd *imap.Command) (reply, error) {
 		if g.Mailboxes.Kind == imap.SourceSelected {
 			w.selected = g
 		} else if g.Events != 0 {
-			w.groups = append(w.groups, g)
+			w.groups = true
+			w.of.add(&g.Mailboxes, g.Events)
 			w.any |= g.Events
 			patterns := patternsOf(&g.Mailboxes)
 			w.abroad = w.abroad || mayMatchBelow(patterns, otherUsers) || mayMatchBelow(patterns, sharedTree)
 		}
 	}
 	c.notice = w
-	if len(w.groups) == 0 {
+	if !w.groups {
 		return reply{}, nil
 	}
 	w.changes = make(chan struct{}, 1)
@@ -148,21 +150,13 @@ func (c *conn) selectedEvents() imap.NotifyEvents {
 
 // isListening says that the client wants to be told of something at any time.
 func (c *conn) isListening() bool {
-	return c.notice != nil && (len(c.notice.groups) > 0 || c.view != nil && c.notice.selected.Events != 0)
+	return c.notice != nil && (c.notice.groups || c.view != nil && c.notice.selected.Events != 0)
 }
 
 // events are those that are told of a mailbox that is not selected. What is in
 // it is not told to who may not read it.
-func (c *conn) events(k *known) (all imap.NotifyEvents) {
-	for i := range c.notice.groups {
-		g := &c.notice.groups[i]
-		if kind := g.Mailboxes.Kind; !k.own && (kind == imap.SourcePersonal || kind == imap.SourceInboxes) {
-			continue
-		}
-		if includes(&g.Mailboxes, &k.Info) {
-			all |= g.Events
-		}
-	}
+func (c *conn) events(k *known) imap.NotifyEvents {
+	all := c.notice.of.events(&k.Info, k.own)
 	if !k.own && !k.ACL.Of(c.account.Name(), c.groups...).Has(store.MayRead) {
 		all &^= imap.MessageEvents | imap.MailboxMetadataChange
 	}

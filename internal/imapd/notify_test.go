@@ -34,8 +34,7 @@ func TestNotifyOverflow(t *testing.T) {
 	}()
 	c := &conn{server: h.server, account: account}
 	c.out.server, c.out.conn = h.server, theirs
-	all := imap.NotifyGroup{Mailboxes: imap.SearchSource{Kind: imap.SourcePersonal}, Events: imap.MailboxName}
-	c.notice = &notice{boxes: map[string]known{}, groups: []imap.NotifyGroup{all}} // it knows of none of them
+	c.notice = &notice{boxes: map[string]known{}, groups: true, of: choice{personal: imap.MailboxName}} // it knows of none of them
 	if err := c.tellElsewhere(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +46,42 @@ func TestNotifyOverflow(t *testing.T) {
 	}
 	if c.isListening() || c.selectedEvents() != 0 {
 		t.Error("it goes on to tell")
+	}
+}
+
+// What is asked for of a mailbox, by each kind of source.
+func TestChoice(t *testing.T) {
+	t.Parallel()
+	var c choice
+	for kind, source := range map[imap.SourceKind][]string{
+		imap.SourceMailboxes: {"A", "B/c"}, imap.SourceSubtree: {"T", "T/x"}, imap.SourceSubtreeOne: {"O", "T"},
+	} {
+		c.add(&imap.SearchSource{Kind: kind, Names: source}, 1<<kind)
+	}
+	c.add(&imap.SearchSource{Kind: imap.SourceSubscribed}, 1<<imap.SourceSubscribed)
+	c.add(&imap.SearchSource{Kind: imap.SourceInboxes}, 1<<imap.SourceInboxes)
+	for _, x := range []struct {
+		name       string
+		subscribed bool
+		own        bool
+		want       []imap.SourceKind
+	}{
+		{"A", false, true, []imap.SourceKind{imap.SourceMailboxes}},
+		{"A/b", false, true, nil}, // it is not named
+		{"B", false, true, nil}, {"B/c", true, false, []imap.SourceKind{imap.SourceMailboxes, imap.SourceSubscribed}},
+		{"T", false, true, []imap.SourceKind{imap.SourceSubtree, imap.SourceSubtreeOne}},
+		{"T/a", false, true, []imap.SourceKind{imap.SourceSubtree, imap.SourceSubtreeOne}},
+		{"T/a/b", false, true, []imap.SourceKind{imap.SourceSubtree}}, {"Tx/a", false, true, nil},
+		{"O/a", false, true, []imap.SourceKind{imap.SourceSubtreeOne}}, {"O/a/b", false, true, nil},
+		{"INBOX", false, true, []imap.SourceKind{imap.SourceInboxes}}, {"INBOX", false, false, nil},
+	} {
+		var want imap.NotifyEvents
+		for _, kind := range x.want {
+			want |= 1 << kind
+		}
+		if got := c.events(&store.Info{Name: x.name, Subscribed: x.subscribed}, x.own); got != want {
+			t.Errorf("%+v: %b, want %b", x, got, want)
+		}
 	}
 }
 
