@@ -14,7 +14,7 @@ import (
 // with the access of RFC 4467.
 type URL struct {
 	User, Host  string // "" if the URL begins with the path
-	Mailbox     string // in UTF-8, spelled as CanonicalName has it
+	Mailbox     string // in UTF-8, spelled as CanonicalName has it; "" for the selected one
 	UIDValidity uint32 // 0 if it is not given
 	UID         uint32
 	Section     Section
@@ -32,7 +32,8 @@ type URL struct {
 // maxURL bounds the text of a URL.
 const maxURL = 4 << 10
 
-// ParseURL reads the URL of a message: with a host, or beginning with the path.
+// ParseURL reads the URL of a message: with a host, or beginning with the path, or
+// relative to the selected mailbox: ";UID=2".
 func ParseURL(text string) (URL, error) {
 	u := URL{}
 	if len(text) > maxURL {
@@ -60,7 +61,10 @@ func ParseURL(text string) (URL, error) {
 func (u *URL) parseServer(text string) (path string, err error) {
 	const scheme = "imap://"
 	if len(text) < len(scheme) || !equalFold(text[:len(scheme)], scheme) {
-		if !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") {
+		switch {
+		case strings.HasPrefix(text, ";"):
+			return "/" + text, nil
+		case !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.HasPrefix(text, "/;"):
 			return "", errors.New("it begins neither with imap:// nor with a path")
 		}
 		return text[1:], nil
@@ -134,7 +138,7 @@ func (u *URL) parsePath(path string) error {
 		return err
 	}
 	u.Mailbox = CanonicalName(strings.TrimSuffix(name, "/"))
-	if u.Mailbox == "" {
+	if u.Mailbox == "" && (u.Host != "" || given) {
 		return errors.New("it names no mailbox")
 	}
 	if given {

@@ -90,10 +90,10 @@ func (a *arrivals) include(ctx context.Context, draft *store.Draft, text string)
 	if err != nil {
 		return badURL(text, err.Error())
 	}
-	if u.Access != "" || u.Host != "" && u.User != "" && u.User != a.c.account.Name() {
+	if u.Access != "" || u.Host != "" && u.User != a.c.account.Name() {
 		return badURL(text, "only messages of this user can be taken")
 	}
-	mb, err := a.c.mailbox(ctx, u.Mailbox, store.MayRead)
+	mb, err := a.c.mailboxOf(ctx, &u)
 	if err != nil {
 		return badURL(text, "there is no such mailbox")
 	}
@@ -113,6 +113,18 @@ func (a *arrivals) include(ctx context.Context, draft *store.Draft, text string)
 		return fmt.Errorf("take a part of another message: %w", err)
 	}
 	return nil
+}
+
+// mailboxOf finds the mailbox that a URL names, or is relative to.
+func (c *conn) mailboxOf(ctx context.Context, u *imap.URL) (*store.Mailbox, error) {
+	switch {
+	case u.Mailbox != "":
+		return c.mailbox(ctx, u.Mailbox, store.MayRead)
+	case c.view == nil:
+		return nil, store.ErrNoMailbox
+	}
+	u.UIDValidity = c.view.seq.UIDValidity()
+	return c.view.mb, nil
 }
 
 // errNoPart is the error of a URL that names nothing that is there.
