@@ -226,7 +226,11 @@ func (c *conn) tellExtended(q *imap.Search, f *found, a answer, to correlator) {
 		b = append(b, ')')
 	}
 	if r.Relevancy {
-		b = f.appendScores(append(b, " RELEVANCY ("...))
+		scored := f.answer(true)
+		if r.Partial != nil { // a score for each that is told
+			scored = scored.page(r.Partial.Of(n))
+		}
+		b = f.appendScores(append(b, " RELEVANCY ("...), &scored)
 		b = append(b, ')')
 	}
 	if q.ModSeq && n > 0 {
@@ -235,9 +239,9 @@ func (c *conn) tellExtended(q *imap.Search, f *found, a answer, to correlator) {
 	c.out.end(append(b, '\r', '\n'))
 }
 
-// appendScores writes how well each result matches, in their order, RFC 6203
-// section 4.
-func (f *found) appendScores(b []byte) []byte {
+// appendScores writes how well each message of an answer in UIDs matches, in its
+// order, RFC 6203 section 4.
+func (f *found) appendScores(b []byte, of *answer) []byte {
 	start := len(b)
 	score := func(uid uint32) {
 		if len(b) > start {
@@ -245,13 +249,13 @@ func (f *found) appendScores(b []byte) []byte {
 		}
 		b = strconv.AppendInt(b, int64(max(f.scores[store.UID(uid)], 1)), 10)
 	}
-	if f.order != nil {
-		for _, uid := range f.sorted {
-			score(uid)
-		}
+	for _, uid := range of.list {
+		score(uid)
+	}
+	if of.ordered {
 		return b
 	}
-	for _, r := range f.uids {
+	for _, r := range of.ranges {
 		for uid := uint64(r.Lo); uid <= uint64(r.Hi); uid++ {
 			score(uint32(uid))
 		}
