@@ -26,13 +26,13 @@ import (
 const crowdSize = 20
 
 // TestCrowd lets 20 clients work on one mailbox at once, of each engine and in a
-// Maildir: plain ones, and such
-// that come back by CONDSTORE, QRESYNC and UIDONLY. Each believes only what it is
-// told, and checks that it could be so: no message goes while numbers are in
-// use, every UID keeps its content, a flag that one client alone changes is as
-// that client left it, what a replay tells adds up to what there is, and the
-// highest mod-sequence never falls. It is short, or as long as PLIC_CROWD says,
-// as in PLIC_CROWD=5m.
+// Maildir: plain ones, and such that come back by CONDSTORE, QRESYNC and UIDONLY;
+// some of each listen with NOTIFY, and all have a search kept up to date. Each
+// believes only what it is told, and checks that it could be so: no message goes
+// while numbers are in use, every UID keeps its content, a flag that one client
+// alone changes is as that client left it, what a replay tells adds up to what
+// there is, and the highest mod-sequence never falls. It is short, or as long as
+// PLIC_CROWD says, as in PLIC_CROWD=5m.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(testing.TB) engine.Engine{
@@ -161,6 +161,10 @@ func (c *crowd) compare(members []*member) {
 				c.t.Errorf("client %s (%s) sees\n%v, a new one\n%v", m.own, m.kind, m.flags, fresh.flags)
 				return
 			}
+			if !maps.Equal(m.result, fresh.result) {
+				c.t.Errorf("client %s (%s) has found\n%v, a new one\n%v", m.own, m.kind, m.result, fresh.result)
+				return
+			}
 			m.comeBack()
 		}
 	}
@@ -243,6 +247,9 @@ func (m *member) append() {
 func (m *member) storeOwn(command, sign string, uids []uint32) {
 	m.changing, m.to = uids, sign == "+"
 	m.run(command+" "+sign+"FLAGS ("+m.own+")", !strings.HasPrefix(command, "UID"))
+	for _, uid := range m.changing {
+		m.ownSet[uid] = m.to
+	}
 	m.changing = nil
 }
 

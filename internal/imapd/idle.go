@@ -86,5 +86,12 @@ func (c *conn) listen(ctx context.Context, until time.Time, idle bool) error {
 // update tells what is new in the selected mailbox, in IDLE or between commands.
 func (c *conn) update(ctx context.Context, idle bool) error {
 	c.view.own = nil
-	return c.sync(ctx, idle || !c.notice.selected.Delayed)
+	before := c.out.ended
+	if err := c.sync(ctx, idle || !c.notice.selected.Delayed); err != nil {
+		return err
+	}
+	if behind := c.behind(); behind != "" && c.out.ended != before {
+		c.out.text("* OK [", behind, "] of what was told")
+	}
+	return nil
 }

@@ -17,6 +17,9 @@ type member struct {
 	kind string // plain, CONDSTORE, QRESYNC, UIDONLY
 	own  string // the keyword that is its own
 
+	listens bool            // with NOTIFY, to messages that go only when it has said something
+	result  map[uint32]bool // of a search for $Shared that is kept up to date; nil if it has none
+
 	uids   []uint32          // by number; 0 at the end, not known yet
 	flags  map[uint32]string // by UID
 	modSeq uint64            // up to which it knows all, as far as it can tell
@@ -32,12 +35,19 @@ type member struct {
 func (c *crowd) member(i int) *member {
 	m := &member{
 		c: c, rng: newRand(i), kind: []string{"plain", "CONDSTORE", "QRESYNC", "UIDONLY"}[i%4], own: fmt.Sprintf("own%d", i),
-		flags: map[uint32]string{}, ownSet: map[uint32]bool{},
+		flags: map[uint32]string{}, ownSet: map[uint32]bool{}, listens: i%8 >= 4,
 	}
 	m.connect()
 	m.run("SELECT INBOX", true)
 	m.run("UID FETCH 1:* (UID FLAGS ENVELOPE)", false)
+	m.watch()
 	return m
+}
+
+// watch begins to search for $Shared.
+func (m *member) watch() {
+	m.result = map[uint32]bool{}
+	m.run("UID SEARCH RETURN (UPDATE ALL) KEYWORD $Shared", false)
 }
 
 func (m *member) connect() {
@@ -47,6 +57,9 @@ func (m *member) connect() {
 		m.ok("ENABLE " + m.kind)
 	case "UIDONLY":
 		m.ok("ENABLE UIDONLY QRESYNC")
+	}
+	if m.listens {
+		m.ok("NOTIFY SET (selected-delayed (MessageNew (FLAGS) MessageExpunge FlagChange))")
 	}
 }
 
@@ -120,6 +133,8 @@ func (m *member) told(command string, lines []string, answer string, quiet bool)
 			earlier, isEarlier := strings.CutPrefix(set, "(EARLIER) ")
 			expunged = expunged || !isEarlier
 			m.vanished(line, parseSet(earlier), isEarlier)
+		} else if change, ok := strings.CutPrefix(line, `* ESEARCH (TAG "x") UID `); ok {
+			m.found(line, change)
 		}
 	}
 	if quiet && (expunged || len(m.uids) < before) && !m.coming {
@@ -127,6 +142,20 @@ func (m *member) told(command string, lines []string, answer string, quiet bool)
 	}
 	if n, ok := between(answer, "[HIGHESTMODSEQ ", "]"); ok {
 		m.modSeq = atou(n)
+	}
+}
+
+// found takes in what a search has found, or finds and does not find any more.
+func (m *member) found(line, change string) {
+	word, set, _ := strings.Cut(change, " ")
+	set = strings.TrimSuffix(strings.TrimPrefix(set, "(0 "), ")")
+	for _, uid := range parseSet(set) {
+		if m.result[uid] == (word != "REMOVEFROM") {
+			m.t.Errorf("client %s (%s): %q, of %v", m.own, m.kind, line, m.result)
+		}
+		if m.result[uid] = word != "REMOVEFROM"; !m.result[uid] {
+			delete(m.result, uid)
+		}
 	}
 }
 
@@ -219,6 +248,9 @@ func (m *member) flagged(line string, uid uint32, flags string) {
 	m.flags[uid] = flags
 	has := slices.Contains(strings.Fields(flags), m.own)
 	if slices.Contains(m.changing, uid) {
+		if m.listens && has != m.to {
+			return // told before the server knew of the command
+		}
 		m.ownSet[uid] = m.to
 	} else if _, known := m.ownSet[uid]; !known { // a copy that somebody made
 		m.ownSet[uid] = has
@@ -237,7 +269,8 @@ func (m *member) comeBack() {
 	m.nc.Close()
 	validity := m.uidValidity
 	m.connect()
-	m.uids, m.coming = nil, true
+	m.uids, m.coming, m.result = nil, true, nil
+	defer m.watch()
 	defer func() { m.coming = false }()
 	kept := m.flags
 	before, since := m.c.highest.Load(), m.modSeq

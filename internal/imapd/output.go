@@ -25,6 +25,7 @@ type output struct {
 	page   *[]byte     // from a pool, nil at rest
 	large  bool        // from that of large ones
 	buf    []byte
+	ended  int // responses, or parts of them, so far
 	err    error
 }
 
@@ -39,6 +40,7 @@ func (o *output) line() []byte {
 
 // end takes the buffer with what was appended, and writes it out if it is full.
 func (o *output) end(b []byte) {
+	o.ended++
 	if o.buf = b; len(b) >= cap(*o.page)*3/4 {
 		o.flush()
 		o.enlarge()

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 	if v == nil {
 		return nil
 	}
+	shown := v.now
 	if err := v.reload(ctx); err != nil {
 		return err
 	}
@@ -37,7 +39,10 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 	if err := c.updateContexts(ctx, changes, flagged, m); err != nil {
 		return err
 	}
-	if err := c.tellMoved(ctx, changes, m); err != nil {
+	if !m.expunged {
+		v.fallBehind(changes.Expunged, flagged, shown, m.added)
+	}
+	if err := c.tellMoved(ctx, changes, m, known); err != nil {
 		return err
 	}
 	flagged = slices.DeleteFunc(flagged, func(e store.Entry) bool { return e.UID >= known || v.isOwn(e) })
@@ -56,17 +61,35 @@ func (c *conn) sync(ctx context.Context, expunges bool) error {
 // the first, RFC 5465 section 6.1, is told of the others at once.
 type movement struct{ expunged, added bool }
 
-// tellMoved tells of messages that went and came.
-func (c *conn) tellMoved(ctx context.Context, changes store.Changes, m movement) error {
-	v := c.view
-	had := v.seq.Len()
+// fallBehind keeps the client's numbers while there are messages that went of
+// which it cannot be told. What went is as it was last shown, so that nothing goes
+// back to what it was, and the rest as it is told now.
+func (v *view) fallBehind(gone []store.UID, flagged []store.Entry, shown *store.Snapshot, added bool) {
+	known := slices.Clone(flagged)
+	for _, uid := range gone {
+		if e, ok := shown.Get(uid); ok {
+			known = append(known, e)
+		}
+	}
+	if len(known) == 0 && !added {
+		return
+	}
+	slices.SortFunc(known, func(a, b store.Entry) int { return cmp.Compare(a.UID, b.UID) })
+	var later *store.Snapshot
+	if added {
+		later = v.now
+	}
+	v.seq = v.seq.Behind(known, later)
+}
+
+// tellMoved tells of messages that went and came: those that the client does not
+// know have this UID or one above it.
+func (c *conn) tellMoved(ctx context.Context, changes store.Changes, m movement, known store.UID) error {
 	switch {
 	case m.expunged:
-		had -= len(changes.Expunged)
 		c.tellNumbers(changes)
 	case m.added:
-		v.seq = v.seq.Extended(v.now)
-		v.takeRecent()
+		c.view.takeRecent()
 		c.tellExists()
 	default:
 		return nil
@@ -74,7 +97,7 @@ func (c *conn) tellMoved(ctx context.Context, changes store.Changes, m movement)
 	if err := c.tellAdded(ctx, m); err != nil {
 		return err
 	}
-	return c.tellNew(ctx, had)
+	return c.tellNew(ctx, c.view.seq.Search(known))
 }
 
 // tellNew sends what the client wants to know of messages that others have added,

@@ -19,7 +19,7 @@ type view struct {
 	rights   store.Rights // to the mailbox, at the last look
 	readOnly bool
 	seq      *store.Snapshot // gives the numbers that the client knows
-	told     *store.Snapshot // the flags that the client knows; seq or newer
+	told     *store.Snapshot // the flags that the client knows
 	now      *store.Snapshot // the newest, as the command at work sees it
 	keywords []string        // that the client knows
 	recent   []imap.Range    // UIDs that are \Recent in this session
@@ -182,9 +182,6 @@ func (v *view) current(e store.Entry, at *position) item {
 	}
 	if newer, ok := at.Get(e.UID); ok {
 		return item{newer, true}
-	}
-	if last, ok := v.told.Get(e.UID); ok { // so that nothing goes back to what it was
-		return item{last, false}
 	}
 	return item{e, false}
 }

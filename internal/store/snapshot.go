@@ -255,20 +255,24 @@ func (s *Snapshot) with(rec *engine.Mailbox, c *engine.MailboxChange) *Snapshot 
 	return b.snapshot(rec)
 }
 
-// Extended is the snapshot with the messages that a newer one of the mailbox has
-// beyond it, and nothing else changed: for who cannot be told yet of what went.
-func (s *Snapshot) Extended(now *Snapshot) *Snapshot {
+// Behind is the snapshot as somebody knows it who cannot be told yet of what went
+// since: with some messages as they are in known, by rising UID, and, unless later
+// is nil, with those that came later than all of its own.
+func (s *Snapshot) Behind(known []Entry, later *Snapshot) *Snapshot {
 	chunks, _ := s.list()
-	b := builder{chunks: append(slices.Clone(chunks), newChunk(1)), owned: true, open: true} // no array is shared
-	for _, e := range now.Range(now.Search(s.uidNext), now.n) {
-		b.add(&e)
+	b, next := builder{chunks: chunks}, s.uidNext
+	b.update(known)
+	if later != nil {
+		b.chunks = append(slices.Clone(b.chunks), newChunk(1)) // others may append to the arrays of the last
+		b.owned, b.open, next = true, true, max(next, later.uidNext)
+		for _, e := range later.Range(later.Search(s.uidNext), later.n) {
+			b.add(&e)
+		}
+		if last := len(b.chunks) - 1; len(b.chunks[last].uids) == 0 {
+			b.chunks = b.chunks[:last]
+		}
 	}
-	if last := len(b.chunks) - 1; len(b.chunks[last].uids) == 0 {
-		b.chunks = b.chunks[:last]
-	}
-	return b.snapshot(&engine.Mailbox{
-		UIDValidity: s.uidValidity, UIDNext: max(s.uidNext, now.uidNext), HighestModSeq: s.modSeq, Keywords: now.keywords,
-	})
+	return b.snapshot(&engine.Mailbox{UIDValidity: s.uidValidity, UIDNext: next, HighestModSeq: s.modSeq, Keywords: s.keywords})
 }
 
 // builder makes a snapshot, sharing what it does not change.

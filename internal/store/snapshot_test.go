@@ -229,8 +229,9 @@ func TestEmptySnapshot(t *testing.T) {
 	}
 }
 
-// What came later is added to a snapshot, and no other is changed by it.
-func TestExtended(t *testing.T) {
+// What came later is added to a snapshot, and what is known of others; no other
+// snapshot is changed by it.
+func TestBehind(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(7, 7))
 	for range 50 {
@@ -243,13 +244,21 @@ func TestExtended(t *testing.T) {
 		for range 1 + r.IntN(6) {
 			g.random(r)
 		}
-		want := slices.Clone(had)
+		known, want := Diff(old, g.snap).Flagged, slices.Clone(had)
+		for i := range want {
+			for _, e := range known {
+				if e.UID == want[i].UID {
+					want[i] = e
+				}
+			}
+		}
+		checkSnapshot(t, old.Behind(known, nil), want)
 		for _, e := range g.entries {
 			if e.UID >= old.UIDNext() {
 				want = append(want, e)
 			}
 		}
-		x := old.Extended(g.snap)
+		x := old.Behind(known, g.snap)
 		before, now := g.snap, slices.Clone(g.entries)
 		g.change(3, nil, nil, Deleted)
 		checkSnapshot(t, x, want)
@@ -259,8 +268,8 @@ func TestExtended(t *testing.T) {
 		if x.HighestModSeq() != old.HighestModSeq() || x.UIDNext() != before.UIDNext() {
 			t.Fatalf("mod-sequence %d of %d, next UID %d of %d", x.HighestModSeq(), old.HighestModSeq(), x.UIDNext(), before.UIDNext())
 		}
-		if d := Diff(x, before); d.Added != before.Len() {
-			t.Fatalf("%d of %d messages are in both", d.Added, before.Len())
+		if d := Diff(x, before); d.Added != before.Len() || len(d.Flagged) > 0 {
+			t.Fatalf("%d of %d messages are in both, %d are other than they were", d.Added, before.Len(), len(d.Flagged))
 		}
 	}
 }
