@@ -224,12 +224,12 @@ func (c *conn) misread(cmd imap.Command, err error) bool {
 		c.bad++
 		c.out.text(cmd.Tag, " BAD [TOOBIG] the command or a literal in it is too long")
 		return true
-	case errors.Is(err, imap.ErrLost):
-		c.bye("[TOOBIG] the command or a literal in it is far too long")
 	case errors.Is(err, errInterrupted):
 		c.bye("[UNAVAILABLE] the server ends the session, come back soon")
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded): // in the midst of a literal, too
 		c.bye("nothing was said for too long")
+	case errors.Is(err, imap.ErrLost):
+		c.bye("[TOOBIG] the command or a literal in it is far too long")
 	case errors.Is(err, deflate.ErrCorrupt):
 		c.bye("the compressed stream is damaged")
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errLeave):
