@@ -140,7 +140,11 @@ func (c *conn) runFilter(ctx context.Context, cmd *imap.Command, run Filter, uid
 // tellFiltered says what became of a message.
 func (c *conn) tellFiltered(cmd *imap.Command, i int, uid store.UID, err error) {
 	b := append(c.out.line(), "* "...)
-	b = strconv.AppendInt(b, int64(i)+1, 10)
+	number := uint64(i) + 1
+	if c.uidOnly { // there are no others
+		number = uint64(uid)
+	}
+	b = strconv.AppendUint(b, number, 10)
 	b = append(b, " FILTERED (TAG "...)
 	b = imap.AppendString(b, cmd.Tag)
 	b = append(b, ") UID "...)

@@ -56,7 +56,9 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 		if err := v.reload(ctx); err != nil {
 			return reply{}, err
 		}
-		v.renewOwn()
+		if !a.silent { // then it is not told here what others, or a script, have added
+			v.renewOwn()
+		}
 	}
 	c.tellKeywords()
 	c.tellStored(spans, byUID(cmd), a.silent, modified)

@@ -10,7 +10,7 @@ var errUIDRequired = &refusal{"BAD", "UIDREQUIRED", "there are no message number
 // with numbers.
 func namesNumbers(command string) bool {
 	switch command {
-	case "FETCH", "STORE", "SEARCH", "SORT", "THREAD", "COPY", "MOVE", "REPLACE":
+	case "FETCH", "STORE", "SEARCH", "SORT", "THREAD", "COPY", "MOVE", "REPLACE", "FILTER":
 		return true
 	}
 	return false

@@ -129,6 +129,12 @@ if hasflag "\\Seen" { discard; }`)+" ALL", "x OK",
 	c.want("FILTER SIEVE DELIVERY CHARSET no-such ALL", "x NO [BADCHARSET")
 	c.want("EXAMINE INBOX", "x OK")
 	c.want("FILTER SIEVE DELIVERY ALL", "x NO")
+	c.want("SELECT INBOX", "x OK")
+	c.want("STORE 1 +FLAGS.SILENT (\\Deleted)", "x OK")
+	c.want("EXPUNGE", "* 1 EXPUNGE", "x OK")
+	c.want("ENABLE UIDONLY", "x OK")
+	c.want("FILTER SIEVE DELIVERY ALL", "x BAD [UIDREQUIRED]")
+	c.want("UID FILTER SIEVE DELIVERY ALL", "* 2 FILTERED (TAG \"x\") UID 2 OK\r\n")
 }
 
 // TestEventScripts runs the script of a mailbox for what happens in it.
@@ -164,6 +170,7 @@ if environment "location" "MS" { addflag "ms"; }`,
 	c.want(`STORE 1 +FLAGS (\Flagged)`, "* 1 FETCH (FLAGS (\\Flagged FLAG \\Recent))\r\nx OK")
 	c.want(`STORE 1 +FLAGS (\Flagged)`, "x OK") // nothing changes, nothing happens
 	c.want("STATUS Starred (MESSAGES)", "(MESSAGES 1)")
+	c.want(`STORE 2 +FLAGS.SILENT (\Seen)`, "* 2 FETCH (UID 2 FLAGS (\\Seen APPEND ms FLAG \\Recent))\r\nx OK") // of which the client knows half
 
 	// The script of the server is for mailboxes that have none.
 	c.want(`SETMETADATA "" (/shared/imapsieve/script "other")`)
