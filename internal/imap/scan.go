@@ -346,14 +346,15 @@ func (s *Scanner) Date() time.Time {
 	return t
 }
 
-// DateTime reads a date-time: " 1-Feb-1994 21:52:25 -0800" in quotes.
+// DateTime reads a date-time: " 1-Feb-1994 21:52:25 -0800" in quotes. Horde leaves out
+// the space.
 func (s *Scanner) DateTime() time.Time {
 	text := s.Text()
 	if s.err != nil {
 		return time.Time{}
 	}
 	t, err := time.Parse("_2-Jan-2006 15:04:05 -0700", text)
-	if err != nil || len(text) != 26 {
+	if err != nil || len(text) != 26 && (len(text) != 25 || text[1] != '-') {
 		s.Fail("bad date-time %.40q; write \"17-Jul-1996 02:44:25 -0700\"", text)
 	}
 	return t
