@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -12,11 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"plic/internal/message/messagetest"
 	"plic/test/trial"
 )
 
@@ -53,6 +56,57 @@ func TestThunderbird(t *testing.T) {
 		}
 	}
 	curl(t, s, bob, "imaps", "/INBOX", "-X", "FETCH 1:* ENVELOPE").ends(t, 0, "=?UTF-8?")
+}
+
+// Thunderbird takes a mailbox of all kinds of messages off line, and changes much
+// of it at once.
+func TestThunderbirdMany(t *testing.T) {
+	t.Parallel()
+	trial.Need(t, "thunderbird", "curl")
+	s := trial.Start(t, program, ann, bob)
+	// Thunderbird mends line ends, and adds one behind a last line that has none.
+	mends := []string{"bare-cr", "bare-lf", "broken-qp", "half-header", "mbox-from", "only-header"}
+	samples := slices.DeleteFunc(messagetest.All(), func(m messagetest.Sample) bool {
+		return len(m.Raw) == 0 || bytes.IndexByte(m.Raw, 0) >= 0 || slices.Contains(mends, m.Name)
+	})
+	curl(t, s, ann, "imaps", "/INBOX", "-T", save(t, samples)).ok(t)
+	bird := startThunderbird(t)
+	block, _ := pem.Decode([]byte(read(t, s.CA())))
+	parts, _, _ := strings.Cut(read(t, "testdata/thunderbird.js"), "\nmain().then(")
+	dir := t.TempDir()
+	bird.run(t, parts+"\n"+read(t, "testdata/thunderbird_many.js"),
+		"localhost", s.Base, base64.StdEncoding.EncodeToString(block.Bytes), ann.Name, ann.Password, bob.Name, dir, len(samples)+1)
+	added := regexp.MustCompile(`^(X-Mozilla-\w+: .*\n)*`)
+	for i, m := range samples {
+		same(t, "Thunderbird", m.Name, added.ReplaceAll([]byte(read(t, filepath.Join(dir, strconv.Itoa(i+2)))), nil), m.Raw)
+	}
+
+	// What it changed is so for others.
+	left := len(samples) + 1
+	for _, c := range []struct {
+		box, search string
+		want        func(uid int) bool
+	}{
+		{"/INBOX", "SEEN", func(uid int) bool { return uid%2 == 1 }},
+		{"/INBOX", "FLAGGED", func(uid int) bool { return uid%3 == 0 }},
+		{"/INBOX", "KEYWORD work", func(uid int) bool { return uid%5 == 0 }},
+		{"/INBOX", "KEYWORD $label2", func(uid int) bool { return uid%10 == 5 }},
+		{"/INBOX", "DELETED", func(int) bool { return false }},
+		{"/INBOX", "ALL", func(int) bool { return true }},
+	} {
+		want := "* SEARCH"
+		for uid := 1; uid <= left; uid++ {
+			if uid%7 > 1 && c.want(uid) {
+				want += fmt.Sprintf(" %d", uid)
+			}
+		}
+		if got := curl(t, s, ann, "imaps", c.box, "-X", "UID SEARCH "+c.search).ok(t); got != want+"\r\n" {
+			t.Errorf("%s in %s gives %s, not %s", c.search, c.box, got, want)
+		}
+	}
+	for box, messages := range map[string]int{"Archive": (left-1)/7 + 1, "Trash": 0} {
+		curl(t, s, ann, "imaps", "/", "-X", "STATUS "+box+" (MESSAGES)").ends(t, 0, fmt.Sprintf("(MESSAGES %d)", messages))
+	}
 }
 
 // bird is a running Thunderbird.

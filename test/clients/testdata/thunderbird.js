@@ -1,7 +1,8 @@
 // What Thunderbird does with an account, told by its own parts. It runs inside
 // of it; arguments: host, base of ports, CA in base 64, user, password, and the
 // function that gets "" or what went wrong, and what was seen.
-const [host, base, ca, user, password, peer, done] = arguments;
+const [host, base, ca, user, password, peer] = arguments;
+const done = arguments[arguments.length - 1];
 const { MailServices } = ChromeUtils.importESModule('resource:///modules/MailServices.sys.mjs');
 
 function check(ok, what) {
