@@ -20,6 +20,7 @@ import (
 // must.
 type matcher struct {
 	ctx  context.Context
+	rest func() error // makes way for others; nil for pace.Step
 	mb   *store.Mailbox
 	pool *Server
 
@@ -88,6 +89,9 @@ func (m *matcher) look(t *test, to level) verdict {
 	if m.open(); m.tree == nil {
 		return nope // it went meanwhile, or there is an error
 	}
+	if m.err = m.pause(); m.err != nil {
+		return nope
+	}
 	switch t.op {
 	case imap.SearchHeader:
 		return decided(m.inField(t))
@@ -104,6 +108,14 @@ func (m *matcher) lacks(needle []byte) bool {
 		m.coded = !casemap.IsASCII(m.raw) || bytes.Contains(m.raw, []byte("=?"))
 	}
 	return !m.coded && !bytes.Contains(m.fold, needle)
+}
+
+// pause makes way for others: what is large, or searched for much, takes long.
+func (m *matcher) pause() error {
+	if m.rest != nil {
+		return m.rest()
+	}
+	return pace.Step(m.ctx)
 }
 
 // envelope reads the envelope; what is damaged has an empty one.
@@ -200,7 +212,7 @@ func (m *matcher) contains(r io.Reader, needle []byte) (bool, error) {
 	}
 	n := 0
 	for {
-		if err := pace.Step(m.ctx); err != nil {
+		if err := m.pause(); err != nil {
 			return false, err
 		}
 		got, err := io.ReadFull(r, buf[n:])

@@ -241,6 +241,9 @@ func count(spans []span) (n int) {
 func (f *found) open(ctx context.Context, c *conn, t *turn, p *test, pending []span) error {
 	m := matcher{ctx: ctx, mb: f.v.mb, pool: c.server}
 	defer m.close()
+	if t != nil {
+		m.rest = t.rest
+	}
 	total, done := count(pending), 0
 	return f.v.sweep(ctx, pending, func(_ int, it item, d *store.Detail) error {
 		if done++; t != nil {

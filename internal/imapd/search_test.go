@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"plic/internal/imap"
 	"plic/internal/pace"
 	"plic/internal/store"
 	"plic/internal/thread"
@@ -244,5 +245,108 @@ func TestCostlySearchesOfOneUser(t *testing.T) {
 	bob.expect("* SEARCH 1", "a OK ...")
 	for _, c := range clients {
 		c.expect("* SEARCH 1 2", "a OK ...")
+	}
+}
+
+// slowFilter takes longer over each message than one may stay at work while others
+// wait.
+type slowFilter struct {
+	t    *testing.T
+	work *bench
+	bob  func() // begins a search
+	runs int
+}
+
+func (f *slowFilter) Chosen(context.Context, *store.Account, string, string) (Filter, error) {
+	return f, nil
+}
+func (f *slowFilter) Event(context.Context, *store.Mailbox) (Filter, error) { return nil, nil }
+func (f *slowFilter) URL() string                                           { return "" }
+
+func (f *slowFilter) Run(context.Context, Standing) error {
+	if f.runs++; f.runs > 1 {
+		if n := f.work.waiting.Load(); n != 0 {
+			f.t.Errorf("message %d: %d still wait for a place", f.runs, n)
+		}
+		return nil
+	}
+	began := time.Now()
+	f.bob()
+	for f.work.waiting.Load() == 0 || time.Since(began) <= slice {
+		if time.Since(began) > 20*time.Second {
+			f.t.Fatal("nobody waits for a place")
+		}
+		runtime.Gosched()
+	}
+	return nil
+}
+
+// I4: who filters what is in a mailbox takes turns with others who want long work,
+// too.
+func TestFilterTakesTurns(t *testing.T) {
+	t.Parallel()
+	f := &slowFilter{t: t}
+	h := newHouse(t, func(o *Options) { o.Filters = f })
+	f.work = h.server.atWork
+	h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n", "Subject: y\r\n\r\nbody\r\n", "Subject: z\r\n\r\nbody\r\n")
+	for range cap(f.work.places) - 1 { // somebody is at work at the other places
+		if _, err := f.work.sit(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice, bob := h.open("alice"), h.open("bob")
+	alice.ok("SELECT INBOX")
+	bob.ok("APPEND INBOX {5+}\r\nhello")
+	bob.ok("SELECT INBOX")
+	f.bob = func() { bob.send("a SEARCH BODY hello\r\n") }
+	if lines := alice.ok("FILTER SIEVE DELIVERY ALL"); len(lines) != 3 {
+		t.Errorf("%q", lines)
+	}
+	bob.expect("* SEARCH 1", "a OK ...")
+}
+
+// I4: a search makes way also in the midst of a message: between the keys of one that
+// has many, and in a text that is long.
+func TestSearchPausesInMessage(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\n"+strings.Repeat("word ", 200_000))
+	account, err := h.store.Account(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mb, err := account.Mailbox("INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := mb.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &view{mb: mb, seq: now, told: now, now: now}
+	for query, least := range map[string]int{
+		" " + strings.Repeat("NOT HEADER X-None x ", 500) + "ALL": 500, " BODY nothing": 50,
+	} {
+		s := imap.NewScanner([]byte(query), true)
+		q := s.Search()
+		p, err := (&compiler{v: v}).compile(&q.Key)
+		if err != nil || s.Err() != nil {
+			t.Fatal(err, s.Err())
+		}
+		paused := 0
+		m := matcher{ctx: t.Context(), mb: mb, pool: h.server, rest: func() error { paused++; return nil }}
+		for d, err := range mb.Details(t.Context(), []store.UID{1}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, _ := now.Get(1)
+			if _, err := m.matches(p, e, &d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.close()
+		if paused < least {
+			t.Errorf("%.30s: %d pauses", query, paused)
+		}
 	}
 }

@@ -101,22 +101,31 @@ func (c *conn) filterMessages(ctx context.Context, cmd *imap.Command) (reply, er
 		return reply{}, err
 	}
 	defer t.end()
-	if err := c.runFilter(t.ctx, cmd, run, f.uids); err != nil {
+	if err := c.runFilter(t, cmd, run, f.uids); err != nil {
 		return reply{}, err
 	}
 	return c.limited(reply{}, nil, f.lowest)
 }
 
-func (c *conn) runFilter(ctx context.Context, cmd *imap.Command, run Filter, uids []imap.Range) error {
-	v := c.view
+func (c *conn) runFilter(t *turn, cmd *imap.Command, run Filter, uids []imap.Range) error {
+	ctx, v := t.ctx, c.view
+	done, total := 0, int(imap.Numbers(uids))
 	for _, r := range uids {
 		for n := uint64(r.Lo); n <= uint64(r.Hi); n++ {
+			done++
+			err := t.step(done, total)
+			if err == nil {
+				err = t.rest()
+			}
+			if err != nil {
+				return err
+			}
 			e, ok := v.now.Get(store.UID(n))
 			i, here := v.seq.Find(store.UID(n))
 			if !ok || !here {
 				continue // it went meanwhile
 			}
-			err := run.Run(ctx, Standing{Mailbox: v.mb, Entry: e, Flags: flagNames(v.now, e), User: c.account.Name()})
+			err = run.Run(ctx, Standing{Mailbox: v.mb, Entry: e, Flags: flagNames(v.now, e), User: c.account.Name()})
 			if err != nil && ctx.Err() != nil {
 				return err
 			}

@@ -74,26 +74,39 @@ func (t *turn) end() {
 // step lets others run, and tells the client from time to time that done of total
 // are done: INPROGRESS, RFC 9585.
 func (t *turn) step(done, total int) error {
+	if done%16 != 0 {
+		return t.lane.Step(t.ctx)
+	}
+	now := t.c.server.o.Now()
+	if now.Before(t.next) {
+		return t.rest()
+	}
+	t.leave() // the client may be slow to take it
+	t.next = now.Add(t.c.server.o.ProgressEvery)
+	if err := t.c.tellProgress(t.tag, done, total); err != nil {
+		return err
+	}
+	return t.sit()
+}
+
+// rest lets others run who wait for a place. It is for what takes longer than to
+// look at a clock: in the midst of a message, and behind each that was read or
+// filtered.
+func (t *turn) rest() error {
 	if err := t.lane.Step(t.ctx); err != nil {
 		return err
 	}
-	if done%16 != 0 {
+	if t.c.server.atWork.waiting.Load() == 0 || time.Since(t.seated) < slice {
 		return nil
 	}
-	now, work := t.c.server.o.Now(), t.c.server.atWork
-	tell := !now.Before(t.next)
-	if !tell && (work.waiting.Load() == 0 || time.Since(t.seated) < slice) {
-		return nil
-	}
-	work.rise(t.lane)
-	t.lane = nil
-	if tell { // the client may be slow to take it
-		t.next = now.Add(t.c.server.o.ProgressEvery)
-		if err := t.c.tellProgress(t.tag, done, total); err != nil {
-			return err
-		}
-	}
+	t.leave()
 	return t.sit()
+}
+
+// leave gives the place to others.
+func (t *turn) leave() {
+	t.c.server.atWork.rise(t.lane)
+	t.lane = nil
 }
 
 func (c *conn) tellProgress(tag string, done, total int) error {
