@@ -42,12 +42,16 @@ func (c *conn) transferArgs(ctx context.Context, cmd *imap.Command) (uids []stor
 		return nil, nil, err
 	}
 	uids, missing := c.view.uids(spans)
-	if missing && !byUID(cmd) {
+	if missing && !passesOver(cmd, set) {
 		return nil, nil, no("EXPUNGEISSUED", "some of the messages are gone")
 	}
 	to, err = c.target(ctx, name)
 	return uids, to, err
 }
+
+// passesOver says that a command has nothing to say of messages that are gone: those
+// named by UID, and those in "$", which leave it as they go, RFC 5182 section 2.1.
+func passesOver(cmd *imap.Command, set imap.Set) bool { return byUID(cmd) || set.Saved }
 
 // copyUID writes the code of RFC 4315 section 3: both sets in the same order.
 func copyUID(src []store.UID, dst []store.Placed) string {

@@ -55,7 +55,7 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if err := f.run(ctx, spans); err != nil {
 		return reply{}, err
 	}
-	return c.limited(reply{}, f.outcome(byUID(cmd)), lowest)
+	return c.limited(reply{}, f.outcome(passesOver(cmd, set)), lowest)
 }
 
 // fetcher runs one FETCH.
@@ -426,13 +426,13 @@ func (f *fetcher) writePiece(b []byte, it imap.FetchItem, p piece) ([]byte, erro
 }
 
 // outcome is the error of a FETCH that could not send all, RFC 5530 section 3.
-func (f *fetcher) outcome(byUID bool) error {
+func (f *fetcher) outcome(passesOver bool) error {
 	switch {
 	case f.failed != nil:
 		return f.failed
 	case f.unknown:
 		return no("UNKNOWN-CTE", "a part is encoded in a way that is not known")
-	case f.gone && !byUID:
+	case f.gone && !passesOver:
 		return no("EXPUNGEISSUED", "some of the messages are gone")
 	}
 	return nil

@@ -17,8 +17,9 @@ type member struct {
 	kind string // plain, CONDSTORE, QRESYNC, UIDONLY
 	own  string // the keyword that is its own
 
-	listens bool            // with NOTIFY, to messages that go only when it has said something
-	result  map[uint32]bool // of a search for $Shared that is kept up to date; nil if it has none
+	listens bool     // with NOTIFY, to messages that go only when it has said something
+	sorts   bool     // and has an order of its result
+	result  []uint32 // of a search for $Shared that is kept up to date
 
 	uids   []uint32          // by number; 0 at the end, not known yet
 	flags  map[uint32]string // by UID
@@ -35,7 +36,7 @@ type member struct {
 func (c *crowd) member(i int) *member {
 	m := &member{
 		c: c, rng: newRand(i), kind: []string{"plain", "CONDSTORE", "QRESYNC", "UIDONLY"}[i%4], own: fmt.Sprintf("own%d", i),
-		flags: map[uint32]string{}, ownSet: map[uint32]bool{}, listens: i%8 >= 4,
+		flags: map[uint32]string{}, ownSet: map[uint32]bool{}, listens: i%8 >= 4, sorts: i%3 == 2,
 	}
 	m.connect()
 	m.run("SELECT INBOX", true)
@@ -46,8 +47,12 @@ func (c *crowd) member(i int) *member {
 
 // watch begins to search for $Shared.
 func (m *member) watch() {
-	m.result = map[uint32]bool{}
-	m.run("UID SEARCH RETURN (UPDATE ALL) KEYWORD $Shared", false)
+	m.result = nil
+	if m.sorts {
+		m.run("UID SORT RETURN (UPDATE ALL) (REVERSE SIZE) UTF-8 KEYWORD $Shared", false)
+	} else {
+		m.run("UID SEARCH RETURN (UPDATE ALL) KEYWORD $Shared", false)
+	}
 }
 
 func (m *member) connect() {
@@ -147,15 +152,33 @@ func (m *member) told(command string, lines []string, answer string, quiet bool)
 
 // found takes in what a search has found, or finds and does not find any more.
 func (m *member) found(line, change string) {
-	word, set, _ := strings.Cut(change, " ")
-	set = strings.TrimSuffix(strings.TrimPrefix(set, "(0 "), ")")
-	for _, uid := range parseSet(set) {
-		if m.result[uid] == (word != "REMOVEFROM") {
-			m.t.Errorf("client %s (%s): %q, of %v", m.own, m.kind, line, m.result)
+	word, rest, _ := strings.Cut(change, " ")
+	if word == "ALL" {
+		m.result = parseSet(rest)
+		return
+	}
+	words := strings.Fields(strings.Trim(rest, "()"))
+	for i := 0; i+1 < len(words); i += 2 {
+		place := int(atou(words[i]))
+		for _, uid := range parseSet(words[i+1]) {
+			at := slices.Index(m.result, uid)
+			switch {
+			case m.sorts != (place > 0) || (at >= 0) != (word == "REMOVEFROM"):
+				m.t.Errorf("client %s (%s): %q, of %v", m.own, m.kind, line, m.result)
+			case word == "REMOVEFROM":
+				if m.sorts && at != place-1 {
+					m.t.Errorf("client %s (%s): %q, of %v", m.own, m.kind, line, m.result)
+				}
+				m.result = slices.Delete(m.result, at, at+1)
+			case m.sorts && place <= len(m.result)+1:
+				m.result = slices.Insert(m.result, place-1, uid)
+			default:
+				m.result = append(m.result, uid)
+			}
 		}
-		if m.result[uid] = word != "REMOVEFROM"; !m.result[uid] {
-			delete(m.result, uid)
-		}
+	}
+	if !m.sorts {
+		slices.Sort(m.result)
 	}
 }
 

@@ -219,7 +219,8 @@ func (c *conn) tellElsewhere(ctx context.Context) error {
 				told++
 			}
 		case had && was.NonExistent == info.NonExistent:
-			told += c.tellChanged(&info.Info, &was.Info, c.events(info))
+			events := c.events(info) | c.events(&was)&imap.SubscriptionChange // one of those subscribed to leaves them
+			told += c.tellChanged(&info.Info, &was.Info, events)
 		case c.events(info)&imap.MailboxName != 0:
 			c.tellMailbox(info.Info, info.Name)
 			told++

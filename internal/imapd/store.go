@@ -66,7 +66,7 @@ func (c *conn) store(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if len(modified) > 0 {
 		r = reply{"MODIFIED " + c.nameMessages(modified, byUID(cmd)), "the others were changed"}
 	}
-	if missing && !byUID(cmd) {
+	if missing && !passesOver(cmd, a.set) {
 		code := "EXPUNGEISSUED"
 		if r.code != "" {
 			code = r.code // which others have failed, as in the examples of RFC 7162 section 3.1.3
