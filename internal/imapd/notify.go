@@ -203,34 +203,17 @@ func (c *conn) tellElsewhere(ctx context.Context) error {
 	for _, k := range all {
 		w.boxes[k.Name] = k
 	}
-	renamed := renames(before, all)
-	hears := func(name, from string) bool { // by its old name or by its new one
+	moves := renamings{from: renames(before, all), hears: func(name, from string) bool { // by its new name or by its old one
 		now, was := w.boxes[name], before[from]
 		return (c.events(&now)|c.events(&was))&imap.MailboxName != 0
-	}
+	}}
 	for i := range all {
-		info := &all[i]
-		was, had := before[info.Name]
-		from, moved := renamed[info.Name]
-		switch {
-		case moved:
-			if hears(info.Name, from) && !isBelowRenamed(info.Name, renamed, hears) {
-				c.tellMailbox(info.Info, from)
-				told++
-			}
-		case had && was.NonExistent == info.NonExistent:
-			events := c.events(info) | c.events(&was)&imap.SubscriptionChange // one of those subscribed to leaves them
-			told += c.tellChanged(&info.Info, &was.Info, events)
-		case c.events(info)&imap.MailboxName != 0:
-			c.tellMailbox(info.Info, info.Name)
-			told++
-		}
-		if told > maxNotices {
+		if told += c.tellNews(&all[i], before, &moves); told > maxNotices {
 			c.overflow()
 			return nil
 		}
 	}
-	for _, name := range renamed {
+	for _, name := range moves.from {
 		delete(before, name)
 	}
 	for name, was := range before {
@@ -276,17 +259,50 @@ func renames(before map[string]known, now []known) map[string]string {
 	return out
 }
 
-// isBelowRenamed says that a mailbox has another name only because one above it
-// has, of which the client hears: that is not told, RFC 5465 section 5.4.
-func isBelowRenamed(name string, renamed map[string]string, hears func(name, from string) bool) bool {
-	from, ok := renamed[name]
-	for i := len(name) - 1; ok && i > 0; i-- {
-		above := renamed[name[:i]]
-		if name[i] == imap.Delimiter && above != "" && from == above+name[i:] && hears(name[:i], above) {
-			return true
+// renamings are the mailboxes that have other names than before.
+type renamings struct {
+	from  map[string]string // old names by new ones
+	hears func(name, from string) bool
+}
+
+// areTold says that a renaming is told: the client hears of it, and it is not only
+// that of a mailbox above it that is told, RFC 5465 section 5.4.
+func (r *renamings) areTold(name string) bool {
+	from := r.from[name]
+	for i := len(name) - 1; i > 0; i-- {
+		above := r.from[name[:i]]
+		if name[i] == imap.Delimiter && above != "" && from == above+name[i:] && r.hears(name[:i], above) {
+			return false
 		}
 	}
-	return false
+	return r.hears(name, from)
+}
+
+// tellNews tells what is new of a mailbox, and gives the number of responses.
+func (c *conn) tellNews(info *known, before map[string]known, moves *renamings) (told int) {
+	events := c.events(info)
+	was, had := before[info.Name]
+	from, moved := moves.from[info.Name]
+	switch {
+	case moved:
+		if moves.areTold(info.Name) {
+			c.tellMailbox(info.Info, from)
+			told++
+		}
+		was = before[from]
+		events &^= imap.SubscriptionChange
+	case had && was.NonExistent == info.NonExistent:
+		events |= c.events(&was) & imap.SubscriptionChange // one of those subscribed to leaves them
+	default:
+		if events&imap.MailboxName != 0 {
+			c.tellMailbox(info.Info, info.Name)
+			told++
+		}
+		if events &^= imap.SubscriptionChange; info.Messages == 0 {
+			return told
+		}
+	}
+	return told + c.tellChanged(&info.Info, &was.Info, events)
 }
 
 // tellChanged tells what is new in a mailbox, and gives the number of responses.

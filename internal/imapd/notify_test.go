@@ -108,7 +108,7 @@ func TestNotifyOfOthers(t *testing.T) {
 	s.grant(m, 0)
 	bob.expect(`* LIST (\NonExistent \Noselect \HasNoChildren) "/" user/alice/Other`)
 	s.share("Later", store.MayLookup|store.MayRead)
-	bob.expect(`* LIST (\HasNoChildren) "/" user/alice/Later`)
+	bob.expect(`* LIST (\HasNoChildren) "/" user/alice/Later`, "* STATUS user/alice/Later (UIDVALIDITY ... UIDNEXT 2 MESSAGES 1)")
 	// and of another account that begins to share
 	team := s.open("team")
 	team.ok("CREATE Work")
