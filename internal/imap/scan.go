@@ -17,11 +17,12 @@ const MaxDepth = 100
 // in their place: "{3}" CRLF and three octets. The first error sticks: all that
 // is asked for afterwards is empty, so that callers look at Err once at the end.
 type Scanner struct {
-	text  []byte
-	pos   int
-	depth int
-	err   error
-	utf8  bool
+	text   []byte
+	pos    int
+	depth  int
+	err    error
+	utf8   bool
+	octets bool // quoted strings may hold any
 }
 
 // NewScanner reads text. With utf8, which a client has after enabling IMAP4rev2
@@ -153,6 +154,14 @@ func (s *Scanner) AString() string {
 	return s.must("a string", s.run(isAStringChar))
 }
 
+// searchText reads an astring to look for, which is in the charset of the search,
+// also where it stands in quotes.
+func (s *Scanner) searchText() string {
+	s.octets = true
+	defer func() { s.octets = false }()
+	return s.AString()
+}
+
 // NString reads a string or NIL.
 func (s *Scanner) NString() (text string, ok bool) {
 	if c := s.Peek(); c == '"' || c == '{' {
@@ -205,7 +214,7 @@ func (s *Scanner) quoted() string {
 // checkText: quoted strings may hold UTF-8, RFC 9051 section 4.3. Clients of
 // IMAP4rev2 send it before they enable that, too, as they log in before.
 func (s *Scanner) checkText(b []byte, from int) string {
-	if !utf8.Valid(b) {
+	if !s.octets && !utf8.Valid(b) {
 		s.pos = from
 		s.Fail("a quoted string holds 8-bit octets that are not UTF-8; send a literal")
 		return ""

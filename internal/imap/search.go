@@ -231,9 +231,9 @@ func (s *Scanner) searchValue(word string) SearchKey {
 	case SearchHeader:
 		k.Field = s.fieldName()
 		s.SP()
-		k.Text = s.AString()
+		k.Text = s.searchText()
 	default:
-		k.Text = s.AString()
+		k.Text = s.searchText()
 	}
 	return k
 }

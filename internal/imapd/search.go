@@ -153,27 +153,38 @@ func (c *conn) compiler(v *view) *compiler { return &compiler{v: v, now: c.serve
 
 // decodeKeys brings strings that are in another charset into UTF-8. With
 // IMAP4rev2 there is only that, RFC 9051 section 6.4.4, and with UTF8=ACCEPT none
-// may be named in a SEARCH, RFC 6855 section 3.
+// may be named in a SEARCH, RFC 6855 section 3: JavaMail then writes Latin-1.
 func (c *conn) decodeKeys(q *imap.Search) error {
+	ours := q.Charset == "" || q.Charset == "UTF-8" || q.Charset == "US-ASCII"
 	switch {
 	case c.utf8 && !q.Sorted && q.Charset != "":
 		return bad(errors.New("after UTF8=ACCEPT there is only UTF-8"))
-	case q.Charset == "" || q.Charset == "UTF-8" || q.Charset == "US-ASCII":
-		return nil
-	case c.rev2 || !message.KnowsCharset(q.Charset):
+	case !ours && (c.rev2 || !message.KnowsCharset(q.Charset)):
 		return no("BADCHARSET (UTF-8 US-ASCII)", "the charset is not known")
 	}
+	broken := false
 	var decode func(k *imap.SearchKey)
 	decode = func(k *imap.SearchKey) {
-		if k.Text = message.DecodeString(k.Text, q.Charset); k.Op == imap.SearchFlag {
-			return
+		switch {
+		case !ours:
+			k.Text = message.DecodeString(k.Text, q.Charset)
+		case utf8.ValidString(k.Text):
+		case q.Charset == "" && !c.rev2:
+			k.Text = message.DecodeString(k.Text, "ISO-8859-1")
+		default:
+			broken = true
 		}
 		for i := range k.Keys {
 			decode(&k.Keys[i])
 		}
 	}
 	decode(&q.Key)
-	q.Charset = "UTF-8"
+	if broken {
+		return bad(errors.New("a text to look for is not UTF-8"))
+	}
+	if !ours {
+		q.Charset = "UTF-8"
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 
 	"plic/internal/mail"
@@ -142,6 +143,26 @@ func ParseHelo(args string) (string, error) {
 		}
 	}
 	return args, nil
+}
+
+// MendHello gives the line of an EHLO or HELO without what no name may have: spaces
+// and octets of other scripts, each of which becomes a hyphen. Phones and Windows
+// call themselves by what their owner has called them.
+func MendHello(line []byte) []byte {
+	if len(line) < 5 || line[4] != ' ' {
+		return line
+	}
+	if v := parseVerb(line[:4]); v != EHLO && v != HELO {
+		return line
+	}
+	out := slices.Clone(line[:5])
+	for _, c := range bytes.Trim(line[5:], " \t") {
+		if c == ' ' || c >= utf8.RuneSelf {
+			c = '-'
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 var errHelo = mail.Reply(501, "5.5.4", "name yourself by a domain or an address literal")

@@ -53,6 +53,19 @@ func TestParseHelo(t *testing.T) {
 	}
 }
 
+func TestMendHello(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"EHLO client.example": "EHLO client.example", "ehlo  MacBook Pro \t": "ehlo MacBook-Pro",
+		"HELO Jürgens-PC": "HELO J--rgens-PC", "EHLO \xcf\xca": "EHLO --", "EHLO \x1b[2J": "EHLO \x1b[2J",
+		"EHLO": "EHLO", "EHLO ": "EHLO ", "LHLO a b": "LHLO a b", "MAIL FROM:<ü@x>": "MAIL FROM:<ü@x>", "": "",
+	} {
+		if got := string(MendHello([]byte(line))); got != want {
+			t.Errorf("MendHello(%q) = %q, not %q", line, got, want)
+		}
+	}
+}
+
 // code is what the error answers, "" for none.
 func code(err error) string {
 	if err == nil {

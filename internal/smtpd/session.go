@@ -70,6 +70,9 @@ func (s *session) greet() {
 
 // command carries out one line. It returns the session to go on with.
 func (s *session) command(line []byte) *session {
+	if s.kind.submission() {
+		line = smtp.MendHello(line) // a user's mail does not fail for the name of the computer
+	}
 	cmd, err := smtp.ParseCommand(line)
 	if foreign(line, err != nil) {
 		s.bye(byeForeign)
