@@ -7,7 +7,8 @@ import (
 	"plic/internal/store"
 )
 
-// rename is RENAME, RFC 9051 section 6.3.6.
+// rename is RENAME, RFC 9051 section 6.3.6. Who has the mailbox selected, be it
+// this session, goes on in it.
 func (c *conn) rename(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	s.SP()
@@ -23,9 +24,6 @@ func (c *conn) rename(ctx context.Context, cmd *imap.Command) (reply, error) {
 	p, target, err := c.renaming(ctx, from, to)
 	if err != nil {
 		return reply{}, err
-	}
-	if v := c.view; v != nil && v.mb.Account() == p.account && p.name != "INBOX" && (v.mb.Name() == p.name || isBelow(v.mb.Name(), p.name)) {
-		return reply{}, no("INUSE", "the mailbox or one below it is selected; close it first")
 	}
 	if err := p.account.Rename(ctx, p.name, target); err != nil {
 		return reply{}, err
