@@ -260,8 +260,13 @@ type slowFilter struct {
 func (f *slowFilter) Chosen(context.Context, *store.Account, string, string) (Filter, error) {
 	return f, nil
 }
-func (f *slowFilter) Event(context.Context, *store.Mailbox) (Filter, error) { return nil, nil }
-func (f *slowFilter) URL() string                                           { return "" }
+func (f *slowFilter) Event(_ context.Context, mb *store.Mailbox) (Filter, error) {
+	if mb.Name() != "Sent" {
+		return nil, nil
+	}
+	return f, nil
+}
+func (f *slowFilter) URL() string { return "" }
 
 func (f *slowFilter) Run(context.Context, Standing) error {
 	if f.runs++; f.runs > 1 {
@@ -282,7 +287,7 @@ func (f *slowFilter) Run(context.Context, Standing) error {
 }
 
 // I4: who filters what is in a mailbox takes turns with others who want long work,
-// too.
+// too, and so do the scripts of mailboxes that much is copied to.
 func TestFilterTakesTurns(t *testing.T) {
 	t.Parallel()
 	f := &slowFilter{t: t}
@@ -303,6 +308,16 @@ func TestFilterTakesTurns(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 	bob.expect("* SEARCH 1", "a OK ...")
+	alice.ok("APPEND INBOX" + strings.Repeat(" {5+}\r\nhello", fewEvents))
+	f.runs = 0
+	alice.ok("COPY 1:* Sent")
+	if f.runs != fewEvents+3 {
+		t.Errorf("%d of %d messages", f.runs, fewEvents+3)
+	}
+	bob.expect("* SEARCH 1", "a OK ...")
+	if n := cap(f.work.places) - len(f.work.places); n != max(cap(f.work.places)-1, 0) {
+		t.Errorf("%d places are still taken", n)
+	}
 }
 
 // I4: a search makes way also in the midst of a message: between the keys of one that

@@ -201,20 +201,41 @@ func (c *conn) happened(ctx context.Context, mb *store.Mailbox, cause string, ui
 		c.eventFailed(mb, err)
 		return
 	}
-	for _, uid := range uids {
+	event := func(uid store.UID) {
 		e, ok := snap.Get(uid)
 		if !ok {
-			continue
+			return
 		}
 		err := run.Run(ctx, Standing{Mailbox: mb, Entry: e, Flags: flagNames(snap, e), User: c.account.Name(), Cause: cause, Changed: changed})
 		if err != nil {
 			c.eventFailed(mb, err)
 		}
-		if ctx.Err() != nil {
+	}
+	if len(uids) <= fewEvents {
+		for _, uid := range uids {
+			event(uid)
+		}
+		return
+	}
+	c.quick.Leave()
+	leave, err := c.server.searches.enter(ctx, c.account.Name())
+	if err != nil {
+		return // the server stops
+	}
+	defer leave()
+	for _, uid := range uids {
+		lane, err := c.server.atWork.sit(ctx, &c.quick)
+		if err != nil {
 			return
 		}
+		event(uid)
+		c.server.atWork.rise(lane)
 	}
 }
+
+// fewEvents is how many messages the script of a mailbox runs over at once; of more
+// each waits for a place among what takes long.
+const fewEvents = 16
 
 func (c *conn) eventFailed(mb *store.Mailbox, err error) {
 	e := errorEvent(err)
