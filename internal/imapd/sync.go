@@ -266,13 +266,17 @@ func (c *conn) tellFlagNames() {
 	c.out.end(b)
 }
 
-// flagsOf brings flags of a client into the store's form.
+// flagsOf brings flags of a client into the store's form. Who copies a message from
+// another server gives \Recent with the rest: it is left out, for it is ours to set.
 func flagsOf(names []string) (store.Flags, error) {
 	var out store.Flags
 next:
 	for _, name := range names {
 		if name[0] != '\\' {
 			out.Keywords = append(out.Keywords, name)
+			continue
+		}
+		if equalFold(name, `\Recent`) {
 			continue
 		}
 		for _, f := range systemFlags {
