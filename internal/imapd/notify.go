@@ -2,6 +2,8 @@ package imapd
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 
 	"plic/internal/imap"
@@ -203,21 +205,18 @@ func (c *conn) tellElsewhere(ctx context.Context) error {
 	for _, k := range all {
 		w.boxes[k.Name] = k
 	}
-	moves := renamings{from: renames(before, all), hears: func(name, from string) bool { // by its new name or by its old one
-		now, was := w.boxes[name], before[from]
-		return (c.events(&now)|c.events(&was))&imap.MailboxName != 0
-	}}
+	before, told = c.tellRenamings(before, all)
 	for i := range all {
-		if told += c.tellNews(&all[i], before, &moves); told > maxNotices {
+		if told += c.tellNews(&all[i], before); told > maxNotices {
 			c.overflow()
 			return nil
 		}
 	}
-	for _, name := range moves.from {
-		delete(before, name)
-	}
 	for name, was := range before {
-		if _, there := w.boxes[name]; there || was.NonExistent || c.events(&was)&imap.MailboxName == 0 {
+		events := c.events(&was)
+		went := !was.NonExistent && events&imap.MailboxName != 0
+		left := was.Subscribed && events&imap.SubscriptionChange != 0
+		if _, there := w.boxes[name]; there || !went && !left {
 			continue
 		}
 		c.tellMailbox(store.Info{Name: name, NoSelect: true, NonExistent: true}, name)
@@ -259,50 +258,71 @@ func renames(before map[string]known, now []known) map[string]string {
 	return out
 }
 
-// renamings are the mailboxes that have other names than before.
-type renamings struct {
-	from  map[string]string // old names by new ones
-	hears func(name, from string) bool
-}
-
-// areTold says that a renaming is told: the client hears of it, and it is not only
-// that of a mailbox above it that is told, RFC 5465 section 5.4.
-func (r *renamings) areTold(name string) bool {
-	from := r.from[name]
-	for i := len(name) - 1; i > 0; i-- {
-		above := r.from[name[:i]]
-		if name[i] == imap.Delimiter && above != "" && from == above+name[i:] && r.hears(name[:i], above) {
-			return false
+// tellRenamings tells which mailboxes have other names, and gives what the client
+// knows then: what is below a mailbox moves with it, RFC 5465 section 5.4. Who is
+// not to hear of a renaming, or could not follow, as the new name is still another's,
+// is told of a mailbox that went and one that came.
+func (c *conn) tellRenamings(before map[string]known, all []known) (after map[string]known, told int) {
+	moved, lives := renames(before, all), make(map[string]bool, len(all))
+	if len(moved) == 0 {
+		return before, 0
+	}
+	for i := range all {
+		lives[all[i].ObjectID] = true
+	}
+	after = maps.Clone(before)
+	for waits := true; waits; {
+		waits = false
+		for _, name := range slices.Sorted(maps.Keys(moved)) {
+			from, now := moved[name], c.notice.boxes[name]
+			was, taken := after[from], after[name]
+			switch {
+			case taken.ObjectID == now.ObjectID: // it has moved with another
+			case was.ObjectID != now.ObjectID || (c.events(&now)|c.events(&was))&imap.MailboxName == 0:
+			case taken.ObjectID != "" && lives[taken.ObjectID]:
+				continue // until that has moved
+			default:
+				c.tellMailbox(now.Info, from)
+				told++
+				move(after, from, name)
+				was.Subscribed = now.Subscribed
+				after[name] = was
+				waits = true
+			}
+			delete(moved, name)
 		}
 	}
-	return r.hears(name, from)
+	return after, told
+}
+
+// move gives a mailbox and those below it other names. Mere subscriptions stay.
+func move(boxes map[string]known, from, to string) {
+	moved := map[string]known{}
+	for name, k := range boxes {
+		if !k.NonExistent && (name == from || isBelow(name, from)) {
+			moved[to+name[len(from):]] = k
+			delete(boxes, name)
+		}
+	}
+	maps.Copy(boxes, moved)
 }
 
 // tellNews tells what is new of a mailbox, and gives the number of responses.
-func (c *conn) tellNews(info *known, before map[string]known, moves *renamings) (told int) {
+func (c *conn) tellNews(info *known, before map[string]known) (told int) {
 	events := c.events(info)
 	was, had := before[info.Name]
-	from, moved := moves.from[info.Name]
-	switch {
-	case moved:
-		if moves.areTold(info.Name) {
-			c.tellMailbox(info.Info, from)
-			told++
-		}
-		was = before[from]
-		events &^= imap.SubscriptionChange
-	case had && was.NonExistent == info.NonExistent:
+	if had && was.NonExistent == info.NonExistent && was.NoSelect == info.NoSelect {
 		events |= c.events(&was) & imap.SubscriptionChange // one of those subscribed to leaves them
-	default:
-		if events&imap.MailboxName != 0 {
-			c.tellMailbox(info.Info, info.Name)
-			told++
-		}
-		if events &^= imap.SubscriptionChange; info.Messages == 0 {
-			return told
-		}
+		return c.tellChanged(&info.Info, &was.Info, events)
 	}
-	return told + c.tellChanged(&info.Info, &was.Info, events)
+	if events&imap.MailboxName != 0 || events&imap.SubscriptionChange != 0 && info.Subscribed != was.Subscribed {
+		c.tellMailbox(info.Info, info.Name)
+		told++
+	}
+	if info.UIDNext <= 1 { // nothing was in it yet
+		return told
+	}
+	return told + c.tellChanged(&info.Info, &store.Info{Subscribed: info.Subscribed}, events)
 }
 
 // tellChanged tells what is new in a mailbox, and gives the number of responses.
@@ -315,18 +335,19 @@ func (c *conn) tellChanged(info, was *store.Info, events imap.NotifyEvents) (tol
 		return told
 	}
 	var items []imap.StatusItem
-	if info.UIDValidity != was.UIDValidity {
+	another := info.UIDValidity != was.UIDValidity
+	if another {
 		items = append(items, imap.StatusUIDValidity)
 	}
 	if info.Messages != was.Messages || info.UIDNext != was.UIDNext {
 		items = append(items, imap.StatusUIDNext, imap.StatusMessages)
 	}
-	flags := events&imap.FlagChange != 0 && info.HighestModSeq != was.HighestModSeq
+	flags := events&imap.FlagChange != 0 && (another || info.HighestModSeq != was.HighestModSeq)
 	if flags && info.Unseen != was.Unseen {
 		items = append(items, imap.StatusUnseen)
 	}
 	if c.condstore && (flags || len(items) > 0) { // RFC 5465 sections 5.1 to 5.3
-		if items = append(items, imap.StatusHighestModSeq); info.UIDValidity == was.UIDValidity {
+		if items = append(items, imap.StatusHighestModSeq); !another {
 			items = append(items, imap.StatusUIDValidity)
 		}
 	}
