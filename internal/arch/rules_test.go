@@ -119,7 +119,7 @@ func rules() map[string]rule {
 		"store":                 {store, "casemap imap mail message pace store/engine vfs"},
 		"scripts":               {store, "sieve store store/engine"},
 
-		"deliver/local":  {out, "mail message scripts sieve store"},
+		"deliver/local":  {out, "mail message pace scripts sieve store"},
 		"deliver/pipe":   {out, "journal mail vfs"},
 		"deliver/remote": {out, "dns journal mail sasl smtp"},
 

@@ -100,10 +100,7 @@ func TestSearchEndsWithClient(t *testing.T) {
 	go func() {
 		defer close(ended)
 		for {
-			h.server.searches.mu.Lock()
-			n := len(h.server.searches.doors)
-			h.server.searches.mu.Unlock()
-			if n == 0 {
+			if h.server.searches.Len() == 0 {
 				return
 			}
 			runtime.Gosched()
@@ -226,10 +223,7 @@ func TestCostlySearchesOfOneUser(t *testing.T) {
 		clients[i].send("a SEARCH BODY body\r\n")
 	}
 	until("of all searches", func() bool {
-		h.server.searches.mu.Lock()
-		defer h.server.searches.mu.Unlock()
-		d := h.server.searches.doors["alice"]
-		return d != nil && d.users == many && work.waiting.Load() == perAccount
+		return h.server.searches.Waiting("alice") == many && work.waiting.Load() == perAccount
 	})
 	bob := h.open("bob")
 	bob.ok("APPEND INBOX {22+}\r\nSubject: z\r\n\r\nbody\r\n\r\n")

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"plic/internal/pace"
 	"plic/internal/serve"
 )
 
@@ -19,7 +20,7 @@ type Server struct {
 	pages sync.Pool // *[]byte, output and commands, of pageSize
 	large sync.Pool // *[]byte, output, of largePage
 
-	searches gate
+	searches *pace.Gate
 	atWork   *bench
 	board    board
 
@@ -41,7 +42,7 @@ func New(o Options) *Server {
 		pages: sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
 		large: sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
 	}
-	s.atWork = newBench(s.o.Pace)
+	s.atWork, s.searches = newBench(s.o.Pace), pace.NewGate(perAccount)
 	return s
 }
 

@@ -298,7 +298,7 @@ func TestSearchCancelled(t *testing.T) {
 	h := newHouse(t, nil)
 	h.deliver("INBOX", store.Flags{}, eml(t, "simple.eml"))
 	for range perAccount {
-		leave, err := h.server.searches.enter(context.Background(), "alice")
+		leave, err := h.server.searches.Enter(context.Background(), "alice")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -218,7 +218,7 @@ func (c *conn) happened(ctx context.Context, mb *store.Mailbox, cause string, ui
 		return
 	}
 	c.quick.Leave()
-	leave, err := c.server.searches.enter(ctx, c.account.Name())
+	leave, err := c.server.searches.Enter(ctx, c.account.Name())
 	if err != nil {
 		return // the server stops
 	}

@@ -38,7 +38,7 @@ func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
 		}
 	})
 	t.release = []func(){cancel, stop}
-	leave, err := c.server.searches.enter(ctx, c.account.Name())
+	leave, err := c.server.searches.Enter(ctx, c.account.Name())
 	if err != nil {
 		t.end()
 		return nil, err

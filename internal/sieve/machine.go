@@ -22,6 +22,7 @@ type machine struct {
 	flags    []string        // the internal variable of imap4flags
 	once     map[string]bool // scripts included with :once
 	steps    int
+	paused   int // steps when Pause was called last
 
 	header *header       // the fields that tests see
 	part   *message.Part // in foreverypart; nil outside
@@ -107,8 +108,15 @@ func (m *machine) spend(p Pos, n int) error {
 	if m.charge(n); m.spent() {
 		return errorAt(p, "the script takes too long")
 	}
-	return nil
+	if m.in.Pause == nil || m.steps < m.paused+pauseAfter {
+		return nil
+	}
+	m.paused = m.steps
+	return m.in.Pause()
 }
+
+// pauseAfter is after how many steps others may be made way for: a few milliseconds.
+const pauseAfter = 8192
 
 // charge counts work where there is no way to end the script: the next spend does.
 func (m *machine) charge(n int) { m.steps += n }

@@ -35,6 +35,9 @@ type Input struct {
 	Seen func(key string) bool
 	// Execute runs a program of the site; nil has none.
 	Execute func(kind, program string, args []string, input []byte) (output []byte, ok bool, err error)
+	// Pause is called again and again while the script takes long; an error ends it.
+	// Nil for nothing.
+	Pause func() error
 	// Trace is told what happens, line by line; nil for nobody.
 	Trace func(line int, text string)
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 
 	"plic/internal/mail"
 	"plic/internal/message"
+	"plic/internal/pace"
 	"plic/internal/scripts"
 	"plic/internal/sieve"
 	"plic/internal/store"
@@ -43,6 +45,8 @@ type Options struct {
 type Agent struct {
 	o Options
 
+	heavy *pace.Gate // scripts that take long, by account
+
 	mu       sync.Mutex
 	compiled map[[sha256.Size]byte]*sieve.Script
 }
@@ -55,7 +59,7 @@ func New(o Options) *Agent {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{o: o, compiled: map[[sha256.Size]byte]*sieve.Script{}}
+	return &Agent{o: o, heavy: pace.NewGate(1), compiled: map[[sha256.Size]byte]*sieve.Script{}}
 }
 
 // Letter is a message at the door of an account.
@@ -213,7 +217,7 @@ func (w *work) run(chain []*sieve.Script) error {
 	in := w.input()
 	var flags []string
 	for _, s := range chain {
-		r, err := s.Run(in)
+		r, err := w.filter(s, in)
 		if err != nil && !isScriptError(err) {
 			return err
 		}
@@ -232,6 +236,26 @@ func (w *work) run(chain []*sieve.Script) error {
 		}
 	}
 	return w.keep(flags)
+}
+
+// filter runs a script. Of those of an account that take long one is at work at a
+// time, and makes way for whatever else there is to do.
+func (w *work) filter(s *sieve.Script, in *sieve.Input) (*sieve.Result, error) {
+	leave := func() {}
+	defer func() { leave() }()
+	heavy := false
+	in.Pause = func() (err error) {
+		if !heavy && w.over == nil { // who filters what is there already has a turn of its own
+			heavy = true
+			if leave, err = w.agent.heavy.Enter(w.ctx, w.letter.Account.Name()); err != nil {
+				leave = func() {}
+				return fmt.Errorf("wait for other scripts of %s: %w", w.letter.Account.Name(), err)
+			}
+		}
+		runtime.Gosched()
+		return w.ctx.Err()
+	}
+	return s.Run(in)
 }
 
 // parts are the parts of the envelope that scripts may ask for beside its

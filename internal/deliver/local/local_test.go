@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -284,5 +285,49 @@ func TestOffers(t *testing.T) {
 	}
 	if full.Offers("vnd.other.thing") {
 		t.Error("what is unknown is offered")
+	}
+}
+
+// I4: of the scripts of an account that take long one is at work at a time, however
+// many letters come; others do not wait for them, nor do those that are quick.
+func TestHeavyScripts(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	heavy := `require ["variables", "regex"]; set "a" "` + strings.Repeat("a", 1000) + `"; ` +
+		strings.Repeat(`if string :regex "${a}" "(a?){40}b" { stop; } `, 50)
+	leave, err := d.heavy.Enter(t.Context(), "ann@here.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := filed(d.plan(`require "variables"; set "a" "b"; keep;`, nil)); len(got) != 1 {
+		t.Errorf("a quick script files into %q", got)
+	}
+	if err := d.keep.Put(t.Context(), d.ann, "main", heavy); err != nil {
+		t.Fatal(err)
+	}
+	letter := &Letter{
+		Account: d.ann, To: mail.MustAddress("ann@here.test"), Envelope: &mail.Envelope{Received: d.now}, Whole: mail.Bytes([]byte("Subject: x\r\n\r\nx\r\n")),
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Plan(ctx, letter)
+		ended <- err
+	}()
+	for d.heavy.Waiting("ann@here.test") < 2 {
+		select {
+		case err := <-ended:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) || isScriptError(err) {
+		t.Errorf("while it waits: %v", err)
+	}
+	leave()
+	if pl, err := d.Plan(t.Context(), letter); err != nil || len(pl.Files) != 1 || d.heavy.Len() != 0 {
+		t.Errorf("%+v, %v", pl, err)
 	}
 }
