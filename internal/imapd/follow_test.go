@@ -14,7 +14,8 @@ import (
 // follower is a client that knows of mailboxes only what NOTIFY tells it.
 type follower struct {
 	*client
-	boxes map[string]map[string]string // values by item, "subscribed" among them, by name
+	prefix string
+	boxes  map[string]map[string]string // values by item, "subscribed" among them, by name
 }
 
 var (
@@ -84,10 +85,10 @@ func (f *follower) await(name string) {
 // all asks for what there is.
 func (f *follower) all(c *client) map[string]map[string]string {
 	g := &follower{client: c, boxes: map[string]map[string]string{}}
-	for _, line := range c.ok(`LIST "" "*" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ))`) {
+	for _, line := range c.ok(`LIST "" "` + f.prefix + `*" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ))`) {
 		g.learn(line)
 	}
-	for _, line := range c.ok(`LIST (SUBSCRIBED) "" "*"`) { // those that there are not, too
+	for _, line := range c.ok(`LIST (SUBSCRIBED) "" "` + f.prefix + `*"`) { // those that there are not, too
 		g.learn(line)
 	}
 	return g.boxes
@@ -98,38 +99,54 @@ func (f *follower) all(c *client) map[string]map[string]string {
 func TestNotifyFollowed(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {
-		h := newHouse(t, func(o *Options) { o.PerUserIP = 20 })
-		f := &follower{client: h.open("alice")}
-		f.ok("ENABLE CONDSTORE")
-		f.boxes = f.all(f.client)
-		f.ok("NOTIFY SET (personal (MailboxName SubscriptionChange MessageNew MessageExpunge FlagChange))")
-		var work sync.WaitGroup
-		for i := range 3 {
-			w, r := &worker{h, h.open("alice")}, rand.New(rand.NewPCG(seed, uint64(i)))
-			work.Go(func() {
-				for range 60 {
-					w.change(r)
-				}
-			})
-		}
-		work.Wait()
-		other := h.open("alice")
-		for _, marker := range []string{"zz1", "zz2"} { // the second is told of after all that was before the first
-			other.ok("CREATE " + marker)
-			f.await(marker)
-		}
-		want := f.all(other)
-		for _, name := range slices.Sorted(maps.Keys(want)) {
-			for item, value := range want[name] {
-				if got := f.boxes[name][item]; got != value && !(strings.HasPrefix(name, "zz") || got == "" && isNew(item, value)) {
-					t.Errorf("seed %d: %s of %s is %s, %q was told", seed, item, name, value, got)
-				}
+		follow(t, seed, "alice", "", "personal (MailboxName SubscriptionChange MessageNew MessageExpunge FlagChange)")
+	}
+}
+
+// TestNotifyFollowedAbroad does so with mailboxes of another, who gives rights to
+// them and takes them back.
+func TestNotifyFollowedAbroad(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		follow(t, seed, "bob", "user/alice/", "subtree user (MailboxName MessageNew MessageExpunge FlagChange)")
+	}
+}
+
+// follow lets alice's mailboxes be changed, and another session, for which they have
+// a prefix, be told.
+func follow(t *testing.T, seed uint64, who, prefix, group string) {
+	h := newHouse(t, func(o *Options) { o.PerUserIP = 20 })
+	f := &follower{client: h.open(who), prefix: prefix}
+	f.ok("ENABLE CONDSTORE")
+	f.boxes = f.all(f.client)
+	f.ok("NOTIFY SET (" + group + ")")
+	var work sync.WaitGroup
+	for i := range 3 {
+		w, r := &worker{h, h.open("alice"), prefix != ""}, rand.New(rand.NewPCG(seed, uint64(i)))
+		work.Go(func() {
+			for range 60 {
+				w.change(r)
+			}
+		})
+	}
+	work.Wait()
+	maker := h.open("alice")
+	for _, marker := range []string{"zz1", "zz2"} { // the second is told of after all that was before the first
+		maker.ok("CREATE " + marker)
+		maker.ok("SETACL " + marker + " bob lr")
+		f.await(prefix + marker)
+	}
+	want := f.all(h.open(who))
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		for item, value := range want[name] {
+			if got := f.boxes[name][item]; got != value && !(strings.HasPrefix(name, prefix+"zz") || got == "" && isNew(item, value)) {
+				t.Errorf("seed %d: %s of %s is %s, %q was told", seed, item, name, value, got)
 			}
 		}
-		for name := range f.boxes {
-			if want[name] == nil {
-				t.Errorf("seed %d: there is no %s", seed, name)
-			}
+	}
+	for name := range f.boxes {
+		if want[name] == nil {
+			t.Errorf("seed %d: there is no %s", seed, name)
 		}
 	}
 }
@@ -149,6 +166,8 @@ func isNew(item, value string) bool {
 type worker struct {
 	h *house
 	c *client
+
+	shares bool
 }
 
 // do gives a command, which may end the session: what is selected may go.
@@ -170,6 +189,9 @@ func (w *worker) do(command string) (answer string) {
 func (w *worker) change(r *rand.Rand) {
 	names := []string{"a", "b", "a/x", "a/y", "b/x", "a/x/z"}
 	name, to := names[r.IntN(len(names))], names[r.IntN(len(names))]
+	if w.shares && r.IntN(3) == 0 {
+		w.do("SETACL " + name + " bob " + []string{"lr", "l", `""`}[r.IntN(3)])
+	}
 	switch r.IntN(9) {
 	case 0, 1:
 		w.do("CREATE " + name)

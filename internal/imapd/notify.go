@@ -312,7 +312,11 @@ func (c *conn) tellNews(info *known, before map[string]known) (told int) {
 	events := c.events(info)
 	was, had := before[info.Name]
 	if had && was.NonExistent == info.NonExistent && was.NoSelect == info.NoSelect {
-		events |= c.events(&was) & imap.SubscriptionChange // one of those subscribed to leaves them
+		heard := c.events(&was)
+		if events&^heard&imap.MessageEvents != 0 && info.UIDNext > 1 {
+			was.Info = store.Info{Subscribed: was.Subscribed, Unseen: ^info.Unseen} // it begins to hear of all that is in there
+		}
+		events |= heard & imap.SubscriptionChange // one of those subscribed to leaves them
 		return c.tellChanged(&info.Info, &was.Info, events)
 	}
 	if events&imap.MailboxName != 0 || events&imap.SubscriptionChange != 0 && info.Subscribed != was.Subscribed {
