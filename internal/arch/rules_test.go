@@ -107,17 +107,18 @@ func rules() map[string]rule {
 		"backup": {ground, "vfs"},
 		"moving": {ground, "imap maildir mbox vfs"},
 
-		"store/engine":          {store, "mail"},
-		"store/engine/embedded": {store, "mail store/engine vfs"},
-		"store/files":           {store, "mail store/engine vfs"},
-		"store/maildir":         {store, "imap mail maildir store/engine store/files vfs"},
-		"store/mbox":            {store, "imap mail mbox store/engine store/files vfs"},
-		"store/memory":          {store, "mail store/engine"},
-		"store/headers":         {store, "message store"},
-		"store/search":          {store, "casemap imap message pace store store/engine"},
-		"store/recall":          {store, "store"},
-		"store":                 {store, "casemap imap mail message pace store/engine vfs"},
-		"scripts":               {store, "sieve store store/engine"},
+		"store/engine":              {store, "mail"},
+		"store/engine/embedded":     {store, "mail store/engine store/engine/embedded/wal vfs"},
+		"store/engine/embedded/wal": {store, "vfs"},
+		"store/files":               {store, "mail store/engine vfs"},
+		"store/maildir":             {store, "imap mail maildir store/engine store/files vfs"},
+		"store/mbox":                {store, "imap mail mbox store/engine store/files vfs"},
+		"store/memory":              {store, "mail store/engine"},
+		"store/headers":             {store, "message store"},
+		"store/search":              {store, "casemap imap message pace store store/engine"},
+		"store/recall":              {store, "store"},
+		"store":                     {store, "casemap imap mail message pace store/engine vfs"},
+		"scripts":                   {store, "sieve store store/engine"},
 
 		"deliver/local":  {out, "mail message pace scripts sieve store"},
 		"deliver/pipe":   {out, "journal mail vfs"},
@@ -213,6 +214,7 @@ func rules() map[string]rule {
 			store
 			store/engine
 			store/engine/embedded
+			store/engine/embedded/wal
 			store/files
 			store/headers
 			store/maildir
@@ -250,7 +252,7 @@ func bannedImports() []ban {
 		{"unsafe", "", "memory safety is a promise"},
 		{"plic/internal/config", "config server cmd/plic", "every package has Options of its own"},
 		{"github.com/cockroachdb/pebble/v2", "store/engine/embedded vfs", "an engine is behind store/engine"},
-		{"github.com/cockroachdb/pebble/v2/vfs", "vfs journal store/engine/embedded", "use internal/vfs"},
+		{"github.com/cockroachdb/pebble/v2/vfs", "vfs journal store/engine/embedded store/engine/embedded/wal", "use internal/vfs"},
 		{"database/sql", "directory/database", "a database is behind directory/database"},
 		{"github.com/go-ldap/", "directory/ldap", "LDAP is behind directory/ldap"},
 		{"github.com/go-sql-driver/mysql", "directory/database", "a database is behind directory/database"},
