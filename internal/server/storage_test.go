@@ -280,7 +280,7 @@ func TestRepairLog(t *testing.T) {
 	t.Parallel()
 	c, all := stopped(t)
 	quiet := slog.New(slog.DiscardHandler)
-	logs, err := filepath.Glob(filepath.Join(c.DataDir, "records", "*.log"))
+	logs, err := filepath.Glob(filepath.Join(c.DataDir, "records", "*.wal"))
 	if err != nil || len(logs) == 0 {
 		t.Fatal(logs, err)
 	}

@@ -31,7 +31,8 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 		c.out.Close()
 		return nil, err
 	}
-	if err := e.commit(c.out, true); err != nil {
+	t, err := e.commit(c.out)
+	if err != nil {
 		return nil, err
 	}
 	e.commits.Add(1)
@@ -39,7 +40,7 @@ func (e *Engine) Apply(in *engine.Batch) (engine.Ticket, error) {
 	for _, body := range in.Bodies {
 		body.(*writer).taken()
 	}
-	return &ticket{e: e, batch: c.out}, nil
+	return t, nil
 }
 
 // batchKept is the size of batches whose memory is used again.

@@ -57,6 +57,9 @@ func (e *Engine) background() {
 				e.o.Log.Warn("reclaiming bodies failed", "error", err)
 			}
 		}
+		if e.flushed.Swap(false) {
+			e.release()
+		}
 		if due || e.segments.unsynced() > settleBytes {
 			if err := e.Settle(); err != nil && ctx.Err() == nil {
 				e.o.Log.Error("syncing bodies failed", "error", err)

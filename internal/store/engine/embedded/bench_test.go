@@ -94,6 +94,9 @@ func benchDeliver(b *testing.B, size, writers int) {
 	}
 	all.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+	if s, err := e.Stats(b.Context()); err == nil {
+		b.ReportMetric(float64(s.Commits)/float64(s.Syncs), "commits/sync")
+	}
 }
 
 // BenchmarkEntries reads the index of a mailbox of 100,000 messages.

@@ -10,7 +10,6 @@ import (
 	"iter"
 
 	"github.com/cockroachdb/pebble/v2"
-	dto "github.com/prometheus/client_model/go"
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
@@ -57,9 +56,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, e.readError(err)
 	}
 	s.Segments = e.segments.count()
-	if m := e.db.Metrics(); m.LogWriter.FsyncLatency != nil {
-		s.Syncs = syncCount(m)
-	}
+	s.Syncs = e.log.Syncs()
 	return s, nil
 }
 
@@ -94,6 +91,10 @@ func (e *Engine) Check(ctx context.Context) iter.Seq[Problem] {
 		c.each(kindRedo, c.redo)
 		c.each(kindSegment, func(key, value []byte) error {
 			_, err := decodeSegment(key, value)
+			return err
+		})
+		c.each(kindPosition, func(key, value []byte) error {
+			_, err := decodeNumber(key, value)
 			return err
 		})
 		c.each(kindDamaged, c.damaged)
@@ -163,7 +164,7 @@ func describe(key []byte) string {
 		return fmt.Sprintf("%c %s %x", key[0], mail.ID(key[1:17]), key[17:])
 	}
 	if p, ok := redoPlace(key); ok && key[0] == kindHole {
-		return fmt.Sprintf("log %d, octet %d", p.segment, p.offset)
+		return fmt.Sprintf("%d commits of the log from %d on", p.offset, p.segment)
 	}
 	return fmt.Sprintf("%c %x", key[0], key[1:])
 }
@@ -428,13 +429,4 @@ func (c *checker) damaged(key, _ []byte) error {
 		return fmt.Errorf("%s: changes that were acknowledged are lost there", describe(key[1:]))
 	}
 	return errors.New("was set aside as damaged")
-}
-
-// syncCount is how often the log was synced.
-func syncCount(m *pebble.Metrics) int64 {
-	var h dto.Metric
-	if err := m.LogWriter.FsyncLatency.Write(&h); err != nil {
-		return 0
-	}
-	return int64(h.GetHistogram().GetSampleCount())
 }

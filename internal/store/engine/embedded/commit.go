@@ -14,9 +14,10 @@ import (
 	"plic/internal/store/engine"
 )
 
-// committer is the one goroutine that gives batches to Pebble. Pebble panics,
-// or calls its logger's Fatalf, when it cannot write: then this goroutine ends,
-// not the callers', and nobody is left waiting for Pebble's locks.
+// committer is the one goroutine that gives batches to Pebble and to the log, in one
+// order. Pebble may panic, or call its logger's Fatalf, or have who comes wait until
+// it has written tables, which may be never: that is for this goroutine, not the
+// callers'.
 type committer struct {
 	e        *Engine
 	requests chan request
@@ -27,8 +28,13 @@ type committer struct {
 
 type request struct {
 	batch *pebble.Batch
-	sync  bool
-	done  chan error
+	done  chan done
+}
+
+// done is the number that a batch has in the log.
+type done struct {
+	n   uint64
+	err error
 }
 
 func newCommitter(e *Engine) *committer {
@@ -61,11 +67,18 @@ func (c *committer) run() {
 	}
 }
 
-func (c *committer) one(r request) error {
-	if r.sync {
-		return c.e.db.ApplyNoSyncWait(r.batch, pebble.Sync)
+// one makes a batch visible and gives it to the log.
+func (c *committer) one(r request) (d done) {
+	d.n = c.e.log.Next()
+	if d.err = r.batch.Set(positionKey, encodeNumber(positionKey, d.n), nil); d.err != nil {
+		return d
 	}
-	return c.e.db.Apply(r.batch, pebble.NoSync)
+	text := r.batch.Repr() // a large one does not have it any more then
+	if d.err = c.e.db.Apply(r.batch, pebble.NoSync); d.err == nil {
+		c.e.log.Append(text)
+		d.err = r.batch.Close()
+	}
+	return d
 }
 
 // stop ends the goroutine; of a failed engine it may be stuck, and is left.
@@ -77,63 +90,64 @@ func (c *committer) stop() {
 	}
 }
 
-// commit makes a batch visible. With sync it is then on its way to the disk, and
-// must be waited for with a ticket; without, it gets there with a later one. The
-// batch is not the caller's any more: after a failure Pebble may still use it.
-func (e *Engine) commit(b *pebble.Batch, sync bool) error {
-	if promise := e.promise.Load(); promise != nil {
-		if err := b.LogData(*promise, nil); err != nil {
-			return err
-		}
-	}
-	r := request{b, sync, make(chan error, 1)}
+// commit makes a batch visible. It gets to the disk with the first commit from it on
+// that is waited for. The batch is not the caller's any more: after a failure Pebble
+// may still use it.
+func (e *Engine) commit(b *pebble.Batch) (ticket, error) {
+	r := request{b, make(chan done, 1)}
 	select {
 	case e.committer.requests <- r:
 	case <-e.committer.ended:
-		return engine.ErrClosed
+		return ticket{}, engine.ErrClosed
 	case <-e.failed:
-		return e.failure
+		return ticket{}, e.failure
 	}
 	select {
-	case err := <-r.done:
-		if err != nil {
-			return e.fail(err)
+	case d := <-r.done:
+		if d.err != nil {
+			return ticket{}, e.fail(d.err)
 		}
-		if !sync {
-			return b.Close()
-		}
-		return nil
+		return ticket{e, d.n}, nil
 	case <-e.failed:
-		return e.failure
+		return ticket{}, e.failure
 	}
 }
 
-// commitWait is commit with sync, and waits.
+// commitLater is commit for what may be lost.
+func (e *Engine) commitLater(b *pebble.Batch) error {
+	_, err := e.commit(b)
+	return err
+}
+
+// commitWait is commit, and waits.
 func (e *Engine) commitWait(b *pebble.Batch) error {
-	if err := e.commit(b, true); err != nil {
+	t, err := e.commit(b)
+	if err != nil {
 		return err
 	}
-	return (&ticket{e: e, batch: b}).Wait()
+	return t.Wait()
 }
 
-// ticket is a batch on its way to the disk.
+// set commits one record, and waits.
+func (e *Engine) set(key, value []byte) error {
+	b := e.db.NewBatch()
+	if err := b.Set(key, value, nil); err != nil {
+		return err
+	}
+	return e.commitWait(b)
+}
+
+// ticket is a commit on its way to the disk.
 type ticket struct {
-	e     *Engine
-	once  sync.Once
-	batch *pebble.Batch
-	err   error
+	e *Engine
+	n uint64
 }
 
-func (t *ticket) Wait() error {
-	t.once.Do(func() {
-		if err := t.batch.SyncWait(); err != nil {
-			t.err = t.e.fail(fmt.Errorf("records: log: %w", err))
-			return
-		}
-		t.batch.Close()
-		t.batch = nil
-	})
-	return t.err
+func (t ticket) Wait() error {
+	if err := t.e.log.Wait(t.n); err != nil {
+		return t.e.fail(fmt.Errorf("records: log: %w", err))
+	}
+	return nil
 }
 
 // guard runs something of Pebble's that may call Fatalf or panic; then the
@@ -167,6 +181,7 @@ const maxTroubles = 16
 // ever what fails. No space and damaged files are no reason to stop.
 func (e *Engine) listener() *pebble.EventListener {
 	var troubles atomic.Int32
+	var unflushed atomic.Pointer[error] // of the last flush, be it an error or not
 	ended := func(err error) {
 		if err == nil {
 			troubles.Store(0)
@@ -176,6 +191,12 @@ func (e *Engine) listener() *pebble.EventListener {
 		BackgroundError: func(err error) {
 			if e.failedErr() != nil {
 				runtime.Goexit() // or it would spin
+			}
+			if flush, opening := unflushed.Load(), e.opening.Load(); flush != nil && opening != nil && errors.Is(err, *flush) {
+				select {
+				case *opening <- err:
+				default:
+				}
 			}
 			if collecting() {
 				e.o.Log.Warn("records: what may be dropped is not known of a table", "error", err)
@@ -193,7 +214,13 @@ func (e *Engine) listener() *pebble.EventListener {
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
 			e.o.Log.Error("records: a damaged file", "path", i.Path, "error", i.Details)
 		},
-		FlushEnd:      func(i pebble.FlushInfo) { ended(i.Err) },
+		FlushEnd: func(i pebble.FlushInfo) {
+			unflushed.Store(&i.Err)
+			if ended(i.Err); i.Err == nil {
+				e.flushed.Store(true)
+				e.poke()
+			}
+		},
 		CompactionEnd: func(i pebble.CompactionInfo) { ended(i.Err) },
 	}
 }

@@ -30,6 +30,7 @@ import (
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
+	"plic/internal/store/engine/embedded/wal"
 	"plic/internal/vfs"
 )
 
@@ -123,6 +124,9 @@ type Engine struct {
 	dbOpen  atomic.Bool
 
 	space     *space
+	log       *wal.Log
+	flushed   atomic.Bool                // the log may have what is in tables now
+	opening   atomic.Pointer[chan error] // while the store is opened: takes an error of writing tables
 	segments  *segments
 	committer *committer
 	life      life
@@ -145,7 +149,6 @@ type Engine struct {
 	damaged  atomic.Int64  // records set aside
 	leaps    atomic.Int64  // times that something in Pebble's files could not be read
 	commits  atomic.Int64
-	promise  atomic.Pointer[[]byte] // how far the log is synced
 
 	quit chan struct{}
 	wake chan struct{} // there is much for the background to do
@@ -193,6 +196,9 @@ func (e *Engine) open(ctx context.Context) error {
 			return err
 		}
 	}
+	trouble := make(chan error, 1)
+	e.opening.Store(&trouble)
+	defer e.opening.Store(nil)
 	var err error
 	if e.lock, err = pebble.LockDirectory(e.records, e.fs); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -209,6 +215,9 @@ func (e *Engine) open(ctx context.Context) error {
 		e.dbOpen.Store(err == nil)
 		return err
 	})
+	if err == nil {
+		err = unopened(e.guard(func() error { return e.replay(ctx) }))
+	}
 	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
@@ -236,35 +245,43 @@ func (e *Engine) open(ctx context.Context) error {
 
 // format is the version of keys and files; a change that older programs would
 // misread raises it: pages of an index came with 2, bodies by S2 with 3, records of
-// queue items that are no JSON with 4.
-const format = 4
+// queue items that are no JSON with 4, a log that is not Pebble's with 5.
+const format = 5
 
 // checkFormat refuses a store of a newer version, and brings an older one up.
 func (e *Engine) checkFormat(ctx context.Context) error {
-	key := []byte{kindFormat}
-	value, closer, err := e.db.Get(key)
+	n, err := e.format()
 	switch {
 	case errors.Is(err, pebble.ErrNotFound): // a new store
+	case errors.Is(err, engine.ErrDamaged) || err == nil && n > format:
+		return fmt.Errorf("store of format %d (%v), this program knows %d", n, err, format)
 	case err != nil:
 		return e.readError(err)
-	default:
-		n, err := decodeNumber(key, value)
-		closer.Close()
-		if err != nil || n > format {
-			return fmt.Errorf("store of format %d (%v), this program knows %d", n, err, format)
-		}
-		if n == format {
-			return nil
-		}
-		if n == 1 {
-			if err := e.convert(ctx); err != nil {
-				return fmt.Errorf("store of format %d: %w", n, err)
-			}
+	case n == format:
+		return nil
+	case n == 1:
+		if err := e.convert(ctx); err != nil {
+			return fmt.Errorf("store of format %d: %w", n, err)
 		}
 	}
+	key := []byte{kindFormat}
 	b := e.db.NewBatch()
 	b.Set(key, encodeNumber(key, format), nil)
-	return e.commit(b, false)
+	if err := e.commitWait(b); err != nil {
+		return err
+	}
+	return e.flush(ctx) // older programs do not read our log
+}
+
+// format is that of the store.
+func (e *Engine) format() (n uint64, err error) {
+	key := []byte{kindFormat}
+	value, closer, err := e.db.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	defer closer.Close()
+	return decodeNumber(key, value)
 }
 
 // fail stops the engine for good; the first cause stays.
@@ -334,20 +351,28 @@ func (e *Engine) closeFiles() error {
 	e.committer.stop()
 	// A long log would make the next start slow.
 	err := e.guard(func() error {
-		if e.db.Metrics().WAL.Size > 4<<20 {
+		if e.release(); e.log.Size() > 4<<20 {
 			if err := e.db.Flush(); err != nil {
 				return err
 			}
+			e.release()
 		}
 		if !e.dbOpen.CompareAndSwap(true, false) {
 			return engine.ErrFailed
 		}
-		return e.db.Close()
+		return e.closeRecords()
 	})
 	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
 	return nil
+}
+
+func (e *Engine) closeRecords() (err error) {
+	if e.log != nil {
+		err = e.log.Close()
+	}
+	return errors.Join(err, e.db.Close())
 }
 
 // abandon lets go of everything. A failed database is not closed: that could
@@ -359,7 +384,7 @@ func (e *Engine) abandon() {
 	if e.dbOpen.CompareAndSwap(true, false) {
 		if e.failedErr() != nil {
 			e.lock.Close() // in place of the database, which holds it too
-		} else if err := e.guard(e.db.Close); err != nil {
+		} else if err := e.guard(e.closeRecords); err != nil {
 			e.o.Log.Error("closing the records failed", "error", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"plic/internal/store/engine"
+	"plic/internal/store/engine/embedded/wal"
 	"plic/internal/vfs"
 )
 
@@ -16,7 +17,7 @@ import (
 // the engine stops, and after that another one may open the directory.
 func TestFail(t *testing.T) {
 	t.Parallel()
-	for _, what := range []string{".log", segmentSuffix, "bodies"} {
+	for _, what := range []string{wal.Suffix, segmentSuffix, "bodies"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			disk := vfs.NewMemory()

@@ -196,7 +196,7 @@ func (e *Engine) fold(ctx context.Context, m mailboxRef) error {
 	if err := o.drop(b, m); err != nil {
 		return err
 	}
-	if err := e.commit(b, false); err != nil {
+	if err := e.commitLater(b); err != nil {
 		return err
 	}
 	e.folds.folded(m, o.last)

@@ -33,7 +33,7 @@ func TestConvert(t *testing.T) {
 		b.DeleteRange(all, after(all), nil)
 	}
 	b.Set([]byte{kindFormat}, encodeNumber([]byte{kindFormat}, 1), nil)
-	r.must(b.Commit(pebble.Sync))
+	r.must(b.Commit(pebble.NoSync))
 	for range 2 {
 		r.close()
 		r.open()

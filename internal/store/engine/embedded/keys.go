@@ -10,9 +10,10 @@ import (
 // The first byte of a key says what it holds. Numbers are big-endian, so that
 // keys sort as they do.
 const (
+	kindPosition = 'P' // the number in the log of the last commit; the first key, as it is in all tables
 	kindAccount  = 'a' // account 8, a part below: all of an account is one range
 	kindGrave    = 'g' // account 8, mailbox 4 or nothing: removed, not yet buried
-	kindHole     = 'h' // log 8, offset 8: changes that are lost there
+	kindHole     = 'h' // number 8, count 8: commits of the log that are lost
 	kindSegment  = 'i' // segment 8: its size and dead octets
 	kindLocation = 'l' // body 16: where its octets are
 	kindName     = 'n' // account name: its number

@@ -8,225 +8,78 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
-	"github.com/cockroachdb/pebble/v2/wal"
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
+	"plic/internal/store/engine/embedded/wal"
 	"plic/internal/vfs"
 )
 
-// logDamage says that changes are lost in a log, though they were acknowledged.
-type logDamage struct {
-	log   string
-	at    int
-	cause error // of the disk
+// readLogs finds what logs hold behind a number, over what is damaged.
+func (e *Engine) readLogs(held uint64) (found *damagedLog, damage *wal.Damage, err error) {
+	_, err = wal.Read(e.fs, e.records, held, false)
+	if err != nil && !errors.As(err, &damage) {
+		return nil, nil, err
+	}
+	found = new(damagedLog)
+	if found.Found, err = wal.Read(e.fs, e.records, held, true); err != nil {
+		return nil, nil, err
+	}
+	found.held, found.unreadable = held, damage != nil
+	if damage == nil {
+		damage = found.Damage()
+	}
+	return found, damage, nil
 }
 
-func (d *logDamage) Error() string {
-	if d.cause != nil {
-		return fmt.Sprintf("log %s cannot be read: %v", d.log, d.cause)
-	}
-	return fmt.Sprintf("log %s is damaged at %d, where changes were acknowledged", d.log, d.at)
+// damagedLog is a log of which something may be lost.
+type damagedLog struct {
+	*wal.Found
+	held       uint64
+	unreadable bool // by the disk
 }
 
-func logNumber(name string) (uint64, bool) {
-	n, _, ok := wal.ParseLogFilename(name)
-	return uint64(n), ok
-}
-
-// checkLog refuses a log in which something acknowledged is lost. Pebble reads no
-// log but those of which it needs something.
-func (e *Engine) checkLog(path string) error {
-	l, err := e.readLog(e.fs.PathBase(path), false)
-	if errors.Is(err, syscall.EIO) {
-		return &logDamage{log: e.fs.PathBase(path), cause: errors.New(err.Error())}
-	}
-	if err != nil {
-		return err
-	}
-	last, err := e.newestLog(l.number)
-	if err != nil {
-		return err
-	}
-	if at, damaged := l.damage(last); damaged {
-		return &logDamage{log: l.name, at: at}
-	}
-	return nil
-}
-
-// newestLog says that no log follows that of a number.
-func (e *Engine) newestLog(number uint64) (bool, error) {
-	names, err := e.fs.List(e.records)
-	for _, name := range names {
-		if n, ok := logNumber(name); ok && n > number {
-			return false, err
+// whole gives the records, and for each gap one that says so, in the place of those
+// that are lost.
+func (l *damagedLog) whole() (all []wal.Record, err error) {
+	have := l.held
+	gap := func(upTo uint64) {
+		if upTo > have {
+			all = append(all, wal.Record{From: have + 1, N: upTo})
+			have = upTo
 		}
 	}
-	return true, err
-}
-
-// mendLogs puts logs without what is lost in the place of those in which Open met
-// damage, which go aside. It says nothing if that was not what Open met.
-func (e *Engine) mendLogs(aside string) (said []Repaired, err error) {
-	mended := map[string]bool{}
-	for {
-		var d *logDamage
-		err := e.tryRecords()
-		if err == nil || !errors.As(err, &d) || mended[d.log] {
-			return said, nil
-		}
-		mended[d.log] = true
-		done, err := e.mendLog(d, aside)
-		if err != nil {
-			return said, err
-		}
-		said = append(said, done)
-	}
-}
-
-// tryRecords opens the database as Open does, and changes nothing.
-func (e *Engine) tryRecords() error {
-	if marker, err := atomicfs.ReadMarker(e.fs, e.records, manifestMarker); err != nil || marker == "" {
-		return cmp.Or(err, ErrRecords)
-	}
-	if err := cmp.Or(e.checkVersion(), e.checkManifest()); err != nil {
-		return err
-	}
-	return e.guard(func() error {
-		db, err := pebble.Open(e.records, &pebble.Options{
-			FS: logFS{FS: e.fs, e: e}, ReadOnly: true, Lock: e.lock, FormatMajorVersion: formatVersion, Logger: logger{e},
-		})
-		if err != nil {
-			return err
-		}
-		return db.Close()
+	err = l.Each(func(r wal.Record) error {
+		gap(r.From - 1)
+		have = r.N
+		all = append(all, wal.Record{From: r.From, N: r.N, Text: bytes.Clone(r.Text)})
+		return nil
 	})
-}
-
-// mendLog keeps a log aside, and leaves what is sound of it.
-func (e *Engine) mendLog(d *logDamage, aside string) (said Repaired, err error) {
-	l, err := e.readLog(d.log, true)
-	if err != nil {
-		return said, err
+	gap(l.Promised())
+	if l.unreadable { // who knows what stood there last
+		gap(have + 1)
 	}
-	last, err := e.newestLog(l.number)
-	if err != nil {
-		return said, err
-	}
-	if last && !l.unreadable {
-		l.cut()
-	}
-	if err := vfs.MakeDir(e.fs, aside); err != nil {
-		return said, err
-	}
-	kept := e.fs.PathJoin(aside, l.name)
-	if err := e.writeNew(kept, l.octets); err != nil {
-		return said, err
-	}
-	if err := vfs.SyncDir(e.fs, aside); err != nil {
-		return said, err
-	}
-	path := e.fs.PathJoin(e.records, l.name)
-	if err := e.writeNew(path+freshSuffix, l.mended(last)); err != nil {
-		return said, err
-	}
-	if err := errors.Join(e.fs.Rename(path+freshSuffix, path), vfs.SyncDir(e.fs, e.records)); err != nil {
-		return said, err
-	}
-	done := fmt.Sprintf("%v; %d commits are left of it, UIDs and MODSEQs go on far above those that it gave", d, len(l.records))
-	return Repaired{Record: "log " + l.name, Done: done, Kept: kept}, nil
-}
-
-func (e *Engine) writeNew(path string, octets []byte) error {
-	f, err := vfs.CreatePrivate(e.fs, path)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, bytes.NewReader(octets))
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// mended is the log again of what is whole.
-func (l *logText) mended(last bool) (out []byte) {
-	if !l.closed && (!last || l.unreadable) {
-		l.gaps = append(l.gaps, gap{l.end, len(l.records)})
-	}
-	for _, text := range l.whole() {
-		out = appendLogRecord(out, l.number, text)
-	}
-	out = append(out, "\x00\x00\x00\x00\x00\x00\x05"...)
-	return binary.LittleEndian.AppendUint32(out, uint32(l.number)+1)
-}
-
-// appendLogRecord writes a record in chunks.
-func appendLogRecord(out []byte, log uint64, text []byte) []byte {
-	for first := true; first || len(text) > 0; first = false {
-		room := chunkBlock - len(out)%chunkBlock - logHead
-		n := min(room, len(text))
-		kind := byte(chunkMiddle)
-		switch last := n == len(text); {
-		case first && last:
-			kind = chunkFull
-		case first:
-			kind = chunkFirst
-		case last:
-			kind = chunkLast
-		}
-		at := len(out)
-		out = append(out, 0, 0, 0, 0, byte(n), byte(n>>8), kind+chunkKinds)
-		out = append(binary.LittleEndian.AppendUint32(out, uint32(log)), text[:n]...)
-		binary.LittleEndian.PutUint32(out[at:], chunkSum(out[at+6:]))
-		if left := chunkBlock - len(out)%chunkBlock; left < logHead {
-			out = append(out, make([]byte, left)...)
-		}
-		text = text[n:]
-	}
-	return out
-}
-
-// whole gives the records, and for each gap in which changes are lost one that says
-// so, by a number of theirs.
-func (l *logText) whole() (texts [][]byte) {
-	gaps := l.gaps
-	for i := 0; ; i++ {
-		for len(gaps) > 0 && gaps[0].before == i {
-			if note := l.note(gaps[0]); note != nil {
-				texts = append(texts, note)
-			}
-			gaps = gaps[1:]
-		}
-		if i == len(l.records) {
-			return texts
-		}
-		texts = append(texts, l.records[i].text)
-	}
-}
-
-// note is the record that says what is lost where, and since when bodies may be.
-func (l *logText) note(g gap) []byte {
-	number := pebble.SeqNum(16) // any that is none of Pebble's own
-	if g.before > 0 {
-		number = l.records[g.before-1].next
-	}
-	if g.before < len(l.records) {
-		if next := l.records[g.before].first; g.before == 0 {
-			number = max(number, next-1)
-		} else if number == next {
-			return nil // nothing is missing
+	for i := range all {
+		if all[i].Text == nil {
+			all[i].Text = note(all, i)
 		}
 	}
-	key := binary.BigEndian.AppendUint64(numberKey(kindHole, l.number), uint64(g.at))
+	return all, err
+}
+
+// note is a commit that says what is lost in its place, and since when bodies may be.
+func note(all []wal.Record, at int) []byte {
+	r := all[at]
+	key := binary.BigEndian.AppendUint64(numberKey(kindHole, r.From), r.N-r.From+1)
 	var b pebble.Batch
-	b.Set(key, encodeNumber(key, uint64(max(0, l.since(g).UnixNano()))), nil)
-	text := bytes.Clone(b.Repr())
-	batchrepr.SetSeqNum(text, number)
-	return text
+	b.Set(key, encodeNumber(key, uint64(max(0, since(all, at).UnixNano()))), nil)
+	b.Set(positionKey, encodeNumber(positionKey, r.N), nil)
+	return bytes.Clone(b.Repr())
 }
 
 // longestTake is how long a body may be on its way before the commit that takes it.
@@ -234,13 +87,16 @@ const longestTake = time.Hour
 
 // since is a time from which on the bodies are that a gap lost: not long before
 // those in the log before it, or else behind it.
-func (l *logText) since(g gap) time.Time {
+func since(all []wal.Record, gap int) time.Time {
 	var newest mail.ID
-	for i, r := range l.records {
-		if i >= g.before && !newest.IsZero() {
+	for i, r := range all {
+		if i >= gap && !newest.IsZero() {
 			break
 		}
-		for r := batchrepr.Read(r.text); ; {
+		if r.Text == nil {
+			continue
+		}
+		for r := batchrepr.Read(r.Text); ; {
 			kind, key, _, ok, err := r.Next()
 			if err != nil || !ok {
 				break
@@ -254,6 +110,91 @@ func (l *logText) since(g gap) time.Time {
 		return time.Time{}
 	}
 	return newest.Time().Add(-longestTake)
+}
+
+// mendLog puts what is sound of the log in its place, if it is damaged, and keeps the
+// old files. It says nothing if that is not why the records cannot be opened.
+func (e *Engine) mendLog(ctx context.Context, aside string) ([]Repaired, error) {
+	held, err := e.held()
+	if err != nil {
+		return nil, nil
+	}
+	found, damage, err := e.readLogs(held)
+	if err != nil || damage == nil {
+		return nil, err
+	}
+	records, err := found.whole()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.keepLogs(found, aside); err != nil {
+		return nil, err
+	}
+	name, octets := wal.Mended(records)
+	path := e.fs.PathJoin(e.records, name)
+	if err := e.writeNew(path+freshSuffix, octets); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(e.fs.Rename(path+freshSuffix, path), vfs.SyncDir(e.fs, e.records)); err != nil {
+		return nil, err
+	}
+	for _, old := range found.Files() {
+		if old != name {
+			err = errors.Join(err, e.fs.Remove(e.fs.PathJoin(e.records, old)))
+		}
+	}
+	return []Repaired{{
+		Record: "log " + damage.File,
+		Done:   fmt.Sprintf("%v; %d commits are left of all logs, UIDs and MODSEQs go on far above those that it gave", damage, len(records)),
+		Kept:   e.fs.PathJoin(aside, damage.File),
+	}}, errors.Join(err, vfs.SyncDir(e.fs, e.records), ctx.Err())
+}
+
+// held is the number of the last commit that the tables hold, without changing any.
+func (e *Engine) held() (n uint64, err error) {
+	if marker, err := atomicfs.ReadMarker(e.fs, e.records, manifestMarker); err != nil || marker == "" {
+		return 0, cmp.Or(err, ErrRecords)
+	}
+	if err := cmp.Or(e.checkVersion(), e.checkManifest()); err != nil {
+		return 0, err
+	}
+	err = e.guard(func() error {
+		db, err := pebble.Open(e.records, &pebble.Options{
+			FS: e.fs, ReadOnly: true, Lock: e.lock, FormatMajorVersion: formatVersion, Logger: logger{e},
+		})
+		if err != nil {
+			return err
+		}
+		n, err = e.durable(db)
+		return errors.Join(err, db.Close())
+	})
+	return n, err
+}
+
+// keepLogs copies all files of the log.
+func (e *Engine) keepLogs(found *damagedLog, aside string) error {
+	if err := vfs.MakeDir(e.fs, aside); err != nil {
+		return err
+	}
+	for _, name := range found.Files() {
+		octets, err := found.Octets(name)
+		if err == nil {
+			err = e.writeNew(e.fs.PathJoin(aside, name), octets)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return vfs.SyncDir(e.fs, aside)
+}
+
+func (e *Engine) writeNew(path string, octets []byte) error {
+	f, err := vfs.CreatePrivate(e.fs, path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, bytes.NewReader(octets))
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // leapHoles goes on far above the UIDs and MODSEQs that lost changes may have given.

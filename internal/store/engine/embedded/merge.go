@@ -36,7 +36,7 @@ func (l *lull) tick(commits int64) bool {
 // it. It ends early when something is committed.
 func (e *Engine) merge(ctx context.Context) error {
 	m := e.db.Metrics()
-	all, last := int64(m.WAL.Size), int64(0)
+	all, last := e.log.Size(), int64(0)
 	for _, level := range m.Levels {
 		all += level.TablesSize
 		if level.TablesSize > 0 {
@@ -51,15 +51,10 @@ func (e *Engine) merge(ctx context.Context) error {
 
 // mergeTables goes by the tables of the last level, so that it can end soon.
 func (e *Engine) mergeTables(ctx context.Context, commits int64) error {
-	flushed, err := e.db.AsyncFlush()
-	if err != nil {
+	if err := e.flush(ctx); err != nil {
 		return fmt.Errorf("merge tables: %w", err)
 	}
-	select {
-	case <-flushed:
-	case <-ctx.Done(): // on a full disk it may take for ever
-		return ctx.Err()
-	}
+	e.release()
 	levels, err := e.db.SSTables()
 	if err != nil {
 		return err

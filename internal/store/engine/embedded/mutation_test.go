@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"plic/internal/store/engine/embedded/wal"
 	"plic/internal/store/engine/enginetest"
 )
 
@@ -58,7 +59,7 @@ func TestSyncsAreNeeded(t *testing.T) {
 		"segments, once":   segments,
 		"large bodies":     func(name string) bool { return strings.HasSuffix(name, bodySuffix) },
 		"names of bodies":  func(name string) bool { return strings.HasSuffix(name, "/bodies") },
-		"log":              func(name string) bool { return strings.HasSuffix(name, ".log") },
+		"log":              func(name string) bool { return strings.HasSuffix(name, wal.Suffix) },
 		"names of records": func(name string) bool { return strings.HasSuffix(name, "/records") },
 		"name of a store":  func(name string) bool { return name == "/store" },
 		"nothing":          func(name string) bool { return false },

@@ -74,7 +74,7 @@ func (e *Engine) setAside(d *broken) {
 	}
 	b := e.db.NewBatch()
 	e.moveAside(b, d)
-	if err := e.commit(b, false); err != nil {
+	if err := e.commitLater(b); err != nil {
 		e.o.Log.Error("setting damaged records aside failed", "error", err)
 	}
 }

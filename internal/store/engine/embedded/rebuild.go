@@ -6,14 +6,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
+	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
+	pebblewal "github.com/cockroachdb/pebble/v2/wal"
+
+	"plic/internal/store/engine/embedded/wal"
 )
 
 // ErrRecords says that the database of records cannot be opened, since the file
@@ -35,7 +40,11 @@ const (
 // there are bodies: without one Pebble would take the directory for empty, and make
 // it so; and bodies that nobody names are reclaimed.
 func (e *Engine) hasRecords() bool {
-	return e.holds(e.records, ".sst") || e.holds(e.records, ".log") || e.holds(e.bodies, segmentSuffix) || e.holds(e.bodies, bodySuffix)
+	return e.holdsRecords() || e.holds(e.bodies, segmentSuffix) || e.holds(e.bodies, bodySuffix)
+}
+
+func (e *Engine) holdsRecords() bool {
+	return e.holds(e.records, ".sst") || e.holds(e.records, wal.Suffix) || e.holds(e.records, oldLogSuffix)
 }
 
 // holds says that a directory has such a file that is not empty.
@@ -61,11 +70,11 @@ func Rebuild(ctx context.Context, o Options, aside string) ([]Repaired, error) {
 		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
 	e.lock = lock
-	if said, err := e.mendLogs(aside); err != nil || len(said) > 0 {
+	if said, err := e.mendLog(ctx, aside); err != nil || len(said) > 0 {
 		return said, errors.Join(err, lock.Close())
 	}
 	named, err := "", errNoFiles
-	if e.holds(e.records, ".sst") || e.holds(e.records, ".log") {
+	if e.holdsRecords() {
 		named, err = e.nameManifest()
 	}
 	if err == nil && named == "" {
@@ -129,11 +138,13 @@ func (e *Engine) rebuild(ctx context.Context) (said []Repaired, err error) {
 // gathered is every version of every record, by key and falling age, and the
 // ranges of keys that were deleted.
 type gathered struct {
-	e     *Engine
-	db    *pebble.DB
-	batch *pebble.Batch
-	gone  []deletion
-	said  []Repaired
+	e      *Engine
+	db     *pebble.DB
+	batch  *pebble.Batch
+	gone   []deletion
+	said   []Repaired
+	newest pebble.SeqNum // of all
+	held   uint64        // the number of the last commit that a table has
 }
 
 // deletion takes older records of a range of keys away.
@@ -153,11 +164,8 @@ func (g *gathered) all(ctx context.Context) error {
 			g.tell(name, g.table(ctx, name))
 		}
 	}
-	for _, name := range names {
-		if _, ok := logNumber(name); ok && ctx.Err() == nil {
-			g.tell(name, g.log(name))
-		}
-	}
+	g.tell("log of Pebble", g.oldLogs())
+	g.tell("log", g.log())
 	return errors.Join(ctx.Err(), g.db.Apply(g.batch, pebble.NoSync))
 }
 
@@ -169,6 +177,7 @@ func (g *gathered) tell(name string, err error) {
 
 // put takes a version.
 func (g *gathered) put(kind pebble.InternalKeyKind, at pebble.SeqNum, key, value []byte) error {
+	g.newest = max(g.newest, at)
 	if kind == pebble.InternalKeyKindRangeDelete {
 		g.gone = append(g.gone, deletion{bytes.Clone(key), bytes.Clone(value), at})
 		return nil
@@ -231,6 +240,10 @@ func (g *gathered) points(r *sstable.Reader) error {
 		if err != nil {
 			return err
 		}
+		if bytes.Equal(kv.K.UserKey, positionKey) {
+			n, _ := decodeNumber(positionKey, value)
+			g.held = max(g.held, n)
+		}
 		if err := g.put(kv.Kind(), kv.SeqNum(), kv.K.UserKey, value); err != nil {
 			return err
 		}
@@ -255,32 +268,59 @@ func (g *gathered) ranges(ctx context.Context, r *sstable.Reader) error {
 	return err
 }
 
-// log reads a log, over what is damaged.
-func (g *gathered) log(name string) error {
-	l, err := g.e.readLog(name, true)
+// log reads the log, over what is damaged. What no table has is newer than all that
+// they have: a start that was cut short may have given its numbers anew.
+func (g *gathered) log() error {
+	found, damage, err := g.e.readLogs(g.held)
 	if err != nil {
 		return err
 	}
-	at, damaged := l.damage(true)
-	l.cut()
-	for _, text := range l.whole() {
-		if err := g.commit(text); err != nil {
+	records, err := found.whole()
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		if err := g.commit(r.Text, g.newest+1); err != nil {
 			return err
 		}
 	}
-	if damaged {
-		return &logDamage{log: name, at: at}
+	if damage != nil {
+		return damage
 	}
 	return nil
 }
 
-// commit reads a batch as the log has it.
-func (g *gathered) commit(text []byte) error {
-	head, ok := batchrepr.ReadHeader(text)
-	if !ok {
-		return errors.New("a commit without a head")
+// oldLogs reads Pebble's own logs, each as far as it is sound.
+func (g *gathered) oldLogs() error {
+	logs, err := pebblewal.Scan(pebblewal.Dir{FS: g.e.fs, Dirname: g.e.records})
+	for _, log := range logs {
+		err = errors.Join(err, g.oldLog(log.OpenForRead()))
 	}
-	at := head.SeqNum
+	return err
+}
+
+func (g *gathered) oldLog(r pebblewal.Reader) error {
+	defer r.Close()
+	for {
+		next, _, err := r.NextRecord()
+		if errors.Is(err, io.EOF) || record.IsInvalidRecord(err) {
+			return nil
+		}
+		var text []byte
+		if err == nil {
+			text, err = io.ReadAll(next)
+		}
+		if head, ok := batchrepr.ReadHeader(text); err == nil && ok {
+			err = g.commit(text, head.SeqNum)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// commit reads a batch, of which the first change has a number.
+func (g *gathered) commit(text []byte, at pebble.SeqNum) error {
 	for r := batchrepr.Read(text); ; {
 		kind, key, value, ok, err := r.Next()
 		if err != nil || !ok {
@@ -298,7 +338,7 @@ func (g *gathered) commit(text []byte) error {
 
 // write makes a database of the newest versions.
 func (g *gathered) write(ctx context.Context, dir string) error {
-	fresh, err := pebble.Open(dir, &pebble.Options{FS: g.e.fs, FormatMajorVersion: formatVersion, Logger: logger{g.e}})
+	fresh, err := pebble.Open(dir, &pebble.Options{FS: g.e.fs, FormatMajorVersion: formatVersion, Logger: logger{g.e}, DisableWAL: true})
 	if err != nil {
 		return err
 	}
@@ -336,7 +376,7 @@ func (g *gathered) write(ctx context.Context, dir string) error {
 	if err := errors.Join(ctx.Err(), it.Error()); err != nil {
 		return err
 	}
-	return errors.Join(fresh.Apply(b, pebble.Sync), fresh.Flush())
+	return errors.Join(fresh.Apply(b, pebble.NoSync), fresh.Flush())
 }
 
 // coverage says when a key was last deleted as one of a range. Keys are asked for

@@ -1,13 +1,11 @@
 package embedded
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"slices"
-	"sync/atomic"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -15,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 
 	"plic/internal/store/engine"
+	"plic/internal/vfs"
 )
 
 // openRecords opens the Pebble database.
@@ -23,7 +22,7 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	cache := pebble.NewCache(e.o.Cache + 2*int64(e.o.memTable))
 	defer cache.Unref()
 	o := &pebble.Options{
-		FS:                          logFS{e.fs, e, new(atomic.Bool)},
+		FS:                          e.fs,
 		Lock:                        e.lock,
 		Cache:                       cache,
 		FormatMajorVersion:          formatVersion,
@@ -36,6 +35,7 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 		MaxOpenFiles:                1000,
 		BytesPerSync:                512 << 10,
 		EventListener:               e.listener(),
+		DisableWAL:                  true,
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -51,53 +51,66 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 		return nil, err
 	}
 	db, err := e.openPebble(o)
-	if err != nil && !errors.Is(noSpace(err), engine.ErrFull) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EIO) {
-		err = fmt.Errorf("%w (%w)", ErrRecords, err)
-	}
-	return db, err
+	return db, unopened(err)
 }
 
-// openPebble opens the database. What its log holds is first written into tables
-// by an opening of its own: for new tables Pebble collects statistics, by which it
-// knows where there is much to drop, and merges tables, beside the rest of an
-// opening, and ends the process if that fails meanwhile, as on a full disk.
+// unopened says of an error that Rebuild can help, unless it is of the system.
+func unopened(err error) error {
+	for _, not := range []error{nil, engine.ErrFull, engine.ErrFailed, fs.ErrPermission, syscall.EIO, context.Canceled, ErrRecords} {
+		if errors.Is(noSpace(err), not) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w (%w)", ErrRecords, err)
+}
+
+// openPebble opens the database.
 func (e *Engine) openPebble(o *pebble.Options) (*pebble.DB, error) {
 	if err := e.checkManifest(); err != nil {
 		return nil, err
 	}
-	if e.logged() {
-		plain := *o
-		plain.DisableTableStats, plain.DisableAutomaticCompactions = true, true
-		db, err := pebble.Open(e.records, &plain)
-		if err == nil {
-			err = db.Close()
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err := e.takeOldLogs(*o); err != nil {
+		return nil, err
 	}
 	return pebble.Open(e.records, o)
 }
 
-// logged says that a log may hold something: what was filled ahead does not.
-func (e *Engine) logged() bool {
-	names, err := e.fs.List(e.records)
-	if err != nil {
-		return false // which Pebble will tell
+const oldLogSuffix = ".log"
+
+// takeOldLogs has Pebble write into tables what its own logs hold, which stores had
+// up to format 4.
+func (e *Engine) takeOldLogs(o pebble.Options) error {
+	logs, err := e.oldLogs()
+	if err != nil || len(logs) == 0 {
+		return err
 	}
-	return slices.ContainsFunc(names, func(name string) bool {
-		if !isLog(name) {
-			return false
+	o.DisableWAL, o.DisableTableStats, o.DisableAutomaticCompactions = false, true, true
+	db, err := pebble.Open(e.records, &o)
+	if err == nil {
+		err = errors.Join(db.Flush(), db.Close())
+	}
+	if err != nil {
+		return err
+	}
+	logs, err = e.oldLogs()
+	for _, name := range logs {
+		err = errors.Join(err, e.fs.Remove(e.fs.PathJoin(e.records, name)))
+	}
+	return errors.Join(err, vfs.SyncDir(e.fs, e.records))
+}
+
+// oldLogs are logs of Pebble's. It makes one even so, which has an end at the most.
+func (e *Engine) oldLogs() (names []string, err error) {
+	const end = 11
+	all, err := e.fs.List(e.records)
+	for _, name := range all {
+		if strings.HasSuffix(name, oldLogSuffix) {
+			if i, err := e.fs.Stat(e.fs.PathJoin(e.records, name)); err != nil || i.Size() > end {
+				names = append(names, name)
+			}
 		}
-		f, err := e.fs.Open(e.fs.PathJoin(e.records, name))
-		if err != nil {
-			return true
-		}
-		defer f.Close()
-		head := make([]byte, 16)
-		n, err := f.ReadAt(head, 0)
-		return err != nil && err != io.EOF || bytes.ContainsFunc(head[:n], func(r rune) bool { return r != 0 })
-	})
+	}
+	return names, err
 }
 
 // lasting is the first level of records that stay for long.

@@ -83,6 +83,14 @@ func (r *repairer) say(record, kept, format string, args ...any) error {
 	return nil
 }
 
+// finish commits what a step has changed.
+func (r *repairer) finish(b *pebble.Batch, err error) error {
+	if err != nil || b.Empty() {
+		return errors.Join(err, b.Close())
+	}
+	return r.e.commitWait(b)
+}
+
 // each goes through all records of a kind that can be read, and sets aside those
 // that check finds damaged.
 func (r *repairer) each(kind byte, check func(key, value []byte) error) error {
@@ -268,7 +276,7 @@ func (r *repairer) names() error {
 			continue
 		}
 		key := nameKey(a.rec.Name)
-		if err := r.e.db.Set(key, encodeNumber(key, uint64(id)), pebble.Sync); err != nil {
+		if err := r.e.set(key, encodeNumber(key, uint64(id))); err != nil {
 			return err
 		}
 		if err := r.say(fmt.Sprintf("account %d", id), "", "found again as %q", a.rec.Name); err != nil {
@@ -279,7 +287,8 @@ func (r *repairer) names() error {
 		if r.accounts[id] != nil {
 			continue
 		}
-		if err := r.e.db.Delete(nameKey(name), pebble.Sync); err != nil {
+		b := r.e.db.NewBatch()
+		if err := errors.Join(b.Delete(nameKey(name), nil), r.e.commitWait(b)); err != nil {
 			return err
 		}
 		if err := r.say(fmt.Sprintf("name %q", name), "", "removed: nothing is left of account %d", id); err != nil {
@@ -305,7 +314,7 @@ func (r *repairer) newAccount(id engine.AccountID, a *account, name string) erro
 	}
 	a.rec = &rec
 	key := partKey(id, partRecord)
-	if err := r.e.db.Set(key, encodeAccount(key, &rec), pebble.Sync); err != nil {
+	if err := r.e.set(key, encodeAccount(key, &rec)); err != nil {
 		return err
 	}
 	return r.say(fmt.Sprintf("account %d", id), "", "its record was made anew for %q", name)

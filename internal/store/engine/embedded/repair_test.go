@@ -73,7 +73,7 @@ func TestRepairRecord(t *testing.T) {
 			if how == "hurt" && len(r.value(at)) > 0 {
 				r.hurtRecord(at)
 			} else {
-				r.must(r.e.db.Delete(at, pebble.Sync))
+				r.must(r.e.db.Delete(at, pebble.NoSync))
 			}
 			lost := name == "note" || name == "gone" || name == "redo" || name == "log" && how == "removed"
 			if len(r.problems()) == 0 && !(lost && how == "removed") {
@@ -171,11 +171,11 @@ func TestRepairOrphan(t *testing.T) {
 	ids := r.fill(2, 100)
 	for i, err := range r.e.Items(t.Context()) {
 		r.must(err)
-		r.must(errors.Join(r.e.db.Delete(idKey(kindItem, i.ID), pebble.Sync), r.e.db.Delete(itemRef(i.Body, i.ID), pebble.Sync)))
+		r.must(errors.Join(r.e.db.Delete(idKey(kindItem, i.ID), pebble.NoSync), r.e.db.Delete(itemRef(i.Body, i.ID), pebble.NoSync)))
 	}
 	all := accountKey(1)
-	r.must(r.e.db.DeleteRange(all, after(all), pebble.Sync))
-	r.must(r.e.db.Delete(nameKey("user"), pebble.Sync))
+	r.must(r.e.db.DeleteRange(all, after(all), pebble.NoSync))
+	r.must(r.e.db.Delete(nameKey("user"), pebble.NoSync))
 	if len(r.problems()) == 0 {
 		t.Error("Check finds nothing")
 	}

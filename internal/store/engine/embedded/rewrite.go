@@ -51,7 +51,7 @@ func Rewrite(ctx context.Context, o Options, aside string) error {
 
 // rewrite copies the records to a database in another directory.
 func (e *Engine) rewrite(ctx context.Context, dir string) error {
-	db, err := pebble.Open(dir, &pebble.Options{FS: e.fs, FormatMajorVersion: formatVersion, Logger: logger{e}})
+	db, err := pebble.Open(dir, &pebble.Options{FS: e.fs, FormatMajorVersion: formatVersion, Logger: logger{e}, DisableWAL: true})
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (e *Engine) rewrite(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	if err := db.Apply(b, pebble.Sync); err != nil {
+	if err := db.Apply(b, pebble.NoSync); err != nil {
 		return err
 	}
 	return db.Flush()

@@ -217,7 +217,7 @@ func (r *repairer) mailboxes() error {
 		}
 		if a.rec != nil {
 			key := partKey(id, partRecord)
-			if err := r.e.db.Set(key, encodeAccount(key, a.rec), pebble.Sync); err != nil {
+			if err := r.e.set(key, encodeAccount(key, a.rec)); err != nil {
 				return err
 			}
 		}
@@ -231,7 +231,7 @@ func (r *repairer) mailbox(a *account, box *engine.Mailbox) error {
 	where := fmt.Sprintf("account %s, mailbox %s", a.rec.Name, box.Name)
 	key := mailboxKey(m.account, partMailbox, m.mailbox)
 	before := encodeMailbox(key, box)
-	if err := r.e.db.Set(key, before, pebble.Sync); err != nil { // walk needs it
+	if err := r.e.set(key, before); err != nil { // walk needs it
 		return err
 	}
 	entries, err := r.index(m)
@@ -240,7 +240,6 @@ func (r *repairer) mailbox(a *account, box *engine.Mailbox) error {
 	}
 	c := engine.MailboxChange{Account: m.account, Record: *box}
 	b := r.e.db.NewBatch()
-	defer b.Close()
 	known := map[engine.UID]bool{}
 	kept := entries[:0]
 	for _, entry := range entries {
@@ -282,10 +281,7 @@ func (r *repairer) mailbox(a *account, box *engine.Mailbox) error {
 			return err
 		}
 	}
-	if b.Empty() {
-		return nil
-	}
-	return r.e.db.Apply(b, pebble.Sync)
+	return r.finish(b, nil)
 }
 
 // index gives the messages of a mailbox, mended.
@@ -393,7 +389,6 @@ func (r *repairer) count(rec *engine.Mailbox, entries []engine.Entry, changed bo
 // items sets queue items aside whose message cannot be read.
 func (r *repairer) items() error {
 	b := r.e.db.NewBatch()
-	defer b.Close()
 	err := r.e.eachReadable(r.ctx, r.e.db, kindItem, func(key, value []byte) error {
 		i, err := decodeItem(key, value)
 		if err != nil {
@@ -423,10 +418,7 @@ func (r *repairer) items() error {
 		r.e.suspect(b, []mail.ID{i.Body})
 		return r.say("queue item "+i.ID.String(), kept, "taken out of the queue: %v", cause)
 	})
-	if err != nil || b.Empty() {
-		return err
-	}
-	return r.e.db.Apply(b, pebble.Sync)
+	return r.finish(b, err)
 }
 
 // checker is one that tells of nothing, for its questions.
@@ -443,7 +435,6 @@ func (r *repairer) owners() error {
 	defer at.Close()
 	c := r.checker(at)
 	b := r.e.db.NewBatch()
-	defer b.Close()
 	err := r.e.eachReadable(r.ctx, at, kindRef, func(key, value []byte) error {
 		cause := c.ref(key, value)
 		if cause == nil {
@@ -452,10 +443,7 @@ func (r *repairer) owners() error {
 		b.Delete(bytes.Clone(key), nil)
 		return r.say(describe(key), "", "a reference was removed: %v", cause)
 	})
-	if err != nil || b.Empty() {
-		return err
-	}
-	return r.e.db.Apply(b, pebble.Sync)
+	return r.finish(b, err)
 }
 
 // orphans sets bodies aside that nothing names and nobody gave up.
@@ -465,7 +453,6 @@ func (r *repairer) orphans() error {
 	c := r.checker(at)
 	c.suspects()
 	b := r.e.db.NewBatch()
-	defer b.Close()
 	err := r.e.eachReadable(r.ctx, at, kindLocation, func(key, value []byte) error {
 		cause := c.location(key, value)
 		if cause == nil {
@@ -492,8 +479,5 @@ func (r *repairer) orphans() error {
 		r.e.suspect(b, []mail.ID{id})
 		return r.say("body "+id.String(), kept, "set aside: %v", cause)
 	})
-	if err != nil || b.Empty() {
-		return err
-	}
-	return r.e.db.Apply(b, pebble.Sync)
+	return r.finish(b, err)
 }

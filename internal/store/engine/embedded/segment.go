@@ -231,7 +231,7 @@ func (e *Engine) settle() error {
 	}
 	e.segments.recordSealed(b, u.sealed)
 	// Without a sync of its own: if it is lost, bodies are only written again.
-	return e.commit(b, false)
+	return e.commitLater(b)
 }
 
 func (e *Engine) syncSegments(u *unsynced) error {

@@ -3,8 +3,6 @@ package embedded
 import (
 	"context"
 	"fmt"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // checkpointDir holds the records of a Snapshot, in the engine's directory.
@@ -13,7 +11,7 @@ const checkpointDir = "checkpoint"
 // Snapshot gives the records of this moment as a directory, which is there as
 // long as use runs. No body is reclaimed meanwhile, so that who copies the
 // bodies' files after the records has all that these name.
-func (e *Engine) Snapshot(_ context.Context, use func(records string) error) error {
+func (e *Engine) Snapshot(ctx context.Context, use func(records string) error) error {
 	if err := e.enter(); err != nil {
 		return err
 	}
@@ -24,7 +22,10 @@ func (e *Engine) Snapshot(_ context.Context, use func(records string) error) err
 	if err := e.fs.RemoveAll(dir); err != nil { // of one that was cut short
 		return fmt.Errorf("records: %w", err)
 	}
-	err := e.guard(func() error { return e.db.Checkpoint(dir, pebble.WithFlushedWAL()) })
+	if err := e.flush(ctx); err != nil {
+		return fmt.Errorf("records: %w", err)
+	}
+	err := e.guard(func() error { return e.db.Checkpoint(dir) })
 	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}

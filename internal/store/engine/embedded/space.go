@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"plic/internal/store/engine"
+	"plic/internal/store/engine/embedded/wal"
 	"plic/internal/vfs"
 )
 
@@ -69,7 +70,7 @@ func (s *space) start(records string) error {
 	}
 	need := int64(0)
 	for _, name := range names {
-		if i, err := s.o.FS.Stat(s.o.FS.PathJoin(records, name)); err == nil && strings.HasSuffix(name, ".log") {
+		if i, err := s.o.FS.Stat(s.o.FS.PathJoin(records, name)); err == nil && (strings.HasSuffix(name, wal.Suffix) || strings.HasSuffix(name, oldLogSuffix)) {
 			need += i.Size()
 		}
 	}

@@ -374,5 +374,5 @@ func (e *Engine) mend(w *walker) error {
 		b.Set(key, encodeChange(key, c), nil)
 		e.o.Log.Error("messages were put back into a damaged index, without their flags", "account", w.m.account, "mailbox", w.m.mailbox, "messages", len(c.Add))
 	}
-	return e.commit(b, false)
+	return e.commitLater(b)
 }
