@@ -447,7 +447,7 @@ func Default() *Config {
 		Signing:    Signing{DKIM: true, ARC: true},
 		Submission: Submission{CheckSender: true},
 		Auth: Auth{
-			Mechanisms:      []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "EXTERNAL"},
+			Mechanisms:      []string{"SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "EXTERNAL"},
 			MasterSeparator: "*",
 			RefuseAfter:     20, HalfLife: time.Hour, Remember: 5 * time.Minute, Upgrade: true,
 			Hashes: 2, HashMemory: 19 * mib, HashRounds: 2, HashThreads: 1,
