@@ -17,7 +17,7 @@ type member struct {
 	kind string // plain, CONDSTORE, QRESYNC, UIDONLY
 	own  string // the keyword that is its own
 
-	listens bool     // with NOTIFY, to messages that go only when it has said something
+	listens bool     // with NOTIFY
 	sorts   bool     // and has an order of its result
 	result  []uint32 // of a search for $Shared that is kept up to date
 
@@ -64,7 +64,11 @@ func (m *member) connect() {
 		m.ok("ENABLE UIDONLY QRESYNC")
 	}
 	if m.listens {
-		m.ok("NOTIFY SET (selected-delayed (MessageNew (FLAGS) MessageExpunge FlagChange))")
+		when := "selected-delayed"
+		if m.kind == "UIDONLY" {
+			when = "selected" // it has no numbers that could change
+		}
+		m.ok("NOTIFY SET (" + when + " (MessageNew (FLAGS) MessageExpunge FlagChange))")
 	}
 }
 
@@ -356,6 +360,13 @@ func (m *member) verify(kept map[uint32]string, exists int, highest uint64) {
 	if m.kind != "CONDSTORE" { // which must look for what went by itself
 		if len(replayed) < exists {
 			m.t.Errorf("client %s (%s) came back and knows %d of %d messages", m.own, m.kind, len(replayed), exists)
+		}
+		for _, line := range lines { // of what goes now it is told now
+			if set, ok := strings.CutPrefix(line, "* VANISHED "); ok {
+				for _, uid := range parseSet(set) {
+					delete(replayed, uid)
+				}
+			}
 		}
 		for uid := range replayed {
 			if !there[uid] {
