@@ -113,11 +113,18 @@ func (e *Engine) commit(b *pebble.Batch) (ticket, error) {
 	}
 }
 
-// commitLater is commit for what may be lost.
+// commitLater is commit for what may be lost, as long as nothing is kept that comes
+// after it.
 func (e *Engine) commitLater(b *pebble.Batch) error {
-	_, err := e.commit(b)
+	t, err := e.commit(b)
+	if err == nil && e.log.Unwritten() > mostUnwritten {
+		err = t.Wait()
+	}
 	return err
 }
+
+// mostUnwritten is how many octets of the log nobody may wait for.
+const mostUnwritten = 1 << 20
 
 // commitWait is commit, and waits.
 func (e *Engine) commitWait(b *pebble.Batch) error {

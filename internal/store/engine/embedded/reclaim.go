@@ -158,7 +158,8 @@ func (e *Engine) exhume(g grave) error {
 }
 
 // bury removes the references of a removed mailbox or account, step by step,
-// and then all its records at once.
+// and then all its records at once. It waits for no sync: if some of it is lost, it is
+// done again, and bodies are freed by a commit that comes after it.
 func (e *Engine) bury(ctx context.Context, g grave) error {
 	if !e.graves.has(g) {
 		return nil
@@ -178,13 +179,16 @@ func (e *Engine) bury(ctx context.Context, g grave) error {
 	}
 	for _, m := range boxes {
 		for next := engine.UID(1); next != 0; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			b := e.db.NewBatch()
 			var err error
 			if next, err = e.buryStep(ctx, b, g.account, m, next); err != nil {
 				b.Close()
 				return err
 			}
-			if err := e.commitWait(b); err != nil {
+			if err := e.commitLater(b); err != nil {
 				return err
 			}
 		}
@@ -194,7 +198,7 @@ func (e *Engine) bury(ctx context.Context, g grave) error {
 		b.DeleteRange(r, after(r), nil)
 	}
 	b.Delete(g.key(), nil)
-	if err := e.commitWait(b); err != nil {
+	if err := e.commitLater(b); err != nil {
 		return err
 	}
 	for _, m := range boxes {

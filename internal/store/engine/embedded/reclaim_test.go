@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -177,4 +179,55 @@ func TestOrphans(t *testing.T) {
 	}
 	apply(t, r.e, &engine.Batch{Bodies: []engine.BodyWriter{later}})
 	r.sound()
+}
+
+// TestManyGraves removes many mailboxes: what is left of them is buried without a
+// sync for each, also over a crash amid it, and whoever closes does not wait for it.
+func TestManyGraves(t *testing.T) {
+	t.Parallel()
+	const boxes = 300
+	r := newRig(t)
+	apply(t, r.e, &engine.Batch{Accounts: []engine.Account{{ID: 1, Name: "user", NextMailbox: boxes + 1}}})
+	all := new(engine.Batch)
+	for m := range engine.MailboxID(boxes) {
+		w, err := r.e.NewBody(t.Context())
+		r.must(err)
+		w.Write(content(int(m), 50))
+		all.Bodies = append(all.Bodies, w)
+		all.Mailboxes = append(all.Mailboxes, engine.MailboxChange{
+			Account: 1, Record: engine.Mailbox{ID: m + 1, Name: fmt.Sprint(m)},
+			Add: []engine.Message{{Entry: engine.Entry{UID: 1, ModSeq: 1, Body: w.ID()}}},
+		})
+	}
+	apply(t, r.e, all)
+	gone := new(engine.Batch)
+	for m := range engine.MailboxID(boxes) {
+		gone.Mailboxes = append(gone.Mailboxes, engine.MailboxChange{Account: 1, Record: engine.Mailbox{ID: m + 1}, Remove: true})
+	}
+	apply(t, r.e, gone)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.e.Reclaim(ctx); !errors.Is(err, context.Canceled) || len(r.e.graves.list()) != boxes {
+		t.Errorf("cancelled: %v, %d are left", err, len(r.e.graves.list()))
+	}
+	before := r.e.log.Syncs()
+	for _, g := range r.e.graves.list()[:boxes/2] {
+		r.must(r.e.bury(t.Context(), g))
+	}
+	disk := r.crash(50, 1)
+	r.must(r.e.Reclaim(t.Context()))
+	if n := r.e.log.Syncs() - before; n > 5 {
+		t.Errorf("%d syncs", n)
+	}
+	r.close()
+	r.onDisk(disk)
+	r.open()
+	r.sound()
+	r.must(r.e.Reclaim(t.Context()))
+	r.now = r.now.Add(time.Hour)
+	r.must(r.e.Reclaim(t.Context()))
+	r.sound()
+	if s, err := r.e.Stats(t.Context()); err != nil || s.Bodies != 0 || len(r.e.graves.list()) != 0 {
+		t.Errorf("%d bodies and %d graves are left, %v", s.Bodies, len(r.e.graves.list()), err)
+	}
 }

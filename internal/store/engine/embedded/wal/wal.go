@@ -328,6 +328,13 @@ func (l *Log) Size() int64 {
 	return l.size + l.here
 }
 
+// Unwritten is how many octets nobody has waited for yet.
+func (l *Log) Unwritten() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.text)
+}
+
 // Syncs is how often the log was synced.
 func (l *Log) Syncs() int64 {
 	l.mu.Lock()
