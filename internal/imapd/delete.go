@@ -7,7 +7,8 @@ import (
 	"plic/internal/store"
 )
 
-// delete is DELETE, RFC 9051 section 6.3.5.
+// delete is DELETE, RFC 9051 section 6.3.5. A mailbox that the session has selected
+// is closed by it; other sessions in it end.
 func (c *conn) delete(ctx context.Context, cmd *imap.Command) (reply, error) {
 	s := cmd.Args
 	s.SP()
@@ -24,8 +25,13 @@ func (c *conn) delete(ctx context.Context, cmd *imap.Command) (reply, error) {
 			return reply{}, err
 		}
 	}
-	if v := c.view; v != nil && v.mb.Account() == p.account && v.mb.Name() == p.name {
-		return reply{}, no("INUSE", "the mailbox is selected; close it first")
+	selected := c.view != nil && c.view.mb.Account() == p.account && c.view.mb.Name() == p.name
+	if err := p.account.Delete(ctx, p.name); err != nil {
+		return reply{}, err
 	}
-	return reply{}, p.account.Delete(ctx, p.name)
+	if selected {
+		c.closeView(ctx)
+		c.out.text("* OK [CLOSED] the mailbox is gone")
+	}
+	return reply{}, nil
 }
