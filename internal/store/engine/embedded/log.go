@@ -80,7 +80,7 @@ func (e *Engine) replay(ctx context.Context) error {
 	}
 	e.log = wal.New(wal.Options{
 		FS: e.fs, Dir: e.records, Room: e.space.room,
-		Size: int64(e.o.memTable) / 2, Ahead: min(wal.DefaultAhead, int64(e.o.memTable)/8),
+		Size: int64(e.o.memTable), Ahead: min(wal.DefaultAhead, int64(e.o.memTable)/8),
 	}, last)
 	if lost { // above all that the tables can hold
 		e.log.Leap(uint64(e.o.Now().UnixNano()))

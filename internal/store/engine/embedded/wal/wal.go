@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,10 +169,27 @@ func (l *Log) hand() {
 func (l *Log) serve() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.waiting) > 0 {
+	for all := 0; len(l.waiting) > 0; {
+		l.gather(all)
+		all = len(l.waiting)
 		l.flush()
+		all = max(all, len(l.waiting))
 	}
 	l.hand()
+}
+
+// gather lets those go on who were woken, as most of them have more to write soon: as
+// long as fewer wait than the last time, which nobody waits for where all are idle.
+func (l *Log) gather(all int) {
+	const most = 64 // times that others may have the processor
+	for range most {
+		if len(l.waiting) >= all {
+			return
+		}
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
+	}
 }
 
 // flush writes what there is, and wakes those of whom it is decided then. It is for
