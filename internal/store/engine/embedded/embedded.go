@@ -253,8 +253,10 @@ func (e *Engine) checkFormat(ctx context.Context) error {
 	n, err := e.format()
 	switch {
 	case errors.Is(err, pebble.ErrNotFound): // a new store
-	case errors.Is(err, engine.ErrDamaged) || err == nil && n > format:
-		return fmt.Errorf("store of format %d (%v), this program knows %d", n, err, format)
+	case errors.Is(err, engine.ErrDamaged):
+		return fmt.Errorf("format of the store: %w", err)
+	case err == nil && n > format:
+		return fmt.Errorf("written by a newer program: store of format %d, this one knows %d", n, format)
 	case err != nil:
 		return e.readError(err)
 	case n == format:

@@ -109,6 +109,21 @@ func TestNewerRecords(t *testing.T) {
 	}
 }
 
+// TestNewerStore: a store of a newer format is refused, and stays as it was.
+func TestNewerStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.fill(3, 40)
+	key := []byte{kindFormat}
+	r.must(r.e.set(key, encodeNumber(key, format+1)))
+	r.close()
+	for range 2 {
+		if _, err := Open(t.Context(), r.o); err == nil || errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), "newer program") {
+			t.Fatalf("opened: %v", err)
+		}
+	}
+}
+
 // TestManifestOctets damages each octet of the manifest: it is noticed, or does no
 // harm.
 func TestManifestOctets(t *testing.T) {
