@@ -216,6 +216,9 @@ func (e *Engine) open(ctx context.Context) error {
 		return err
 	})
 	if err == nil {
+		err = e.refuseNewer()
+	}
+	if err == nil {
 		err = unopened(e.guard(func() error { return e.replay(ctx) }))
 	}
 	if err != nil {
@@ -248,15 +251,22 @@ func (e *Engine) open(ctx context.Context) error {
 // queue items that are no JSON with 4, a log that is not Pebble's with 5.
 const format = 5
 
-// checkFormat refuses a store of a newer version, and brings an older one up.
+// refuseNewer refuses a store of a newer version, before its log is touched. Its format is in
+// a table.
+func (e *Engine) refuseNewer() error {
+	if n, err := e.format(); err == nil && n > format {
+		return fmt.Errorf("written by a newer program: format %d, this one knows %d", n, format)
+	}
+	return nil // checkFormat tells of errors
+}
+
+// checkFormat brings an older store up.
 func (e *Engine) checkFormat(ctx context.Context) error {
 	n, err := e.format()
 	switch {
 	case errors.Is(err, pebble.ErrNotFound): // a new store
 	case errors.Is(err, engine.ErrDamaged):
 		return fmt.Errorf("format of the store: %w", err)
-	case err == nil && n > format:
-		return fmt.Errorf("written by a newer program: store of format %d, this one knows %d", n, format)
 	case err != nil:
 		return e.readError(err)
 	case n == format:

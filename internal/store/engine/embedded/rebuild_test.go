@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,8 +117,14 @@ func TestNewerStore(t *testing.T) {
 	r.fill(3, 40)
 	key := []byte{kindFormat}
 	r.must(r.e.set(key, encodeNumber(key, format+1)))
+	r.must(r.e.db.Flush())
+	r.fill(3, 40)
 	r.close()
+	logs := r.logs()
 	for range 2 {
+		if !slices.Equal(r.logs(), logs) || len(logs) == 0 {
+			t.Errorf("logs %v, had %v", r.logs(), logs)
+		}
 		if _, err := Open(t.Context(), r.o); err == nil || errors.Is(err, ErrRecords) || !strings.Contains(err.Error(), "newer program") {
 			t.Fatalf("opened: %v", err)
 		}
