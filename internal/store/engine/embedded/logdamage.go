@@ -114,7 +114,7 @@ func since(all []wal.Record, gap int) time.Time {
 
 // mendLog puts what is sound of the log in its place, if it is damaged, and keeps the
 // old files. It says nothing if that is not why the records cannot be opened.
-func (e *Engine) mendLog(ctx context.Context, aside string) ([]Repaired, error) {
+func (e *Engine) mendLog(aside string) ([]Repaired, error) {
 	held, err := e.held()
 	if err != nil {
 		return nil, nil
@@ -147,7 +147,7 @@ func (e *Engine) mendLog(ctx context.Context, aside string) ([]Repaired, error) 
 		Record: "log " + damage.File,
 		Done:   fmt.Sprintf("%v; %d commits are left of all logs, UIDs and MODSEQs go on far above those that it gave", damage, len(records)),
 		Kept:   e.fs.PathJoin(aside, damage.File),
-	}}, errors.Join(err, vfs.SyncDir(e.fs, e.records), ctx.Err())
+	}}, errors.Join(err, vfs.SyncDir(e.fs, e.records))
 }
 
 // held is the number of the last commit that the tables hold, without changing any.

@@ -70,7 +70,7 @@ func Rebuild(ctx context.Context, o Options, aside string) ([]Repaired, error) {
 		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
 	e.lock = lock
-	if said, err := e.mendLog(ctx, aside); err != nil || len(said) > 0 {
+	if said, err := e.mendLog(aside); err != nil || len(said) > 0 {
 		return said, errors.Join(err, lock.Close())
 	}
 	named, err := "", errNoFiles
