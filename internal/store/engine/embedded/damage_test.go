@@ -45,10 +45,11 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) open() {
 	r.Helper()
-	var err error
-	if r.e, err = Open(r.Context(), r.o); err != nil {
+	e, err := Open(r.Context(), r.o)
+	if err != nil {
 		r.Fatal(err)
 	}
+	r.e = e
 }
 
 func (r *rig) close() {

@@ -10,16 +10,18 @@ import (
 
 // suite opens engines with small segments, so that many fill up, of which the
 // larger small bodies are written once.
-func suite() enginetest.Suite { return suiteOf(3 << 10) }
+func suite() enginetest.Suite { return suiteOf(func(*Options) {}) }
 
-// suiteOf writes small bodies once from so many octets in a batch.
-func suiteOf(once int64) enginetest.Suite {
+// suiteOf changes something of suite.
+func suiteOf(change func(*Options)) enginetest.Suite {
 	return enginetest.Suite{
 		Open: func(ctx context.Context, c enginetest.Config) (engine.Engine, error) {
-			return Open(ctx, Options{
+			o := Options{
 				FS: c.FS, Dir: "/store", Now: c.Now, Cache: 1 << 20, Ballast: -1, Reserve: -1,
-				manual: true, fold: 3, segment: 64 << 10, memTable: 128 << 10, once: once,
-			})
+				manual: true, fold: 3, segment: 64 << 10, memTable: 128 << 10, once: 3 << 10,
+			}
+			change(&o)
+			return Open(ctx, o)
 		},
 		Tend: func(ctx context.Context, e engine.Engine) error {
 			if err := e.(*Engine).Settle(); err != nil {
@@ -43,4 +45,20 @@ func suiteOf(once int64) enginetest.Suite {
 func TestEngine(t *testing.T) {
 	t.Parallel()
 	enginetest.Run(t, suite())
+}
+
+// TestLargeCommits: commits that have no place in Pebble's tables in memory, among
+// others that have one.
+func TestLargeCommits(t *testing.T) {
+	t.Parallel()
+	s := suiteOf(func(o *Options) { o.memTable = 8 << 10 })
+	if err := enginetest.History(t.Context(), s, 1, 150); err != nil {
+		t.Error(err)
+	}
+	for seed := range uint64(2) {
+		r := enginetest.CrashRun{Seed: seed, Unsynced: 50 * int(seed), Steps: 30}
+		if err := enginetest.Crash(t.Context(), s, r); err != nil {
+			t.Error(err)
+		}
+	}
 }

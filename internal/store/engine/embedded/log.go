@@ -61,6 +61,7 @@ func (e *Engine) replay(ctx context.Context) error {
 		if err := b.SetRepr(r.Text); err != nil {
 			return err
 		}
+		clear(r.Text[:8]) // the sequence number it had: Pebble takes a large batch that has one for its own log's
 		return errors.Join(e.db.Apply(b, pebble.NoSync), ctx.Err())
 	})
 	last := found.Last()

@@ -282,3 +282,35 @@ func TestPositionLost(t *testing.T) {
 		r.onDisk(disk)
 	}
 }
+
+// TestLargeReplay: a commit so large that Pebble gives it no place in its table in
+// memory is applied again as it was, among others.
+func TestLargeReplay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.close()
+	r.o.memTable = 64 << 10
+	r.open()
+	put := func(n, size int) {
+		apply(t, r.e, &engine.Batch{PutNotes: []engine.Note{{Key: fmt.Sprint("n", n), Value: content(n, size)}}})
+	}
+	sizes := []int{10, 200 << 10, 10, 300 << 10, 400 << 10, 10}
+	for n, size := range sizes {
+		put(n, size)
+	}
+	disk := r.crash(0, 1)
+	r.close()
+	r.onDisk(disk)
+	for start := range 3 {
+		r.open()
+		for n, size := range sizes {
+			if v, err := r.e.Note(t.Context(), 0, 0, fmt.Sprint("n", n)); err != nil || !bytes.Equal(v, content(n, size)) {
+				t.Errorf("start %d: note %d: %d octets, %v", start, n, len(v), err)
+			}
+		}
+		r.sound()
+		disk := r.crash(0, 1)
+		r.close()
+		r.onDisk(disk)
+	}
+}

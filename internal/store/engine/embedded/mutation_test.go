@@ -67,10 +67,11 @@ func TestSyncsAreNeeded(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			wrap := func(fs vfs.FS) vfs.FS { return forgetful{fs, forgets} }
-			s := suiteOf(1 << 30) // with redo records of all small bodies
+			once := int64(1 << 30) // with redo records of all small bodies
 			if strings.HasSuffix(what, "once") {
-				s = suiteOf(1) // or none
+				once = 1 // or none
 			}
+			s := suiteOf(func(o *Options) { o.once = once })
 			err := enginetest.Crash(t.Context(), s, enginetest.CrashRun{Seed: 2, Steps: 40, Wrap: wrap})
 			if needed := what != "nothing"; needed != (err != nil) {
 				t.Errorf("without the sync of %s: %v", what, err)

@@ -33,10 +33,11 @@ func newBench(t *testing.T, s Suite) *bench {
 
 func (b *bench) open() {
 	b.Helper()
-	var err error
-	if b.e, err = b.s.Open(b.Context(), Config{FS: b.fs, Now: b.c.now}); err != nil {
+	e, err := b.s.Open(b.Context(), Config{FS: b.fs, Now: b.c.now})
+	if err != nil {
 		b.Fatal("open:", err)
 	}
+	b.e = e
 }
 
 func (b *bench) reopen() {
