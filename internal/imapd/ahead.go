@@ -170,20 +170,28 @@ func (c *conn) openNext(ctx context.Context) {
 	}
 }
 
-// await waits for a command. Messages that were opened for one that does not come
-// soon are closed.
+// await waits for a command. What was made ready for one that does not come soon is
+// given up.
 func (c *conn) await(patience time.Time) error {
 	const soon = time.Second
-	if c.view == nil || c.view.turn.next.Empty() {
+	if c.view == nil || !c.view.isReady() {
 		return c.in.await(patience)
 	}
 	err := c.in.await(time.Now().Add(soon))
 	if isTimeout(err) {
-		c.view.turn.next.Close()
+		c.view.unready()
 		return c.in.await(patience)
 	}
 	c.in.deadline(patience)
 	return err
+}
+
+// isReady says that something is held for the next command.
+func (v *view) isReady() bool { return !v.turn.next.Empty() || v.contents.of != nil }
+
+func (v *view) unready() {
+	v.turn.next.Close()
+	v.contents = contents{}
 }
 
 // from gives the messages from an index on that are still there.

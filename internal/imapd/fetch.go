@@ -37,6 +37,7 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, err
 	}
 	f := newFetcher(c, items, mod, byUID(cmd))
+	f.tag = cmd.Tag
 	defer f.close()
 	if mod.Vanished {
 		if err := c.fetchVanished(ctx, set, f.since); err != nil {
@@ -61,6 +62,7 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 // fetcher runs one FETCH.
 type fetcher struct {
 	c       *conn
+	tag     string // of the command, if it is one
 	items   []imap.FetchItem
 	since   store.ModSeq         // only messages changed after it
 	details bool                 // ENVELOPE and the like are wanted
@@ -72,6 +74,7 @@ type fetcher struct {
 	alone   opened               // what was opened of the only one
 	sweep   *headers.Sweep       // where header fields are known without opening; nil for nowhere
 	known   map[store.UID][]byte // those of a batch
+	decoded int64                // octets gone through without a turn
 
 	gone    bool  // some message is no longer there
 	unknown bool  // some part is encoded in a way we do not know
@@ -301,7 +304,7 @@ func (f *fetcher) find(ctx context.Context, e store.Entry, next opened) error {
 		if !it.Reads() {
 			continue
 		}
-		p, err := f.msg.piece(it)
+		p, err := f.piece(ctx, e.UID, it)
 		if errors.Is(err, errUnknownEncoding) {
 			f.unknown, p.skip, err = true, true, nil
 		}
@@ -312,6 +315,14 @@ func (f *fetcher) find(ctx context.Context, e store.Entry, next opened) error {
 	}
 	f.learnHeader(ctx, e.UID)
 	return nil
+}
+
+func (f *fetcher) piece(ctx context.Context, uid store.UID, it imap.FetchItem) (piece, error) {
+	if it.Kind != imap.FetchBinary && it.Kind != imap.FetchBinarySize {
+		return f.msg.piece(it)
+	}
+	p, err := f.binary(ctx, uid, it.Section.Path)
+	return p.part(it), err
 }
 
 // isEmpty says that of all that is wanted of a message nothing can be sent.

@@ -15,7 +15,7 @@ func (c *conn) idle(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, bad(err)
 	}
 	if c.view != nil {
-		c.view.turn.next.Close()
+		c.view.unready()
 	}
 	c.quick.Leave()
 	c.out.text("+ idling")

@@ -27,10 +27,10 @@ type reading struct {
 type piece struct {
 	r      io.ReaderAt
 	off, n int64
-	decode func() io.Reader // instead of r: off octets of it are skipped
-	none   bool             // there is no such part
-	binary bool             // it holds NUL
-	skip   bool             // it cannot be sent
+	decode func(off int64) (io.Reader, error) // instead of r: what is there from off on
+	none   bool                               // there is no such part
+	binary bool                               // it holds NUL
+	skip   bool                               // it cannot be sent
 }
 
 var errUnknownEncoding = errors.New("unknown content transfer encoding")
@@ -72,15 +72,9 @@ func (m *reading) close() {
 	}
 }
 
-// piece finds what an item wants.
+// piece finds what an item wants, BINARY excepted.
 func (m *reading) piece(it imap.FetchItem) (piece, error) {
-	var p piece
-	var err error
-	if it.Kind == imap.FetchBinary || it.Kind == imap.FetchBinarySize {
-		p, err = m.binary(it.Section.Path)
-	} else {
-		p, err = m.section(it.Section)
-	}
+	p, err := m.section(it.Section)
 	if err != nil {
 		return p, err
 	}
@@ -240,71 +234,4 @@ func (m *reading) analyse() (err error) {
 		m.tree, err = m.msg.Structure()
 	}
 	return err
-}
-
-// binary finds BINARY[part]: the content without its transfer encoding, RFC
-// 9051 section 6.4.5.
-func (m *reading) binary(path []int) (piece, error) {
-	p := piece{r: m.msg, n: m.msg.Size()}
-	if len(path) > 0 {
-		if err := m.analyse(); err != nil {
-			return p, err
-		}
-		part := m.tree.Find(path)
-		if part == nil {
-			return piece{none: true}, nil
-		}
-		p.off, p.n = part.Body, part.End-part.Body
-		if encoding := part.Encoding; !part.IsMultipart() && !part.IsMessage() {
-			switch encoding {
-			case "", "7bit", "8bit", "binary":
-			case "base64", "quoted-printable":
-				off, n := p.off, p.n
-				p.decode = func() io.Reader {
-					return message.DecodeBody(io.NewSectionReader(m.msg, off, n), encoding)
-				}
-				p.off = 0
-			default:
-				return p, errUnknownEncoding
-			}
-		}
-	}
-	var err error
-	p.n, p.binary, err = measure(p.reader())
-	return p, err
-}
-
-// measure counts octets and looks for NUL, which needs a literal8.
-func measure(r io.Reader) (n int64, binary bool, err error) {
-	var b [4 << 10]byte
-	for {
-		got, err := r.Read(b[:])
-		n += int64(got)
-		binary = binary || bytes.IndexByte(b[:got], 0) >= 0
-		if err == io.EOF {
-			return n, binary, nil
-		}
-		if err != nil {
-			return n, binary, err
-		}
-	}
-}
-
-func (p *piece) reader() io.Reader {
-	if p.decode != nil {
-		return p.decode()
-	}
-	return io.NewSectionReader(p.r, p.off, p.n)
-}
-
-// copy sends the piece.
-func (p *piece) copy(out *output) error {
-	if p.decode == nil {
-		return out.copy(p.r, p.off, p.n, p.binary)
-	}
-	r := p.decode()
-	if _, err := io.CopyN(io.Discard, r, p.off); err != nil {
-		return err
-	}
-	return out.copyFrom(r, p.n)
 }

@@ -29,6 +29,7 @@ type view struct {
 	nextOwn  int             // in own, where the next one asked for mostly is
 	contexts contexts        // results of searches that are kept up to date, RFC 5267
 	turn     inTurn          // what is read one message after the other
+	contents contents        // of the message whose parts are read bit by bit
 }
 
 // errGone is the answer when the mailbox is not what it was.

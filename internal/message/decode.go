@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"io"
 	"strings"
 )
@@ -9,11 +10,8 @@ import (
 // input gives what can be made of it, never an error; an unknown encoding is
 // passed through.
 func DecodeBody(r io.Reader, encoding string) io.Reader {
-	switch strings.ToLower(strings.TrimSpace(encoding)) {
-	case "base64":
-		return newDecoder(r, new(base64Decoder))
-	case "quoted-printable":
-		return newDecoder(r, new(quotedPrintable))
+	if step := newStepper(encoding); step != nil {
+		return newDecoder(r, step)
 	}
 	return r
 }
@@ -22,6 +20,19 @@ func DecodeBody(r io.Reader, encoding string) io.Reader {
 type stepper interface {
 	// step appends to dst what src gives; at the end also what was held back.
 	step(dst, src []byte, end bool) []byte
+	// clone gives one that goes on by itself from here.
+	clone() stepper
+}
+
+// newStepper gives the one of an encoding; nil for those that change nothing.
+func newStepper(encoding string) stepper {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "base64":
+		return new(base64Decoder)
+	case "quoted-printable":
+		return new(quotedPrintable)
+	}
+	return nil
 }
 
 // decoder reads through a stepper.
@@ -107,6 +118,11 @@ func (d *base64Decoder) step(dst, src []byte, end bool) []byte {
 	return dst
 }
 
+func (d *base64Decoder) clone() stepper {
+	c := *d
+	return &c
+}
+
 // flushBase64 gives the whole octets of an unfinished group.
 func flushBase64(dst []byte, bits uint32, n int) []byte {
 	switch n {
@@ -139,6 +155,8 @@ func (q *quotedPrintable) step(dst, src []byte, end bool) []byte {
 	}
 	return dst
 }
+
+func (q *quotedPrintable) clone() stepper { return &quotedPrintable{bytes.Clone(q.held)} }
 
 func (q *quotedPrintable) octet(dst []byte, c byte) []byte {
 	if len(q.held) == 0 {
