@@ -94,7 +94,7 @@ func (f *fetcher) goThrough(ctx context.Context, src *io.SectionReader, encoding
 		return message.GoThrough(src, encoding, ctx.Err)
 	}
 	f.decoded = 0
-	t, err := f.c.takeTurn(ctx, f.tag)
+	t, err := f.c.takeTurn(ctx, f.tag, f.c.server.readings)
 	if err != nil {
 		return nil, err
 	}

@@ -140,33 +140,15 @@ func TestBinaryPauses(t *testing.T) {
 		c := h.open("alice")
 		c.ok("SELECT INBOX")
 		c.ok("FETCH 1:2 BINARY.PEEK[1]")
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			other := h.open("bob")
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					other.ok("NOOP")
-					time.Sleep(20 * time.Microsecond)
+		h.busy(func() {
+			for number, large := range map[int]bool{1: true, 2: false} {
+				time.Sleep(10 * time.Millisecond)
+				began := time.Now()
+				c.ok(fmt.Sprintf("FETCH %d BINARY.SIZE[2]", number))
+				if took := time.Since(began); (took > 0) != large {
+					t.Errorf("large: %v, a pause of %v", large, took)
 				}
 			}
-		}()
-		for _, small := range []bool{true, false} {
-			time.Sleep(10 * time.Millisecond)
-			number := 1
-			if small {
-				number = 2
-			}
-			began := time.Now()
-			c.ok(fmt.Sprintf("FETCH %d BINARY.SIZE[2]", number))
-			if took := time.Since(began); (took == 0) != small {
-				t.Errorf("small: %v, a pause of %v", small, took)
-			}
-		}
-		close(stop)
-		<-stopped
+		})
 	})
 }

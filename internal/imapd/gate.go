@@ -9,7 +9,8 @@ import (
 )
 
 // perAccount is how many searches through messages an account runs at a time,
-// so that one user's cannot slow the others down.
+// so that one user's cannot slow the others down; and as many commands that are long
+// for another reason, which do not wait for its searches.
 const perAccount = 2
 
 // bench has places for as many long commands as may be at work at a time, of all

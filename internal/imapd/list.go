@@ -32,8 +32,13 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 	if l.Recursive {
 		above = namesAbove(infos, selects)
 	}
-	for _, info := range infos {
-		if err := ctx.Err(); err != nil {
+	step, end, err := c.listInTurn(ctx, cmd.Tag, &l, len(infos))
+	if err != nil {
+		return reply{}, err
+	}
+	defer end()
+	for i, info := range infos {
+		if err := step(i); err != nil {
 			return reply{}, err
 		}
 		childInfo := above[info.Name]
@@ -55,6 +60,26 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 		}
 	}
 	return reply{}, nil
+}
+
+// longList is how many values a LIST may look up without a turn.
+const longList = 100_000
+
+// listInTurn takes a turn for a LIST of mailboxes that looks up much.
+func (c *conn) listInTurn(ctx context.Context, tag string, l *imap.List, mailboxes int) (step func(done int) error, end func(), err error) {
+	if (len(l.Metadata)+len(l.Status))*mailboxes < longList {
+		return func(int) error { return ctx.Err() }, func() {}, nil
+	}
+	t, err := c.takeTurn(ctx, tag, c.server.readings)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(done int) error {
+		if err := t.step(done, mailboxes); err != nil {
+			return err
+		}
+		return t.rest()
+	}, t.end, nil
 }
 
 func matchesAny(patterns []string, name string) bool {

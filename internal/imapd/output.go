@@ -22,6 +22,7 @@ type output struct {
 	server *Server
 	conn   net.Conn
 	quick  *pace.Quick // that waits while the client is slow to take something
+	turn   *turn       // of the command at work, likewise; nil if it has none
 	page   *[]byte     // from a pool, nil at rest
 	large  bool        // from that of large ones
 	buf    []byte
@@ -70,9 +71,11 @@ func (o *output) text(parts ...string) {
 func (o *output) flush() error {
 	if len(o.buf) > 0 && o.err == nil {
 		o.conn.SetWriteDeadline(time.Now().Add(o.server.o.WriteTimeout))
-		was := o.quick.Leave()
+		was, seated := o.quick.Leave(), o.turn.leave()
 		_, o.err = o.conn.Write(o.buf)
-		o.quick.Resume(was)
+		if o.quick.Resume(was); seated && o.err == nil {
+			o.err = o.turn.sit()
+		}
 	}
 	if o.page != nil && cap(o.buf) > cap(*o.page) {
 		o.buf = (*o.page)[:0] // one long response must not keep its memory

@@ -1,6 +1,9 @@
 package imapd
 
 import (
+	"fmt"
+	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,5 +89,64 @@ func TestSearchPausesForOthers(t *testing.T) {
 			stranger.ok("NOOP")
 		}
 		search("commands of a stranger")
+	})
+}
+
+// busy runs f while another user's commands follow each other.
+func (h *house) busy(f func()) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		other := h.open("bob")
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				other.ok("NOOP")
+				time.Sleep(20 * time.Microsecond)
+			}
+		}
+	}()
+	f()
+	close(stop)
+	<-stopped
+}
+
+// LIST of very much makes way for others, and while its client does not read it does
+// not keep them from being at work.
+func TestLongListTakesTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Pace = pace.New(2) })
+		defer h.close()
+		h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n")
+		c := h.open("alice")
+		for i := range 150 {
+			c.ok(fmt.Sprintf("CREATE m%d", i))
+		}
+		var entries strings.Builder
+		for i := range 900 {
+			fmt.Fprintf(&entries, " /private/%d", i)
+		}
+		long := `LIST "" * RETURN (METADATA (` + entries.String()[1:] + "))"
+		h.busy(func() {
+			for _, command := range []string{"NOOP", long} {
+				time.Sleep(10 * time.Millisecond)
+				began := time.Now()
+				c.ok(command)
+				if took := time.Since(began); (took > 0) != (command == long) {
+					t.Errorf("%.20s: a pause of %v", command, took)
+				}
+			}
+		})
+		slow := h.raw(t)
+		defer slow.Close()
+		go io.WriteString(slow, "c "+long+"\r\n")
+		synctest.Wait()
+		other := h.open("bob")
+		other.ok("SELECT INBOX")
+		other.ok("SEARCH BODY x")
+		other.ok("SORT (SUBJECT) UTF-8 ALL")
 	})
 }

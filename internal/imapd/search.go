@@ -124,7 +124,7 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 	}
 	var t *turn
 	if p.level > inIndex || len(keys) > 0 || p.size*v.seq.Len() > longSearch {
-		if t, err = c.takeTurn(ctx, tag); err != nil {
+		if t, err = c.takeTurn(ctx, tag, c.server.searches); err != nil {
 			return nil, err
 		}
 		defer t.end()

@@ -20,7 +20,8 @@ type Server struct {
 	pages sync.Pool // *[]byte, output and commands, of pageSize
 	large sync.Pool // *[]byte, output, of largePage
 
-	searches *pace.Gate
+	searches *pace.Gate // of accounts, through messages
+	readings *pace.Gate // and what is long without that
 	atWork   *bench
 	board    board
 
@@ -42,7 +43,7 @@ func New(o Options) *Server {
 		pages: sync.Pool{New: func() any { b := make([]byte, 0, pageSize); return &b }},
 		large: sync.Pool{New: func() any { b := make([]byte, 0, largePage); return &b }},
 	}
-	s.atWork, s.searches = newBench(s.o.Pace), pace.NewGate(perAccount)
+	s.atWork, s.searches, s.readings = newBench(s.o.Pace), pace.NewGate(perAccount), pace.NewGate(perAccount)
 	return s
 }
 

@@ -96,7 +96,7 @@ func (c *conn) filterMessages(ctx context.Context, cmd *imap.Command) (reply, er
 	if err != nil {
 		return reply{}, err
 	}
-	t, err := c.takeTurn(ctx, cmd.Tag)
+	t, err := c.takeTurn(ctx, cmd.Tag, c.server.searches)
 	if err != nil {
 		return reply{}, err
 	}

@@ -199,7 +199,7 @@ func (w threading) under(ctx context.Context, messages []thread.Message) (*threa
 
 // threads threads what was found, in a turn that ends before the client is told.
 func (c *conn) threads(ctx context.Context, cmd *imap.Command, f *found, way threading) (*thread.Forest, error) {
-	t, err := c.takeTurn(ctx, cmd.Tag)
+	t, err := c.takeTurn(ctx, cmd.Tag, c.server.searches)
 	if err != nil {
 		return nil, err
 	}

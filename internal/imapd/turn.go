@@ -21,12 +21,12 @@ type turn struct {
 	seated  time.Time  // since when it has that
 }
 
-// takeTurn waits for a turn. It is to be ended.
-func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
+// takeTurn waits for a turn among those that a gate lets in. It is to be ended.
+func (c *conn) takeTurn(ctx context.Context, tag string, gate *pace.Gate) (*turn, error) {
 	c.quick.Leave()
 	ctx, cancel := context.WithCancel(ctx)
 	t := &turn{c: c, tag: tag, next: c.server.o.Now().Add(c.server.o.ProgressEvery)}
-	t.ctx = pace.With(ctx, func(ctx context.Context) error { return t.lane.Step(ctx) })
+	t.ctx = pace.With(ctx, t.makeWay)
 	_, stop := c.in.ahead(func() {
 		for !c.in.full() {
 			if err := c.in.fill(); err != nil {
@@ -38,16 +38,13 @@ func (c *conn) takeTurn(ctx context.Context, tag string) (*turn, error) {
 		}
 	})
 	t.release = []func(){cancel, stop}
-	leave, err := c.server.searches.Enter(ctx, c.account.Name())
+	leave, err := gate.Enter(ctx, c.account.Name())
 	if err != nil {
 		t.end()
 		return nil, err
 	}
-	t.release = append(t.release, leave, func() {
-		if t.lane != nil {
-			c.server.atWork.rise(t.lane)
-		}
-	})
+	t.release = append(t.release, leave, func() { t.leave(); c.out.turn = nil })
+	c.out.turn = t
 	if err := t.sit(); err != nil {
 		t.end()
 		return nil, err
@@ -75,25 +72,21 @@ func (t *turn) end() {
 // are done: INPROGRESS, RFC 9585.
 func (t *turn) step(done, total int) error {
 	if done%16 != 0 {
-		return t.lane.Step(t.ctx)
+		return t.makeWay(t.ctx)
 	}
 	now := t.c.server.o.Now()
 	if now.Before(t.next) {
 		return t.rest()
 	}
-	t.leave() // the client may be slow to take it
 	t.next = now.Add(t.c.server.o.ProgressEvery)
-	if err := t.c.tellProgress(t.tag, done, total); err != nil {
-		return err
-	}
-	return t.sit()
+	return t.c.tellProgress(t.tag, done, total)
 }
 
 // rest lets others run who wait for a place. It is for what takes longer than to
 // look at a clock: in the midst of a message, and behind each that was read or
 // filtered.
 func (t *turn) rest() error {
-	if err := t.lane.Step(t.ctx); err != nil {
+	if err := t.makeWay(t.ctx); err != nil || t.lane == nil {
 		return err
 	}
 	if t.c.server.atWork.waiting.Load() == 0 || time.Since(t.seated) < slice {
@@ -103,10 +96,23 @@ func (t *turn) rest() error {
 	return t.sit()
 }
 
-// leave gives the place to others.
-func (t *turn) leave() {
+// makeWay lets others run. There is no place where it could not be had again after
+// something was sent, of which the error is kept.
+func (t *turn) makeWay(ctx context.Context) error {
+	if t.lane == nil {
+		return t.c.out.err
+	}
+	return t.lane.Step(ctx)
+}
+
+// leave gives the place to others; it says whether there was one.
+func (t *turn) leave() bool {
+	if t == nil || t.lane == nil {
+		return false
+	}
 	t.c.server.atWork.rise(t.lane)
 	t.lane = nil
+	return true
 }
 
 func (c *conn) tellProgress(tag string, done, total int) error {
