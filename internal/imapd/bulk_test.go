@@ -38,7 +38,7 @@ func TestPipelineAndStream(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(line, "* 1 FETCH (BODY[] {") {
+		if strings.HasPrefix(line, "* 1 FETCH (FLAGS (\\Seen \\Recent) BODY[] {") {
 			got := make([]byte, len(message))
 			if _, err := io.ReadFull(r, got); err != nil || string(got) != message {
 				t.Fatalf("the message is another: %v", err)
@@ -84,8 +84,8 @@ func TestManyMessages(t *testing.T) {
 		if want := fmt.Sprintf("body %d", i+1); lines[3*i+1] != want {
 			t.Fatalf("message %d: %q, want %q", i+1, lines[3*i+1], want)
 		}
-		if got := lines[3*i+2]; got != ` FLAGS (\Seen \Recent))` {
-			t.Fatalf("message %d: %q", i+1, got)
+		if !strings.Contains(lines[3*i], ` FLAGS (\Seen \Recent) BODY[TEXT] {`) || lines[3*i+2] != ")" {
+			t.Fatalf("message %d: %q", i+1, lines[3*i:3*i+3])
 		}
 	}
 	if got := c.ok("SEARCH RETURN (COUNT) SEEN"); got[0] != fmt.Sprintf(`* ESEARCH (TAG "x") COUNT %d`, n) {

@@ -62,8 +62,9 @@ func (c *conn) fetch(ctx context.Context, cmd *imap.Command) (reply, error) {
 // fetcher runs one FETCH.
 type fetcher struct {
 	c       *conn
-	tag     string // of the command, if it is one
-	items   []imap.FetchItem
+	tag     string               // of the command, if it is one
+	items   []imap.FetchItem     // those that read are the last
+	short   int                  // how many do not
 	since   store.ModSeq         // only messages changed after it
 	details bool                 // ENVELOPE and the like are wanted
 	reads   bool                 // octets are wanted
@@ -106,7 +107,9 @@ func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID 
 	if mod.Since {
 		want(imap.FetchModSeq)
 	}
+	slices.SortStableFunc(f.items, func(a, b imap.FetchItem) int { return weight(a) - weight(b) })
 	for _, it := range f.items {
+		f.short += 1 - weight(it)
 		f.details = f.details || it.Details()
 		f.reads = f.reads || it.Reads()
 		f.seen = f.seen || !it.Peek && c.view.need(store.MaySee) == nil
@@ -121,6 +124,14 @@ func newFetcher(c *conn, items []imap.FetchItem, mod imap.FetchModifiers, byUID 
 		f.sweep, f.known = c.server.o.Headers.Sweep(c.view.mb, c.view.now), map[store.UID][]byte{}
 	}
 	return f
+}
+
+// weight is 1 for an item that reads.
+func weight(it imap.FetchItem) int {
+	if it.Reads() {
+		return 1
+	}
+	return 0
 }
 
 func (f *fetcher) close() {
@@ -331,60 +342,21 @@ func (f *fetcher) isEmpty() bool {
 		!slices.ContainsFunc(f.pieces, func(p piece) bool { return !p.skip })
 }
 
-// write sends one FETCH response. changed says that its flags are news.
+// write sends one FETCH response. changed says that its flags are news. What is
+// read goes last, as simple clients take all that follows a literal for its text.
 func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) error {
 	c := f.c
 	if !changed && f.isEmpty() {
 		return nil
 	}
 	b := c.appendFetch(c.out.line(), i, e.UID, false)
-	pieces := f.pieces
 	hasFlags, hasModSeq := false, false
-	for _, it := range f.items {
-		switch it.Kind {
-		case imap.FetchUID:
-			b = append(b, "UID "...)
-			b = strconv.AppendUint(b, uint64(e.UID), 10)
-		case imap.FetchFlags:
-			hasFlags = true
-			b = c.appendFlags(append(b, "FLAGS "...), e)
-		case imap.FetchInternalDate:
-			b = append(b, "INTERNALDATE "...)
-			b = imap.AppendDateTime(b, e.Internal.Time())
-		case imap.FetchSize:
-			b = append(b, "RFC822.SIZE "...)
-			b = strconv.AppendInt(b, e.Size, 10)
-		case imap.FetchModSeq:
-			hasModSeq = true
-			b = appendModSeq(b, e.ModSeq)
-		case imap.FetchSaveDate:
-			b = append(b, "SAVEDATE "...)
-			b = imap.AppendDateTime(b, time.Unix(e.Saved, 0).UTC())
-		case imap.FetchEmailID:
-			b = append(append(append(b, "EMAILID ("...), emailID(e)...), ')')
-		case imap.FetchThreadID:
-			b = append(append(append(b, "THREADID ("...), threadID(e, d)...), ')')
-		case imap.FetchPreview:
-			b = append(b, "PREVIEW "...)
-			b = imap.AppendString(b, firstCharacters(d.Preview(), 200))
-		case imap.FetchEnvelope:
-			b = d.AppendEnvelope(append(b, "ENVELOPE "...))
-		case imap.FetchBody:
-			var err error
-			if b, err = d.AppendBody(append(b, "BODY "...)); err != nil {
-				return err
-			}
-		case imap.FetchBodyStructure:
-			b = append(append(b, "BODYSTRUCTURE "...), d.BodyStructure...)
-		default:
-			p := pieces[0]
-			if pieces = pieces[1:]; p.skip {
-				continue
-			}
-			var err error
-			if b, err = f.writePiece(b, it, p); err != nil {
-				return err
-			}
+	for _, it := range f.items[:f.short] {
+		hasFlags = hasFlags || it.Kind == imap.FetchFlags
+		hasModSeq = hasModSeq || it.Kind == imap.FetchModSeq
+		var err error
+		if b, err = f.appendItem(b, it.Kind, e, d); err != nil {
+			return err
 		}
 		b = append(b, ' ')
 	}
@@ -394,11 +366,51 @@ func (f *fetcher) write(i int, e store.Entry, d *store.Detail, changed bool) err
 	if changed && !hasModSeq && c.condstore {
 		b = append(appendModSeq(b, e.ModSeq), ' ')
 	}
+	for k, p := range f.pieces {
+		if p.skip {
+			continue
+		}
+		var err error
+		if b, err = f.writePiece(b, f.items[f.short+k], p); err != nil {
+			return err
+		}
+		b = append(b, ' ')
+	}
 	if n := len(b); n > 0 && b[n-1] == ' ' {
 		b = b[:n-1]
 	}
 	c.out.end(append(b, ")\r\n"...))
 	return c.out.err
+}
+
+// appendItem appends an item for which the message is not read.
+func (f *fetcher) appendItem(b []byte, kind imap.FetchKind, e store.Entry, d *store.Detail) ([]byte, error) {
+	switch kind {
+	case imap.FetchUID:
+		return strconv.AppendUint(append(b, "UID "...), uint64(e.UID), 10), nil
+	case imap.FetchFlags:
+		return f.c.appendFlags(append(b, "FLAGS "...), e), nil
+	case imap.FetchInternalDate:
+		return imap.AppendDateTime(append(b, "INTERNALDATE "...), e.Internal.Time()), nil
+	case imap.FetchSize:
+		return strconv.AppendInt(append(b, "RFC822.SIZE "...), e.Size, 10), nil
+	case imap.FetchModSeq:
+		return appendModSeq(b, e.ModSeq), nil
+	case imap.FetchSaveDate:
+		return imap.AppendDateTime(append(b, "SAVEDATE "...), time.Unix(e.Saved, 0).UTC()), nil
+	case imap.FetchEmailID:
+		return append(append(append(b, "EMAILID ("...), emailID(e)...), ')'), nil
+	case imap.FetchThreadID:
+		return append(append(append(b, "THREADID ("...), threadID(e, d)...), ')'), nil
+	case imap.FetchPreview:
+		return imap.AppendString(append(b, "PREVIEW "...), firstCharacters(d.Preview(), 200)), nil
+	case imap.FetchEnvelope:
+		return d.AppendEnvelope(append(b, "ENVELOPE "...)), nil
+	case imap.FetchBody:
+		return d.AppendBody(append(b, "BODY "...))
+	default: // imap.FetchBodyStructure
+		return append(append(b, "BODYSTRUCTURE "...), d.BodyStructure...), nil
+	}
 }
 
 // firstCharacters cuts a text; a preview has 200 characters at most, RFC 8970
