@@ -7,17 +7,17 @@ func ParseEnvelope(text []byte) (*message.Envelope, error) {
 	s := NewScanner(text, true)
 	e := new(message.Envelope)
 	s.Need('(')
-	e.Date, _ = s.NString()
+	e.Date, e.HasDate = s.NString()
 	s.SP()
-	e.Subject, _ = s.NString()
+	e.Subject, e.HasSubject = s.NString()
 	for _, list := range [...]*[]message.Mailbox{&e.From, &e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
 		s.SP()
 		*list = s.addresses()
 	}
 	s.SP()
-	e.InReplyTo, _ = s.NString()
+	e.InReplyTo, e.HasInReplyTo = s.NString()
 	s.SP()
-	e.MessageID, _ = s.NString()
+	e.MessageID, e.HasMessageID = s.NString()
 	s.Need(')')
 	return e, s.End()
 }

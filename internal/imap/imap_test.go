@@ -294,6 +294,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 		Date: "today", Subject: "8-bit é\x01", From: []message.Mailbox{who},
 		Sender: []message.Mailbox{{Local: "", Host: ""}}, ReplyTo: []message.Mailbox{{Route: "@x,@y", Local: "c", Host: "d"}},
 		To: []message.Mailbox{{Group: true, Local: "team"}, who, {Group: true}}, MessageID: "<x>",
+		HasDate: true, HasSubject: true, HasInReplyTo: true, HasMessageID: true, // In-Reply-To is empty
 	}
 	got, err := ParseEnvelope(AppendEnvelope(nil, e))
 	if err != nil || !reflect.DeepEqual(got, e) {
@@ -306,6 +307,25 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	got, err = ParseEnvelope(AppendEnvelope(nil, &message.Envelope{From: []message.Mailbox{who}}))
 	if err != nil || !reflect.DeepEqual(got.Sender, got.From) || !reflect.DeepEqual(got.ReplyTo, got.From) {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Fields that are there and empty are told from those that are not, RFC 9051
+// section 7.5.2.
+func TestEmptyFields(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		"Date:\r\nSubject: \r\nIn-Reply-To:\r\nMessage-ID:\r\n\t\r\nFrom:\r\nTo: \r\n": `("" "" NIL NIL NIL NIL NIL NIL "" "")`,
+		"Subject:\r\nSubject: second\r\n":                                              `(NIL "second" NIL NIL NIL NIL NIL NIL NIL NIL)`,
+		"X:\r\n":                                                                       `(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)`,
+	} {
+		m, err := message.Parse(strings.NewReader(header+"\r\n"), message.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(AppendEnvelope(nil, m.Root.Envelope())); got != want {
+			t.Errorf("%q: %s, want %s", header, got, want)
+		}
 	}
 }
 

@@ -13,9 +13,9 @@ func AppendEnvelope(dst []byte, e *message.Envelope) []byte {
 		return append(dst, "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"...)
 	}
 	dst = append(dst, '(')
-	dst = AppendNString(dst, e.Date)
+	dst = appendGiven(dst, e.Date, e.HasDate)
 	dst = append(dst, ' ')
-	dst = AppendNString(dst, e.Subject)
+	dst = appendGiven(dst, e.Subject, e.HasSubject)
 	sender, reply := e.Sender, e.ReplyTo
 	if len(sender) == 0 {
 		sender = e.From // "the server MUST default" them, same section
@@ -28,10 +28,18 @@ func AppendEnvelope(dst []byte, e *message.Envelope) []byte {
 		dst = appendAddresses(dst, list)
 	}
 	dst = append(dst, ' ')
-	dst = AppendNString(dst, e.InReplyTo)
+	dst = appendGiven(dst, e.InReplyTo, e.HasInReplyTo)
 	dst = append(dst, ' ')
-	dst = AppendNString(dst, e.MessageID)
+	dst = appendGiven(dst, e.MessageID, e.HasMessageID)
 	return append(dst, ')')
+}
+
+// appendGiven tells an empty field from one that is missing, same section.
+func appendGiven(dst []byte, text string, has bool) []byte {
+	if text == "" && has {
+		return append(dst, `""`...)
+	}
+	return AppendNString(dst, text)
 }
 
 func appendAddresses(dst []byte, list []message.Mailbox) []byte {
@@ -187,6 +195,7 @@ func typed(p *message.Part) []message.Param {
 }
 
 func appendParams(dst []byte, params []message.Param) []byte {
+	params = message.JoinParams(params)
 	if len(params) == 0 {
 		return append(dst, "NIL"...)
 	}

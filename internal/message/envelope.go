@@ -9,6 +9,9 @@ type Envelope struct {
 	From, Sender, ReplyTo []Mailbox
 	To, Cc, Bcc           []Mailbox
 	InReplyTo, MessageID  string
+
+	// Which of the fields of text there are: one may be there and empty.
+	HasDate, HasSubject, HasInReplyTo, HasMessageID bool
 }
 
 // Envelope reads the envelope from the header of a message. Of several fields
@@ -16,9 +19,9 @@ type Envelope struct {
 // them. Sender and ReplyTo are empty if there is no such field.
 func (p *Part) Envelope() *Envelope {
 	e := new(Envelope)
-	text := func(dst *string, value string) {
+	text := func(dst *string, has *bool, value string) {
 		if *dst == "" {
-			*dst = unfold(value)
+			*dst, *has = unfold(value), true
 		}
 	}
 	list := func(dst *[]Mailbox, value string) {
@@ -34,9 +37,9 @@ func (p *Part) Envelope() *Envelope {
 	for _, f := range p.Header {
 		switch strings.ToLower(f.Name) {
 		case "date":
-			text(&e.Date, f.Value)
+			text(&e.Date, &e.HasDate, f.Value)
 		case "subject":
-			text(&e.Subject, f.Value)
+			text(&e.Subject, &e.HasSubject, f.Value)
 		case "from":
 			list(&e.From, f.Value)
 		case "sender":
@@ -50,9 +53,9 @@ func (p *Part) Envelope() *Envelope {
 		case "bcc":
 			more(&e.Bcc, f.Value)
 		case "in-reply-to":
-			text(&e.InReplyTo, f.Value)
+			text(&e.InReplyTo, &e.HasInReplyTo, f.Value)
 		case "message-id":
-			text(&e.MessageID, f.Value)
+			text(&e.MessageID, &e.HasMessageID, f.Value)
 		}
 	}
 	return e

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -89,6 +90,76 @@ func joinPieces(pieces []*Param) string {
 		return DecodeHeader(string(raw))
 	}
 	return harmless(decodeCharset(raw, charset))
+}
+
+// JoinParams joins values that stand in pieces, as IMAP servers should (RFC 2231
+// section 6). What is percent-encoded stays so: if one piece is, the others become
+// it too, and the name ends in "*". A gap ends a value; what stands behind it, or
+// twice, is left as it is.
+func JoinParams(params []Param) []Param {
+	if !slices.ContainsFunc(params, func(p Param) bool { _, n := piece(p); return n == 0 }) {
+		return params
+	}
+	out := slices.Clone(params)
+	used := make([]bool, len(params))
+	for i := range params {
+		if base, n := piece(params[i]); n == 0 && i == pieceAt(params, base, 0) {
+			out[i] = joinWhole(params, base, used)
+			used[i] = false
+		}
+	}
+	n := 0
+	for i, p := range out {
+		if !used[i] {
+			out[n] = p
+			n++
+		}
+	}
+	return out[:n]
+}
+
+// piece tells what a parameter is a piece of, and the how many-th, or -1.
+func piece(p Param) (base string, n int) {
+	base, number, _ := strings.Cut(p.Name, "*")
+	n, err := strconv.Atoi(strings.TrimSuffix(number, "*"))
+	if err != nil || base == "" || n < 0 {
+		return "", -1
+	}
+	return base, n
+}
+
+// pieceAt finds a piece, or gives -1.
+func pieceAt(params []Param, base string, n int) int {
+	return slices.IndexFunc(params, func(p Param) bool { b, at := piece(p); return b == base && at == n })
+}
+
+// joinWhole joins the pieces of a value and marks them as used.
+func joinWhole(params []Param, base string, used []bool) Param {
+	var pieces []Param
+	encoded := false
+	for n := 0; ; n++ {
+		i := pieceAt(params, base, n)
+		if i < 0 {
+			break
+		}
+		used[i] = true
+		pieces = append(pieces, params[i])
+		encoded = encoded || strings.HasSuffix(params[i].Name, "*")
+	}
+	whole := Param{Name: base}
+	if encoded {
+		whole.Name += "*"
+		if !strings.HasSuffix(pieces[0].Name, "*") {
+			whole.Value = "''" // neither a charset nor a language
+		}
+	}
+	for _, p := range pieces {
+		if encoded && !strings.HasSuffix(p.Name, "*") {
+			p.Value = percent(p.Value)
+		}
+		whole.Value += p.Value
+	}
+	return whole
 }
 
 // appendPercent decodes "%41"; a percent sign without two digits stays.

@@ -187,7 +187,7 @@ func (p *parser) endHeader() {
 }
 
 func (p *parser) openMultipart(top *level) {
-	boundary := strings.TrimRight(param(top.part.Params, "boundary"), " \t\r\n")
+	boundary := strings.TrimRight(param(JoinParams(top.part.Params), "boundary"), " \t\r\n")
 	switch {
 	case boundary == "":
 		asText(top.part)

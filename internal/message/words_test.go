@@ -184,6 +184,38 @@ func TestParam(t *testing.T) {
 	}
 }
 
+// RFC 2231 section 6: servers join pieces for their clients.
+func TestJoinParams(t *testing.T) {
+	for field, want := range map[string]string{
+		`; a=b; name=c`:                                            "a=b name=c",
+		`; name*0="ab "; x=y; name*1=c`:                            "name=ab c x=y",
+		`; name*1=b; x=y; name*0=a`:                                "x=y name=ab",
+		`; name*=utf-8''%C3%BC`:                                    "name*=utf-8''%C3%BC",
+		`; name*0*=utf-8'en'%C3; name*1*=%BC`:                      "name*=utf-8'en'%C3%BC",
+		`; name*0*=utf-8''%C3%BC; name*1=" 100%"`:                  "name*=utf-8''%C3%BC%20100%25",
+		`; name*0="it's "; name*1*=%C3%BC`:                         "name*=''it%27s%20%C3%BC",
+		`; name*0=a; name*2=c; name*0=d; name*x=e`:                 "name=a name*2=c name*0=d name*x=e",
+		`; name*1=a; name*-1=b; *0=c; name*99999999999999999999=d`: "name*1=a name*-1=b *0=c name*99999999999999999999=d",
+		`; a*0=1; b*0=2; a*1=3; b*1=4`:                             "a=13 b=24",
+	} {
+		m, err := message.Parse(strings.NewReader("Content-Type: text/plain; charset=x"+field+"\r\n\r\n"), message.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range message.JoinParams(m.Root.Params[1:]) {
+			got = append(got, p.Name+"="+p.Value)
+		}
+		if got := strings.Join(got, " "); got != want {
+			t.Errorf("%s: have %s, want %s", field, got, want)
+		}
+	}
+	m, err := message.Parse(strings.NewReader("Content-Type: multipart/mixed; boundary*1=b; boundary*0=a\r\n\r\n--ab\r\n\r\nx\r\n--ab--\r\n"), message.Limits{})
+	if err != nil || len(m.Root.Children) != 1 {
+		t.Errorf("of a boundary in pieces: %v, %d parts", err, len(m.Root.Children))
+	}
+}
+
 // RFC 2045 sections 6.7 and 6.8.
 func TestDecodeBody(t *testing.T) {
 	for _, c := range []struct{ encoding, in, want string }{
