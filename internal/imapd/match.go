@@ -96,7 +96,7 @@ func (m *matcher) look(t *test, to level) verdict {
 	case imap.SearchHeader:
 		return decided(m.inField(t))
 	case imap.SearchText:
-		return decided(m.inFields(m.tree.Root, t.needle) || m.inBody(t.needle))
+		return decided(m.inFields(t.needle) || m.inBody(t.needle))
 	}
 	return decided(m.inBody(t.needle))
 }
@@ -167,14 +167,16 @@ func (m *matcher) inField(t *test) bool {
 	return false
 }
 
-// inFields tests all header fields of a message.
-func (m *matcher) inFields(p *message.Part, needle []byte) bool {
-	for _, f := range p.Header {
-		if hasText(search.FieldText(f), needle) {
-			return true
-		}
+// inFields tests all header fields of the message and of its parts.
+func (m *matcher) inFields(needle []byte) (ok bool) {
+	err := search.WalkFields(m.msg, m.tree, func(text string) bool {
+		ok = hasText(text, needle)
+		return !ok
+	})
+	if err != nil {
+		m.fail(err)
 	}
-	return false
+	return ok
 }
 
 // inBody tests every text of the message, and the headers of the messages in
@@ -184,7 +186,10 @@ func (m *matcher) inBody(needle []byte) (ok bool) {
 		ok = m.inText(p, needle)
 		return !ok && m.err == nil
 	}, func(p *message.Part) bool {
-		ok = m.inFields(p, needle)
+		search.Fields(p, func(text string) bool {
+			ok = hasText(text, needle)
+			return !ok
+		})
 		return !ok
 	})
 	return ok

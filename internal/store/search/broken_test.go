@@ -289,18 +289,17 @@ func FuzzSegment(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(kept[seg.dictKey(1, 0)], kept[seg.listKey(1, 0)], kept[seg.headKey()], 50, []byte("ORD"), 1)
-	f.Add([]byte{1, 0, 0, 0, 'X', '\n'}, []byte{3, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"), 1)
-	f.Add([]byte{1, 0, 1, '\n', 'X', '\n'}, []byte{0x81, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"), 0)
-	f.Add([]byte{}, []byte{0x80, 1, 0xff}, []byte{}, 8, []byte("\n"), 0)
-	f.Fuzz(func(t *testing.T, text, lists, head []byte, docs int, sought []byte, shape int) {
+	f.Add(kept[seg.dictKey(1, 0)], kept[seg.listKey(1, 0)], kept[seg.headKey()], 50, []byte("ORD"))
+	f.Add([]byte{1, 0, 0, 0, 'X', '\n'}, []byte{3, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"))
+	f.Add([]byte{1, 0, 1, '\n', 'X', '\n'}, []byte{0x81, 2, 0}, []byte{1, 2, 3}, 9, []byte("X"))
+	f.Add([]byte{}, []byte{0x80, 1, 0xff}, []byte{}, 8, []byte("\n"))
+	f.Fuzz(func(t *testing.T, text, lists, head []byte, docs int, sought []byte) {
 		docs = 1 + (docs&0x7fffffff)%5000
-		as := form(shape & 1)
 		s := segment{Segment: Segment{Docs: docs, Parts: [parts]volume{{Words: 1, Dicts: 1, Lists: int64(len(lists))}}}}
 		if err := s.readHead(head); err != nil && !errors.Is(err, errBroken) {
 			t.Fatal(err)
 		}
-		d, err := readDict(text, docs, as)
+		d, err := readDict(text, docs)
 		if err != nil {
 			return
 		}

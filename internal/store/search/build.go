@@ -100,12 +100,20 @@ func (b *builder) message(ctx context.Context, mb *store.Mailbox, e store.Entry,
 	if err != nil {
 		return err
 	}
-	b.fields(Header, tree.Root)
+	if err := WalkFields(msg, tree, func(text string) bool {
+		b.string(Header, text)
+		return !b.over
+	}); err != nil {
+		return err
+	}
 	Walk(tree, func(p *message.Part) bool {
 		err = b.read(ctx, Text(msg, p))
 		return err == nil && !b.over
 	}, func(p *message.Part) bool {
-		b.fields(Body, p)
+		Fields(p, func(text string) bool {
+			b.string(Body, text)
+			return !b.over
+		})
 		return !b.over
 	})
 	return err
@@ -123,12 +131,6 @@ func (b *builder) envelope(env *message.Envelope) {
 	b.string(Subject, message.DecodeHeader(env.Subject))
 	b.string(Header, env.MessageID)
 	b.string(Header, env.InReplyTo)
-}
-
-func (b *builder) fields(class Class, p *message.Part) {
-	for _, f := range p.Header {
-		b.string(class, FieldText(f))
-	}
 }
 
 func (b *builder) string(class Class, text string) {

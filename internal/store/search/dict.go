@@ -15,22 +15,19 @@ type dict struct {
 }
 
 // readDict reads a block of a segment of docs messages.
-func readDict(b []byte, docs int, as form) (*dict, error) {
+func readDict(b []byte, docs int) (*dict, error) {
 	r := reader{b: b}
 	words, first := r.uvarint(), r.uvarint()
 	if r.bad || words == 0 || words > uint64(len(b)) {
 		return nil, errBroken
 	}
 	lens := r.take(uint64(numbers(r.b, words)))
-	text := r.b
-	if as >= sharing {
-		shared := r.take(words)
-		text, lens = wordsOf(shared, r.b), bytes.Clone(lens)
-	}
+	shared := r.take(words)
+	text := wordsOf(shared, r.b)
 	if len(text) < 2 || bytes.Count(text, []byte{'\n'}) != int(words)+1 || text[0] != '\n' || text[len(text)-1] != '\n' {
 		return nil, errBroken
 	}
-	return &dict{int(words), int64(first), loneSize(docs), lens, text}, nil
+	return &dict{int(words), int64(first), loneSize(docs), bytes.Clone(lens), text}, nil
 }
 
 // wordsOf puts words together from how much each shares with the one before it, and

@@ -25,12 +25,8 @@ const (
 )
 
 // version is that of what words are and how they are kept; an index of another
-// is made anew, but for one of version 3, which has no filters and only differs in
-// what it lacks.
-const (
-	version = 4
-	before  = 3
-)
+// is made anew.
+const version = 5
 
 // manifest says what the index of a mailbox is.
 type manifest struct {
@@ -197,10 +193,9 @@ func (x *Index) read(ctx context.Context, mb *store.Mailbox) (*manifest, error) 
 		return nil, err
 	}
 	got := new(manifest)
-	if err := json.Unmarshal(b, got); err != nil || got.Version != version && got.Version != before || !got.sound() {
+	if err := json.Unmarshal(b, got); err != nil || got.Version != version || !got.sound() {
 		return m, nil
 	}
-	got.Version = version // when it is written next
 	return got, nil
 }
 
@@ -286,7 +281,7 @@ func (x *Index) open(ctx context.Context, mb *store.Mailbox, info Segment) (*seg
 			if err != nil {
 				return nil, 0, err
 			}
-			d, err := readDict(b, info.Docs, info.Form)
+			d, err := readDict(b, info.Docs)
 			if err != nil {
 				return nil, 0, err
 			}

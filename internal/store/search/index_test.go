@@ -76,7 +76,11 @@ func part(r *rand.Rand, text string) string {
 	if r.IntN(10) == 0 {
 		charset = "x-nonsense"
 	}
-	return "Content-Type: text/" + subtype + "; charset=" + charset + "\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+	named := ""
+	if r.IntN(3) == 0 {
+		named = "\r\nContent-Disposition: attachment" + message.FormatParam("filename", words(r, 2)) + "\r\nContent-Description: " + header(r, words(r, 2))
+	}
+	return "Content-Type: text/" + subtype + "; charset=" + charset + named + "\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
 		base64.StdEncoding.EncodeToString(body) + "\r\n"
 }
 
@@ -191,7 +195,12 @@ func (h *house) has(e store.Entry, text []byte, in Class) bool {
 			in&Subject != 0 && found(message.DecodeHeader(env.Subject))
 	}
 	if in&Header != 0 {
-		ok = ok || slices.ContainsFunc(tree.Root.Header, func(f message.Field) bool { return found(FieldText(f)) })
+		if err := WalkFields(msg, tree, func(text string) bool {
+			ok = ok || found(text)
+			return !ok
+		}); err != nil {
+			h.t.Fatal(err)
+		}
 	}
 	if in&Body != 0 && !ok {
 		Walk(tree, func(p *message.Part) bool {
@@ -202,7 +211,10 @@ func (h *house) has(e store.Entry, text []byte, in Class) bool {
 			ok = bytes.Contains(all, text)
 			return !ok
 		}, func(p *message.Part) bool {
-			ok = slices.ContainsFunc(p.Header, func(f message.Field) bool { return found(FieldText(f)) })
+			Fields(p, func(text string) bool {
+				ok = found(text)
+				return !ok
+			})
 			return !ok
 		})
 	}

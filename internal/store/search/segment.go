@@ -22,19 +22,9 @@ type Segment struct {
 	Low   store.UID     `json:"low"` // it knows of messages from here
 	High  store.UID     `json:"high"`
 	Docs  int           `json:"docs"`
-	Form  form          `json:"form,omitempty"`
 	Parts [parts]volume `json:"parts"`
 	Bytes int64         `json:"bytes"` // altogether, as kept
 }
-
-// form is how a segment is kept. Those of older programs are read as they are, until
-// they are merged.
-type form int
-
-const (
-	plainForm form = iota // words are written out, all have lists, nothing has a filter
-	sharing               // of a word only what the one before does not begin with
-)
 
 // volume is a dictionary and the lists of its words.
 type volume struct {
@@ -247,7 +237,7 @@ func (w *segmentWriter) end(uids []store.UID) (Segment, error) {
 			b = append(binary.AppendUvarint(b, uint64(len(word))), word...)
 		}
 	}
-	w.seg.Docs, w.seg.Form = len(uids), sharing
+	w.seg.Docs = len(uids)
 	return w.seg, w.write(w.seg.headKey(), b)
 }
 
