@@ -11,6 +11,7 @@ import (
 
 	"plic/internal/mail"
 	"plic/internal/store/engine"
+	"plic/internal/vfs"
 )
 
 // compactSegments copies the live bodies out of segments that are half dead,
@@ -23,7 +24,13 @@ func (e *Engine) compactSegments(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := e.compact(ctx, number); err != nil {
+		err := e.compact(ctx, number)
+		if vfs.NotExist(err) {
+			e.o.Log.Error("a segment is missing; the bodies in it are damaged", "segment", number)
+			e.reclaimer.keep(number)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("segment %d: %w", number, err)
 		}
 	}
@@ -78,6 +85,12 @@ func (s *segments) crashed() []uint64 {
 func (e *Engine) countCrashed(ctx context.Context) error {
 	for _, number := range e.segments.crashed() {
 		size, err := e.segmentLength(number)
+		if vfs.NotExist(err) { // a power cut has left a record of it, not its name
+			if err := e.forgetSegment(e.db.NewBatch(), number); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -207,18 +220,23 @@ func (e *Engine) compact(ctx context.Context, number uint64) error {
 		return err
 	}
 	if !whole {
-		if e.reclaimer.kept == nil {
-			e.reclaimer.kept = map[uint64]bool{}
-		}
-		e.reclaimer.kept[number] = true
+		e.reclaimer.keep(number)
 		return e.commitWait(b)
 	}
+	if err := e.forgetSegment(b, number); err != nil {
+		return err
+	}
+	return e.remove(segmentName(number))
+}
+
+// forgetSegment commits that a segment is not there, with what else is in the batch.
+func (e *Engine) forgetSegment(b *pebble.Batch, number uint64) error {
 	b.Delete(numberKey(kindSegment, number), nil)
 	if err := e.commitWait(b); err != nil {
 		return err
 	}
 	e.segments.drop(number)
-	return e.remove(segmentName(number))
+	return nil
 }
 
 func (s *segments) drop(number uint64) {

@@ -28,6 +28,14 @@ type reclaimer struct {
 	kept  map[uint64]bool // segments with damaged bodies: their octets are kept
 }
 
+// keep leaves a segment as it is until the next start.
+func (r *reclaimer) keep(number uint64) {
+	if r.kept == nil {
+		r.kept = map[uint64]bool{}
+	}
+	r.kept[number] = true
+}
+
 // sweep notes a file found at the start.
 func (r *reclaimer) sweep(name string) {
 	if text, ok := strings.CutSuffix(name, bodySuffix); ok {

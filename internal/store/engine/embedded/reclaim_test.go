@@ -153,6 +153,71 @@ func TestRedo(t *testing.T) {
 	}
 }
 
+// TestSegmentLost: a power cut leaves the name of a later segment and not that of an
+// earlier one, of which the log has all. Nothing waits for the lost one to be there.
+func TestSegmentLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const messages, size = 60, 3000
+	ids := r.fill(messages, size)
+	disk := r.crash(100, 1)
+	r.close()
+	r.onDisk(disk)
+	if n := len(r.list("/store/bodies", segmentSuffix)); n < 3 {
+		t.Fatalf("%d segments", n)
+	}
+	r.must(r.fs.Remove("/store/bodies/" + segmentName(1)))
+	for start := range 3 {
+		r.open()
+		for i, id := range ids {
+			if got, err := r.read(id); start < 2 && (err != nil || !bytes.Equal(got, content(i, size))) {
+				t.Fatalf("body %d: %d octets, %v", i, len(got), err)
+			}
+		}
+		r.sound()
+		r.must(r.e.Reclaim(t.Context()))
+		if s, err := r.e.Stats(t.Context()); err != nil || s.Segments != len(r.list("/store/bodies", segmentSuffix)) {
+			t.Errorf("start %d: %d segments of %v, %v", start, s.Segments, r.list("/store/bodies", segmentSuffix), err)
+		}
+		if start == 1 {
+			r.drop(messages, messages+1)
+			r.now = r.now.Add(time.Hour)
+			r.must(r.e.Reclaim(t.Context()))
+			r.must(r.e.Reclaim(t.Context()))
+			if n := len(r.list("/store/bodies", segmentSuffix)); n > 1 {
+				t.Errorf("%d segments of nothing", n)
+			}
+		}
+		r.close()
+	}
+}
+
+// TestSegmentMissing: what is left of a segment that somebody has removed is damaged,
+// and the others are made smaller as ever.
+func TestSegmentMissing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ids := r.fill(100, 3000)
+	r.close()
+	r.must(r.fs.Remove("/store/bodies/" + segmentName(1)))
+	r.open()
+	before := len(r.list("/store/bodies", segmentSuffix))
+	r.drop(100, 4)
+	r.now = r.now.Add(time.Hour)
+	for range 2 {
+		r.must(r.e.Reclaim(t.Context()))
+	}
+	if n := len(r.list("/store/bodies", segmentSuffix)); n*2 > before {
+		t.Errorf("%d segments, %d before", n, before)
+	}
+	if got, err := r.read(ids[99]); err != nil || !bytes.Equal(got, content(99, 3000)) {
+		t.Errorf("the last body: %d octets, %v", len(got), err)
+	}
+	if _, err := r.read(ids[3]); !errors.Is(err, engine.ErrDamaged) && !vfs.NotExist(err) {
+		t.Errorf("one of the missing segment: %v", err)
+	}
+}
+
 // TestOrphans sweeps what a crash left of bodies that no batch took.
 func TestOrphans(t *testing.T) {
 	t.Parallel()

@@ -43,7 +43,9 @@ func (e *Engine) redo(ctx context.Context) error {
 		}
 		location := idKey(kindLocation, f.id)
 		b.Set(location, encodeLocation(location, &l), nil)
-		e.segments.bury(b, was.segment, int64(len(value)))
+		if e.segments.known(was.segment) { // its name may be lost
+			e.segments.bury(b, was.segment, int64(len(value)))
+		}
 		return nil
 	})
 	if err != nil {

@@ -270,6 +270,14 @@ func (s *segments) recordSealed(b *pebble.Batch, sealed []*segmentFile) {
 	}
 }
 
+// known says that a segment was there at the start, or is sealed.
+func (s *segments) known(number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, is := s.info[number]
+	return is
+}
+
 // bury adds dead octets to a segment.
 func (s *segments) bury(b *pebble.Batch, number uint64, octets int64) {
 	s.mu.Lock()
