@@ -4,8 +4,11 @@ import (
 	"context"
 	"testing"
 
+	pebblevfs "github.com/cockroachdb/pebble/v2/vfs"
+
 	"plic/internal/store/engine"
 	"plic/internal/store/engine/enginetest"
+	"plic/internal/vfs"
 )
 
 // suite opens engines with small segments, so that many fill up, of which the
@@ -30,7 +33,19 @@ func suiteOf(change func(*Options)) enginetest.Suite {
 			if err := e.(*Engine).Fold(ctx); err != nil {
 				return err
 			}
+			if e.(*Engine).flushed.Swap(false) {
+				e.(*Engine).release()
+			}
 			return e.(*Engine).Reclaim(ctx)
+		},
+		Backup: func(ctx context.Context, e engine.Engine, from, to vfs.FS) error {
+			return e.(*Engine).Snapshot(ctx, func(records string) error {
+				_, err := pebblevfs.Clone(from, to, records, "/store/records")
+				if err == nil {
+					_, err = pebblevfs.Clone(from, to, "/store/bodies", "/store/bodies")
+				}
+				return err
+			})
 		},
 		Check: func(ctx context.Context, e engine.Engine) []string {
 			var all []string
@@ -52,11 +67,12 @@ func TestEngine(t *testing.T) {
 func TestLargeCommits(t *testing.T) {
 	t.Parallel()
 	s := suiteOf(func(o *Options) { o.memTable = 8 << 10 })
+	s.Large = 15
 	if err := enginetest.History(t.Context(), s, 1, 150); err != nil {
 		t.Error(err)
 	}
 	for seed := range uint64(2) {
-		r := enginetest.CrashRun{Seed: seed, Unsynced: 50 * int(seed), Steps: 30}
+		r := enginetest.CrashRun{Seed: seed, Unsynced: 50 * int(seed), Steps: 20}
 		if err := enginetest.Crash(t.Context(), s, r); err != nil {
 			t.Error(err)
 		}

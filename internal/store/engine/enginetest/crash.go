@@ -19,7 +19,7 @@ import (
 // now and then after closing and opening the engine again.
 func History(ctx context.Context, s Suite, seed uint64, steps int) error {
 	c := newClock()
-	a := newAuthor(seed, c)
+	a := newAuthor(seed, c, s)
 	fs := vfs.NewMemory()
 	e, err := s.Open(ctx, Config{FS: fs, Now: c.now})
 	if err != nil {
@@ -54,6 +54,28 @@ func History(ctx context.Context, s Suite, seed uint64, steps int) error {
 		if err := whole(ctx, s, e, a.model.describe()); err != nil {
 			return fmt.Errorf("step %d: %w", step, err)
 		}
+		if err := backup(ctx, s, e, fs, c, a.model.describe()); err != nil {
+			return fmt.Errorf("step %d: %w", step, err)
+		}
+	}
+	return nil
+}
+
+// backup says whether a copy of an engine that is at work holds what it should.
+func backup(ctx context.Context, s Suite, e engine.Engine, fs vfs.FS, c *clock, want string) error {
+	if s.Backup == nil {
+		return nil
+	}
+	copied := vfs.NewMemory()
+	if err := s.Backup(ctx, e, fs, copied); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	of, err := s.Open(ctx, Config{FS: copied, Now: c.now})
+	if err != nil {
+		return fmt.Errorf("backup: open: %w", err)
+	}
+	if err := errors.Join(whole(ctx, s, of, want), of.Close()); err != nil {
+		return fmt.Errorf("backup: %w", err)
 	}
 	return nil
 }
@@ -149,6 +171,9 @@ func Crash(ctx context.Context, s Suite, r CrashRun) error {
 	return script(ctx, s, fs, r, cam, func(states []string) error {
 		for _, m := range cam.take() {
 			err := survives(ctx, s, after, m, states)
+			if err == nil && crashes%10 == 9 {
+				err = goesOn(ctx, s, after, m, states)
+			}
 			if err == nil && crashes%50 == 49 {
 				err = survivesTwice(ctx, s, after, r, m, states)
 			}
@@ -159,6 +184,24 @@ func Crash(ctx context.Context, s Suite, r CrashRun) error {
 		}
 		return nil
 	})
+}
+
+// goesOn has an engine do its background work after a crash: that takes nothing away.
+func goesOn(ctx context.Context, s Suite, c *clock, m moment, states []string) error {
+	e, err := s.Open(ctx, Config{FS: m.again(), Now: c.now})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	for range 2 {
+		if err := s.Tend(ctx, e); err != nil {
+			return fmt.Errorf("background work after it: %w", err)
+		}
+	}
+	if err := among(ctx, s, e, states, m.waited, m.applied); err != nil {
+		return fmt.Errorf("after background work: %w", err)
+	}
+	return nil
 }
 
 // survivesTwice crashes at every write of the start after a crash.
@@ -187,7 +230,7 @@ func survivesTwice(ctx context.Context, s Suite, c *clock, r CrashRun, m moment,
 // is told what the batches leave: states[n] n of them.
 func script(ctx context.Context, s Suite, fs vfs.FS, r CrashRun, cam *camera, crash func(states []string) error) error {
 	c := newClock()
-	a := newAuthor(r.Seed, c)
+	a := newAuthor(r.Seed, c, s)
 	e, err := s.Open(ctx, Config{FS: fs, Now: c.now})
 	if err != nil {
 		return err
@@ -219,7 +262,9 @@ func script(ctx context.Context, s Suite, fs vfs.FS, r CrashRun, cam *camera, cr
 		switch {
 		case step%7 == 6:
 			c.advance(time.Hour)
-			err = s.Tend(ctx, e)
+			if err = s.Tend(ctx, e); err == nil && step%14 == 13 {
+				err = backup(ctx, s, e, fs, c, states[len(states)-1])
+			}
 		case step == r.Steps/2:
 			if err = e.Close(); err == nil {
 				tickets = nil
@@ -328,14 +373,22 @@ func appendOne(ctx context.Context, e engine.Engine, a engine.AccountID, uid eng
 	if err != nil {
 		return err
 	}
-	return applyWait(e, &engine.Batch{
+	b := &engine.Batch{
 		Mailboxes: []engine.MailboxChange{{
 			Account: a, Record: engine.Mailbox{ID: 1, Name: "INBOX", UIDNext: uid + 1},
 			Add: []engine.Message{{Entry: engine.Entry{UID: uid, ModSeq: engine.ModSeq(uid), Body: w.ID()}}},
 		}},
-		Bodies: []engine.BodyWriter{w},
-	})
+		Bodies:   []engine.BodyWriter{w},
+		PutNotes: []engine.Note{{Account: a, Key: lastNote, Value: fmt.Append(nil, uid)}},
+	}
+	if uid%8 == 0 { // much larger than the others
+		b.PutNotes = append(b.PutNotes, engine.Note{Account: a, Key: "large", Value: pattern(200 << 10)})
+	}
+	return applyWait(e, b)
 }
+
+// lastNote is a note of the last message that a writer has appended.
+const lastNote = "last"
 
 // holds says whether what was acknowledged is there after a crash.
 func holds(ctx context.Context, s Suite, c *clock, fs vfs.FS, acked []int) error {
@@ -364,6 +417,9 @@ func holds(ctx context.Context, s Suite, c *clock, fs vfs.FS, acked []int) error
 		}
 		if got < want {
 			return fmt.Errorf("writer %d: %d messages, %d were acknowledged", w, got, want)
+		}
+		if last, err := e.Note(ctx, engine.AccountID(w+1), 0, lastNote); got > 0 && (err != nil || string(last) != fmt.Sprint(got)) {
+			return fmt.Errorf("writer %d: %d messages, and a note of %s, %w", w, got, last, err)
 		}
 	}
 	if bad := s.Check(ctx, e); len(bad) > 0 {

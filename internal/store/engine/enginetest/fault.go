@@ -89,7 +89,7 @@ func (i *injector) stop() {
 func Fault(ctx context.Context, s Suite, in *injector) error {
 	disk := vfs.NewMemory()
 	c := newClock()
-	r := &faultRun{s: s, ctx: ctx, c: c, a: newAuthor(3, c), fs: errorfs.Wrap(disk, errorfs.InjectorFunc(in.look))}
+	r := &faultRun{s: s, ctx: ctx, c: c, a: newAuthor(3, c, s), fs: errorfs.Wrap(disk, errorfs.InjectorFunc(in.look))}
 	r.states = []string{r.a.model.describe()}
 	if err := r.run(); err != nil {
 		return err
@@ -105,7 +105,7 @@ func Fault(ctx context.Context, s Suite, in *injector) error {
 		return fmt.Errorf("after it: %w", err)
 	}
 	// And it works again.
-	b, err := newAuthor(9, c).batch(ctx, e)
+	b, err := newAuthor(9, c, s).batch(ctx, e)
 	if err == nil {
 		b.Accounts[0].ID, b.Accounts[0].Name = 999, "after"
 		b.Mailboxes = nil

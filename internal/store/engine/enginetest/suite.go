@@ -29,6 +29,10 @@ type Suite struct {
 	Tend func(ctx context.Context, e engine.Engine) error
 	// Check lists what is wrong in an engine.
 	Check func(ctx context.Context, e engine.Engine) []string
+	// Backup copies an engine that is at work to another file system, or is nil.
+	Backup func(ctx context.Context, e engine.Engine, from, to vfs.FS) error
+	// Large is how many percent of the batches change all of a mailbox.
+	Large int
 	// Volatile says that the engine keeps nothing over a crash, and a body no
 	// longer than it has owners.
 	Volatile bool
