@@ -47,7 +47,7 @@ type Journal struct {
 	counts sync.Map // countKey to *atomic.Uint64
 
 	mu       sync.Mutex
-	moved    sync.Cond // written or closed has changed
+	moved    sync.Cond // pending was taken, or written or closed has changed
 	pending  []byte
 	added    uint64 // octets ever put into pending
 	written  uint64 // of them, those that the writer is done with
@@ -161,6 +161,7 @@ func (j *Journal) write() {
 		j.mu.Lock()
 		batch := j.pending
 		j.pending = spare[:0]
+		j.moved.Broadcast() // there is room again
 		j.mu.Unlock()
 		if size := len(batch); size > 0 {
 			if err := j.store(batch); err != nil {
