@@ -67,7 +67,7 @@ func verifier(t *testing.T, records ...string) (*Verifier, *dnstest.Server) {
 	t.Helper()
 	s := dnstest.New(t, records...)
 	return &Verifier{
-		Resolver: dns.New(dns.Options{Servers: []string{s.Addr()}, Timeout: 100 * time.Millisecond, Rounds: 1}),
+		Resolver: dns.New(dns.Options{Servers: []string{s.Addr()}}),
 		Now:      func() time.Time { return today },
 	}, s
 }
@@ -185,7 +185,7 @@ func TestRefused(t *testing.T) {
 		`kind._domainkey.example.org 60 IN TXT "k=dsa; p=AAAA"`,
 		`other._domainkey.example.org 60 IN TXT "s=tlsrpt; p=AAAA"`,
 	)
-	server.Fail("slow._domainkey.example.org", dnstest.Silent)
+	server.Fail("slow._domainkey.example.org", dnstest.ServFail)
 	key := newKeys(t)["ed"]
 	publish(t, server, "good", "example.org", key)
 	record, err := Record(key.Public())

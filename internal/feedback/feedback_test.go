@@ -35,7 +35,7 @@ func newPlace(t *testing.T, records ...string) *place {
 	t.Helper()
 	names := dnstest.New(t, records...)
 	p := &place{t: t, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), notes: &notebooktest.Notes{}, sent: map[string][]byte{}, froms: map[string]string{}}
-	p.names = dns.New(dns.Options{Servers: []string{names.Addr()}, Timeout: 200 * time.Millisecond, Rounds: 1, Now: func() time.Time { return p.now }})
+	p.names = dns.New(dns.Options{Servers: []string{names.Addr()}, Now: func() time.Time { return p.now }})
 	p.Office = New(Options{
 		Resolver: p.names, Notes: p.notes, Host: "mx.here.test", From: mail.MustAddress("postmaster@here.test"), Organization: "here", Version: "1", Aggregate: true, Failures: Failures{Daily: 2, Redact: []byte("key")},
 		Now: func() time.Time { return p.now },

@@ -124,7 +124,7 @@ func (s *Server) answer(query []byte, network string) [][]byte {
 		return nil
 	case Rest:
 		if len(m.Answer) == 0 {
-			return nil
+			m = code(&q, wire.RcodeServerFailure)
 		}
 	case Garbage:
 		return [][]byte{[]byte("garbage that is not DNS at all")}

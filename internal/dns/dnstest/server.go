@@ -35,7 +35,7 @@ const (
 	Undecoded       // the right header and question, then rubbish
 	HalfTCP         // TC over UDP; over TCP the connection ends within the answer
 	OneStep         // the first CNAME only, the client must ask for the rest
-	Rest            // no answer to questions that no record answers, good answers to others
+	Rest            // RCODE 2 to questions that no record answers, good answers to others
 )
 
 // Query is a question that the server was asked.
