@@ -17,6 +17,7 @@ import (
 	"plic/internal/dns/dnstest"
 	"plic/internal/mail"
 	"plic/internal/table"
+	"plic/test/peers"
 )
 
 func origin(ip, name, helo string) mail.Origin {
@@ -256,12 +257,7 @@ func TestPostgrey(t *testing.T) {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatal("postgrey is not installed: make test sees to it")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := peers.Loopback() + ":10023"
 	dir := t.TempDir()
 	c := exec.CommandContext(t.Context(), program, "--inet="+address, "--dbdir="+dir, "--delay=1", "--user=root", "--group=root")
 	out, err := os.Create(dir + "/log")
@@ -277,7 +273,7 @@ func TestPostgrey(t *testing.T) {
 	ask := func() string {
 		return told(d.Recipient(t.Context(), envelope("a@example.org", "192.0.2.50"), mail.Recipient{Address: mail.MustAddress("bob@plic.test")}))
 	}
-	until, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	until, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	first := ""
 	for got := ask(); ; got = ask() {

@@ -121,8 +121,11 @@ func TestManySources(t *testing.T) {
 	}
 	p.pass(36 * time.Hour)
 	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
-	if err != nil || len(r.Records) != mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], "5 messages") {
-		t.Errorf("%v, %+v", err, r.Metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Records) != mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], "5 messages") {
+		t.Errorf("%+v", r.Metadata)
 	}
 }
 
@@ -142,8 +145,11 @@ func TestLongRecords(t *testing.T) {
 	p.came("near.test", "192.0.2.9")
 	p.pass(36 * time.Hour)
 	r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@far.test"]))
-	if err != nil || len(r.Records) < 100 || len(r.Records) >= mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], fmt.Sprint(mostRecords-len(r.Records))+" messages") {
-		t.Errorf("%v, %d records, %+v", err, len(r.Records), r.Metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Records) < 100 || len(r.Records) >= mostRecords || len(r.Metadata.Errors) != 1 || !strings.HasPrefix(r.Metadata.Errors[0], fmt.Sprint(mostRecords-len(r.Records))+" messages") {
+		t.Errorf("%d records, %+v", len(r.Records), r.Metadata)
 	}
 	if r, err := dmarcrpt.Read(bytes.NewReader(p.sent["a@near.test"])); err != nil || len(r.Records) != 1 {
 		t.Errorf("%v, %+v", err, r)

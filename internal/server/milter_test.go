@@ -20,6 +20,7 @@ import (
 	"plic/internal/dkim"
 	"plic/internal/dns"
 	"plic/internal/dns/dnstest"
+	"plic/test/peers"
 )
 
 // opendkim runs Debian's milter, which signs the mail of a domain that comes from
@@ -42,12 +43,7 @@ func opendkim(t *testing.T, domain string) (address, record string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	l.Close()
+	address = peers.Loopback() + ":8891"
 	host, port, _ := net.SplitHostPort(address)
 	for name, text := range map[string]string{
 		"key":   string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})),
@@ -68,7 +64,7 @@ func opendkim(t *testing.T, domain string) (address, record string) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { cmd.Process.Kill() })
-	until, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	until, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	for {
 		if c, err := net.Dial("tcp", address); err == nil {

@@ -148,12 +148,7 @@ func TestOpenDMARC(t *testing.T) {
 // openDMARC runs OpenDMARC as a milter.
 func (w *world) openDMARC(t *testing.T, resolv string) *milter.Client {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := peers.Loopback() + ":8893"
 	host, port, _ := net.SplitHostPort(address)
 	conf := w.write(t, "conf", fmt.Sprintf("AuthservID mx.test\nTrustedAuthservIDs mx.test\nSyslog false\nPidFile %s\nPublicSuffixList /usr/share/publicsuffix/public_suffix_list.dat\n", filepath.Join(w.dir, "pid")))
 	var out bytes.Buffer

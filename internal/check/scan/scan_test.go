@@ -18,6 +18,7 @@ import (
 	"plic/internal/check/score"
 	"plic/internal/mail"
 	"plic/internal/message"
+	"plic/test/peers"
 )
 
 // The test file of EICAR, and GTUBE of SpamAssassin and Rspamd, put together so that
@@ -96,15 +97,8 @@ func scanner(t *testing.T, name, address string, args ...string) {
 	}
 }
 
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// free is an address that nobody listens at, nor is given by the system.
+func free() string { return peers.Loopback() + ":783" }
 
 func look(t *testing.T, setting, body string) (score.Answer, error) {
 	t.Helper()
@@ -152,7 +146,7 @@ func TestClamAV(t *testing.T) {
 // Debian's spamd, without a network.
 func TestSpamAssassin(t *testing.T) {
 	t.Parallel()
-	address := free(t)
+	address := free()
 	host, port, _ := net.SplitHostPort(address)
 	home := t.TempDir()
 	scanner(t, "spamd", address, "-i", host, "-p", port, "-L", "-x", "-m", "1", "-H", home, "-r", filepath.Join(home, "pid"), "-s", "stderr")
@@ -169,7 +163,7 @@ func TestSpamAssassin(t *testing.T) {
 // Debian's rspamd, its modules without a network.
 func TestRspamd(t *testing.T) {
 	t.Parallel()
-	address := free(t)
+	address := free()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -196,7 +190,7 @@ worker "normal" { bind_socket = "%[2]s"; count = 1; allow_learn = false; }
 // A scanner that is down puts mail off, or is passed over.
 func TestDown(t *testing.T) {
 	t.Parallel()
-	address := free(t)
+	address := free()
 	for _, at := range []string{"clamav inet:" + address, "spamassassin inet:" + address, "rspamd http://" + address} {
 		if _, err := look(t, at, "x"); mail.StatusOf(err).Code != 451 {
 			t.Errorf("%s: %v", at, err)
