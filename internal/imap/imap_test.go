@@ -39,6 +39,23 @@ func TestUTF7(t *testing.T) {
 	}
 }
 
+// UTF-8 from who has not enabled it yet.
+func TestMixedNames(t *testing.T) {
+	t.Parallel()
+	for wire, want := range map[string]string{
+		"é": "é", "é &- x": "é & x", "é&AOk-": "éé", "&AOk-é/漢": "éé/漢", "x": "x", "Entw&APw-rfe": "Entwürfe", "": "",
+	} {
+		if got, err := decodeMixed(wire); err != nil || got != want {
+			t.Errorf("decodeMixed(%q) = %q, %v, want %q", wire, got, err, want)
+		}
+	}
+	for _, bad := range []string{"é & x", "é&", "&é-", "\xff", "é\xc3", "é&AGE-", "é\n"} {
+		if got, err := decodeMixed(bad); err == nil {
+			t.Errorf("decodeMixed(%q) = %q, want an error", bad, got)
+		}
+	}
+}
+
 func FuzzUTF7(f *testing.F) {
 	for _, s := range []string{"INBOX", "&U,BTFw-", "Entw&APw-rfe", "&", "&-", "&AOk-&-", "日本語", "\xff"} {
 		f.Add(s)
@@ -48,6 +65,13 @@ func FuzzUTF7(f *testing.F) {
 			if again := EncodeUTF7(name); again != text {
 				t.Fatalf("%q decodes to %q, which encodes to %q: two names of one mailbox", text, name, again)
 			}
+		}
+		mixed, err := decodeMixed(text)
+		if name, strict := DecodeUTF7(text); strict == nil && (err != nil || mixed != name) {
+			t.Fatalf("%q decodes to %q or %q, %v", text, name, mixed, err)
+		}
+		if back, again := DecodeUTF7(EncodeUTF7(mixed)); err == nil && (again != nil || back != mixed) {
+			t.Fatalf("%q decodes to %q, and then to %q, %v", text, mixed, back, again)
 		}
 		if strings.ToValidUTF8(text, "") != text {
 			return

@@ -321,7 +321,8 @@ func (s *Scanner) Pattern() string {
 	return s.decodeName(s.must("a mailbox pattern", s.run(isListChar)))
 }
 
-// decodeName reads modified UTF-7, or UTF-8 after IMAP4rev2 was enabled.
+// decodeName reads modified UTF-7, or UTF-8 after IMAP4rev2 was enabled. Some
+// clients send UTF-8 where IMAP4rev2 is on offer only, and it can be nothing else.
 func (s *Scanner) decodeName(text string) string {
 	if s.err != nil {
 		return ""
@@ -332,7 +333,7 @@ func (s *Scanner) decodeName(text string) string {
 		}
 		return text
 	}
-	name, err := DecodeUTF7(text)
+	name, err := decodeMixed(text)
 	if err != nil {
 		s.Fail("%w: %w", errName, err)
 	}

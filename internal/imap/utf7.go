@@ -86,6 +86,33 @@ func DecodeUTF7(text string) (string, error) {
 	return b.String(), nil
 }
 
+// decodeMixed reads modified UTF-7 in which what is not ASCII may stand as it is,
+// in UTF-8, as go-imap writes names before it enables IMAP4rev2.
+func decodeMixed(text string) (string, error) {
+	if !utf8.ValidString(text) {
+		return "", errors.New("mailbox name is not UTF-8")
+	}
+	var b strings.Builder
+	for len(text) > 0 {
+		end := strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
+		if end < 0 {
+			end = len(text)
+		}
+		name, err := DecodeUTF7(text[:end])
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(name)
+		text = text[end:]
+		if end = strings.IndexFunc(text, func(r rune) bool { return r < utf8.RuneSelf }); end < 0 {
+			end = len(text)
+		}
+		b.WriteString(text[:end])
+		text = text[end:]
+	}
+	return b.String(), nil
+}
+
 func decodeShift(b *strings.Builder, shifted string) error {
 	if strings.ContainsAny(shifted, "\r\n") {
 		return errors.New("mailbox name in modified UTF-7 holds a line end") // base64 would pass over it

@@ -71,11 +71,22 @@ func TestLogin(t *testing.T) {
 	ok(t, c.Authenticate(sasl.NewLoginClient(ann.Name, ann.Password)))
 }
 
+// go-imap sends names in UTF-8 to who offers IMAP4rev2, enabled or not.
 func TestMailboxes(t *testing.T) {
 	t.Parallel()
-	s := trial.Start(t, program, ann)
-	c := login(t, s, ann, listen())
-	must[*imapclient.EnableData](t)(c.Enable(imap.CapIMAP4rev2).Wait()) // for names in UTF-8
+	for _, enable := range []bool{true, false} {
+		t.Run(fmt.Sprintf("enable=%v", enable), func(t *testing.T) {
+			t.Parallel()
+			c := login(t, trial.Start(t, program, ann), ann, listen())
+			if enable {
+				must[*imapclient.EnableData](t)(c.Enable(imap.CapIMAP4rev2).Wait())
+			}
+			testMailboxes(t, c)
+		})
+	}
+}
+
+func testMailboxes(t *testing.T, c *imapclient.Client) {
 	id := must[*imap.IDData](t)(c.ID(&imap.IDData{Name: "go-imap"}).Wait())
 	equal(t, "ID", id.Name, "plic")
 	spaces := must[*imap.NamespaceData](t)(c.Namespace().Wait())
