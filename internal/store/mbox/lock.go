@@ -166,20 +166,21 @@ func (b *box) dotlock(ctx context.Context) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return try(ctx, func() (bool, error) {
+	take := func() (bool, error) {
 		err := b.p.Link(temp, b.at+lockSuffix)
-		if err == nil {
-			return true, nil
+		if errors.Is(err, fs.ErrExist) {
+			return false, nil
 		}
-		if !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+	return try(ctx, func() (bool, error) {
+		if ok, err := take(); ok || err != nil || !b.abandoned() {
+			return ok, err
+		}
+		if err := b.p.Remove(b.at + lockSuffix); err != nil && !vfs.NotExist(err) {
 			return false, err
 		}
-		if b.abandoned() {
-			if err := b.p.Remove(b.at + lockSuffix); err != nil && !vfs.NotExist(err) {
-				return false, err
-			}
-		}
-		return false, nil
+		return take()
 	})
 }
 

@@ -109,7 +109,7 @@ func TestLockOrder(t *testing.T) {
 }
 
 // TestStaleLocks: a dotlock of a process that has ended, or that is old and names
-// none, is taken away; no other is.
+// none, is taken away, and nobody waits for it; no other is.
 func TestStaleLocks(t *testing.T) {
 	t.Parallel()
 	ended := exec.CommandContext(t.Context(), "true")
@@ -142,7 +142,7 @@ func TestStaleLocks(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%q %v", c.text, c.age), func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, nil, mbox.Options{Wait: 100 * time.Millisecond}, nil)
+			s := newSite(t, nil, mbox.Options{Wait: time.Nanosecond}, nil)
 			lock := s.file() + ".lock"
 			s.ok(os.WriteFile(lock, []byte(c.text), 0o600))
 			then := time.Now().Add(-c.age)
