@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"plic/internal/journal"
@@ -339,8 +340,11 @@ func TestLogInjection(t *testing.T) {
 // Who announces a message and sends only a part of it is told what was wrong.
 func TestHalfMessage(t *testing.T) {
 	t.Parallel()
-	c := newHouse(t, func(o *Options) { o.WriteTimeout = 50 * time.Millisecond }).open("alice")
-	c.send("a APPEND INBOX {10+}\r\nhalf")
-	c.expect("* BYE nothing was said for too long")
-	c.closed()
+	synctest.Test(t, func(t *testing.T) {
+		c := newHouse(t, nil).open("alice")
+		c.wait = time.Hour
+		c.send("a APPEND INBOX {10+}\r\nhalf")
+		c.expect("* BYE nothing was said for too long")
+		c.closed()
+	})
 }

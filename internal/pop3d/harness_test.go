@@ -70,6 +70,7 @@ type house struct {
 	server  *Server
 	addr    string // plain
 	tlsAddr string // TLS from the first byte
+	doors   []net.Listener
 	stop    context.CancelFunc
 	served  sync.WaitGroup
 }
@@ -116,6 +117,7 @@ func (h *house) serve(ctx context.Context, implicitTLS bool) string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.doors = append(h.doors, l)
 	h.served.Go(func() {
 		if err := h.server.Serve(ctx, l, implicitTLS); err != nil {
 			h.t.Errorf("Serve: %v", err)

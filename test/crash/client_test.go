@@ -21,7 +21,7 @@ const (
 	inbox    = "INBOX"
 	domain   = "local.test"
 	password = "crash-ledger"
-	patience = 20 * time.Second // for one answer
+	patience = time.Minute // for one answer
 )
 
 // link is a client's connection. Every method fails once the server is gone.

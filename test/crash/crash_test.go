@@ -106,9 +106,9 @@ func (x *trial) check(t *testing.T) {
 // server and has the store check all its records.
 func (x *trial) drain(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); len(x.site.queued(t)) > 0; {
+	for end := time.Now().Add(2 * time.Minute); len(x.site.queued(t)) > 0; {
 		if time.Now().After(end) {
-			t.Fatalf("the queue is not empty after 30 s: %v", x.site.queued(t))
+			t.Fatalf("the queue is not empty after two minutes: %v", x.site.queued(t))
 		}
 		<-time.After(50 * time.Millisecond)
 	}

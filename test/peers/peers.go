@@ -109,7 +109,7 @@ func run(name string, args ...string) error {
 
 // WaitFor returns when something listens at the address.
 func WaitFor(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var dialer net.Dialer
 	for {

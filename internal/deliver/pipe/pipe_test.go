@@ -6,9 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -205,15 +204,27 @@ func TestTimeout(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	tr := New(Options{User: runner(t), Timeout: 300 * time.Millisecond})
-	mark := fmt.Sprintf("%d.%d", 1000, os.Getpid())
-	prog := script(t, dir, "cat > /dev/null; sleep "+mark+" & sleep "+mark)
+	alive := filepath.Join(dir, "alive")
+	if err := syscall.Mkfifo(alive, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(alive, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.OpenFile(alive, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer left.Close()
+	prog := script(t, dir, "exec 3> "+alive+"; cat > /dev/null; sleep 1000 & sleep 1000")
 	began := time.Now()
 	o := send(t, tr, "|"+prog, "", "b@b.test", letter)
 	if o.Status.Code != 451 || !errors.Is(o.Err, errTime) || time.Since(began) > 20*time.Second {
 		t.Errorf("%v, %v after %v", o.Status, o.Err, time.Since(began))
 	}
-	if out, _ := exec.Command("pgrep", "-f", "sleep "+mark).Output(); len(out) > 0 {
-		t.Errorf("left behind: %s", out)
+	left.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := io.ReadAll(left); err != nil { // it ends when all have ended that have it open
+		t.Errorf("some are left behind: %v", err)
 	}
 }
 

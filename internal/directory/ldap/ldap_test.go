@@ -393,9 +393,15 @@ func TestTrouble(t *testing.T) {
 	trouble("a base that is not there", err)
 
 	d = h.directory(t, h.open(t, func(o *Options) { o.Timeout = 300 * time.Millisecond; o.Hosts = []string{h.Address + ":1389"} }), openldap(t, true))
-	if _, err := d.Account(t.Context(), "ann@plic.test"); err != nil {
-		t.Error(err)
+	_, err = d.Account(t.Context(), "ann@plic.test")
+	for range 100 { // the time is short for a machine that is busy
+		if err == nil {
+			break
+		}
+		h.ahead.Add(int64(time.Minute))
+		_, err = d.Account(t.Context(), "ann@plic.test")
 	}
+	h.must(t, err)
 	h.must(t, h.Freeze())
 	_, err = d.Account(t.Context(), "ann@plic.test")
 	trouble("frozen", err)
