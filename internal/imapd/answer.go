@@ -93,29 +93,44 @@ func (a *answer) page(from, to int) answer {
 	return out
 }
 
+// singled is what MIN, MAX and PARTIAL tell of an answer, in its order, each once.
+func (a *answer) singled(r imap.SearchReturn) answer {
+	n := a.len()
+	var spans []span
+	if r.Min && n > 0 {
+		spans = append(spans, span{0, 1})
+	}
+	if r.Partial != nil {
+		from, to := r.Partial.Of(n)
+		spans = append(spans, span{from, to})
+	}
+	if r.Max && n > 0 {
+		spans = append(spans, span{n - 1, n})
+	}
+	out, done := answer{ordered: a.ordered}, 0
+	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
+	for _, s := range spans {
+		if s.from = max(s.from, done); s.from < s.to {
+			page := a.page(s.from, s.to)
+			out.ranges, out.list = append(out.ranges, page.ranges...), append(out.list, page.list...)
+			done = s.to
+		}
+	}
+	return out
+}
+
 // told is the UIDs of what is told of when not all is, RFC 5182 section 2.1, RFC
 // 7162 section 3.1.10 and RFC 9394 section 3.1.
 func (f *found) told(r imap.SearchReturn) []imap.Range {
 	a := f.answer(true)
-	n := a.len()
-	if r.All || r.Count || !r.Min && !r.Max && r.Partial == nil || n == 0 {
+	if r.All || r.Count || !r.Min && !r.Max && r.Partial == nil || a.len() == 0 {
 		return f.uids
 	}
-	var out []imap.Range
-	if r.Min {
-		out = append(out, imap.Range{Lo: a.first(), Hi: a.first()})
+	some := a.singled(r)
+	for _, uid := range some.list {
+		some.ranges = append(some.ranges, imap.Range{Lo: uid, Hi: uid})
 	}
-	if r.Max {
-		out = append(out, imap.Range{Lo: a.last(), Hi: a.last()})
-	}
-	if r.Partial != nil {
-		page := a.page(r.Partial.Of(n))
-		out = append(out, page.ranges...)
-		for _, uid := range page.list {
-			out = append(out, imap.Range{Lo: uid, Hi: uid})
-		}
-	}
-	return imap.Normalize(out)
+	return imap.Normalize(some.ranges)
 }
 
 // save gives what "$" shall stand for.
@@ -227,8 +242,8 @@ func (c *conn) tellExtended(q *imap.Search, f *found, a answer, to correlator) {
 	}
 	if r.Relevancy {
 		scored := f.answer(true)
-		if r.Partial != nil { // a score for each that is told
-			scored = scored.page(r.Partial.Of(n))
+		if !r.All && (r.Min || r.Max || r.Partial != nil) { // a score for each that is told
+			scored = scored.singled(r)
 		}
 		b = f.appendScores(append(b, " RELEVANCY ("...), &scored)
 		b = append(b, ')')
