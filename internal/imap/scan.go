@@ -364,7 +364,8 @@ func (s *Scanner) DateTime() time.Time {
 		return time.Time{}
 	}
 	t, err := time.Parse("_2-Jan-2006 15:04:05 -0700", text)
-	if err != nil || len(text) != 26 && (len(text) != 25 || text[1] != '-') {
+	year := t.UTC().Year() // has four digits, too
+	if err != nil || len(text) != 26 && (len(text) != 25 || text[1] != '-') || year < 0 || year > 9999 {
 		s.Fail("bad date-time %.40q; write \"17-Jul-1996 02:44:25 -0700\"", text)
 	}
 	return t

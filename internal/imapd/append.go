@@ -121,7 +121,9 @@ func (a *arrivals) message(ctx context.Context, find func() error) error {
 		}
 	}
 	if s.Peek() == '"' {
-		in.Internal = s.DateTime()
+		if in.Internal = s.DateTime(); in.Internal.IsZero() {
+			in.Internal = in.Internal.Add(1) // the first of all seconds is a date, too
+		}
 		s.SP()
 	}
 	form := "" // a literal alone
