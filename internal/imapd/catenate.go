@@ -134,23 +134,20 @@ var errNoPart = errors.New("there is no such message or part")
 func (m *reading) byURL(ctx context.Context, mb *store.Mailbox, u imap.URL) (piece, error) {
 	snap, err := mb.Snapshot(ctx)
 	if err != nil {
-		return piece{}, err
+		return piece{}, missing(err, engine.ErrNotFound)
 	}
 	e, ok := snap.Get(store.UID(u.UID))
 	if !ok || u.UIDValidity != 0 && u.UIDValidity != snap.UIDValidity() {
 		return piece{}, errNoPart
 	}
 	if err := m.openIn(ctx, mb, e); err != nil {
-		if errors.Is(err, engine.ErrNotFound) || errors.Is(err, store.ErrGone) {
-			err = errNoPart
-		}
-		return piece{}, err
+		return piece{}, missing(err, engine.ErrNotFound)
 	}
 	p, err := m.piece(u.Item())
 	if err == nil && p.none {
 		err = errNoPart
 	}
-	return p, err
+	return p, missing(err, engine.ErrNotFound)
 }
 
 // badURL is the refusal of RFC 4469 section 4.1: with the URL, but for octets

@@ -1,12 +1,20 @@
 package imapd
 
 import (
+	"context"
+	"iter"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"plic/internal/imap"
+	"plic/internal/mail"
 	"plic/internal/store"
+	"plic/internal/store/engine"
+	"plic/internal/store/memory"
 )
 
 // genURLAuth gives the proven form of a URL of alice's.
@@ -145,5 +153,135 @@ func TestURLAuthRefused(t *testing.T) {
 			t.Errorf("%s: %s", command, answer)
 		}
 		c.ok("NOOP")
+	}
+}
+
+// meddling is an engine in whose midst something else happens once.
+type meddling struct {
+	*memory.Engine
+	mu   sync.Mutex
+	when string // what is called
+	do   func()
+
+	vanish atomic.Bool
+}
+
+func (e *meddling) at(what string) {
+	e.mu.Lock()
+	do := e.do
+	if what == e.when {
+		e.do = nil
+	} else {
+		do = nil
+	}
+	e.mu.Unlock()
+	if do != nil {
+		do()
+	}
+}
+
+func (e *meddling) arm(when string, do func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.when, e.do = when, do
+}
+
+func (e *meddling) unmet() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.do != nil
+}
+
+func (e *meddling) Note(ctx context.Context, a engine.AccountID, m engine.MailboxID, key string) ([]byte, error) {
+	value, err := e.Engine.Note(ctx, a, m, key)
+	e.at("Note")
+	return value, err
+}
+
+func (e *meddling) Details(ctx context.Context, a engine.AccountID, m engine.MailboxID, uids []engine.UID) iter.Seq2[engine.Detailed, error] {
+	e.at("Details")
+	return e.Engine.Details(ctx, a, m, uids)
+}
+
+func (e *meddling) OpenBody(ctx context.Context, id mail.ID) (mail.Body, error) {
+	e.at("OpenBody")
+	body, err := e.Engine.OpenBody(ctx, id)
+	e.at("body opened")
+	if e.vanish.Load() && err == nil {
+		body = vanished{body}
+	}
+	return body, err
+}
+
+// vanished is a body of which nothing is left once it is opened, as of a message in a
+// file of other programs.
+type vanished struct{ mail.Body }
+
+func (vanished) ReadAt([]byte, int64) (int, error) { return 0, engine.ErrNotFound }
+
+// A URL of what goes in the very moment is answered with NIL, or with what it named,
+// and the other URLs are answered.
+func TestURLFetchMeetsRemoval(t *testing.T) {
+	t.Parallel()
+	for _, remove := range []string{"EXPUNGE", "DELETE box", "RENAME box other"} {
+		for _, when := range []string{"Note", "Details", "OpenBody", "body opened"} {
+			e := &meddling{Engine: memory.New(time.Now)}
+			s := store.New(store.Options{Engine: e})
+			defer s.Close()
+			h := houseOver(t, s, nil)
+			alice, other := h.open("alice"), h.open("alice")
+			alice.ok("CREATE box")
+			h.deliver("box", store.Flags{}, "Subject: one\r\n\r\n0123456789")
+			h.deliver("INBOX", store.Flags{}, "Subject: two\r\n\r\n0123456789")
+			first := genURLAuth(t, alice, "imap://alice@mail.example/box/;UID=1/;SECTION=1;URLAUTH=authuser")
+			second := genURLAuth(t, alice, "imap://alice@mail.example/INBOX/;UID=1/;SECTION=TEXT;URLAUTH=authuser")
+			other.ok("SELECT box")
+			other.ok(`STORE 1 +FLAGS (\Deleted)`)
+			e.arm(when, func() { other.ok(remove) })
+			lines, answer := alice.do(`URLFETCH "` + first + `" "` + second + `"`)
+			if e.unmet() {
+				t.Errorf("%s at %s: never", remove, when)
+			}
+			nothing := []string{`* URLFETCH "` + first + `" NIL`, `* URLFETCH "` + second + `" {10}`, "0123456789"}
+			whole := []string{`* URLFETCH "` + first + `" {10}`, "0123456789", `* URLFETCH "` + second + `" {10}`, "0123456789"}
+			if !strings.HasPrefix(answer, "OK") || !slices.Equal(lines, nothing) && !slices.Equal(lines, whole) {
+				t.Errorf("%s at %s: %q %s", remove, when, lines, answer)
+			}
+		}
+	}
+}
+
+// So it is for who has found the mailbox, or the message, before it went.
+func TestURLOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	e := &meddling{Engine: memory.New(time.Now)}
+	s := store.New(store.Options{Engine: e})
+	defer s.Close()
+	h := houseOver(t, s, nil)
+	alice := h.open("alice")
+	alice.ok("CREATE box")
+	h.deliver("box", store.Flags{}, "Subject: one\r\n\r\n0123456789")
+	url := genURLAuth(t, alice, "imap://alice@mail.example/box/;UID=1/;SECTION=TEXT;URLAUTH=authuser")
+	e.vanish.Store(true)
+	if lines := alice.ok(`URLFETCH "` + url + `"`); !slices.Equal(lines, []string{`* URLFETCH "` + url + `" NIL`}) {
+		t.Errorf("of a message that vanishes: %q", lines)
+	}
+	account, err := s.Account(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mb, err := account.Mailbox("box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := imap.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.ok("DELETE box")
+	m := reading{server: h.server}
+	defer m.close()
+	if _, err := m.byURL(t.Context(), mb, u); err != errNoPart {
+		t.Errorf("of a mailbox that is gone: %v", err)
 	}
 }
