@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"plic/internal/imap"
@@ -44,7 +45,7 @@ func (c *conn) create(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, err
 	}
 	if err := p.create(ctx, use); err != nil {
-		return reply{}, err
+		return reply{}, c.taken(ctx, name, err)
 	}
 	info, err := c.info(ctx, name)
 	if err != nil {
@@ -71,6 +72,17 @@ func (c *conn) mayCreate(p place) error {
 		return errNoRight
 	}
 	return nil
+}
+
+// taken makes of the error that a name is taken, if it is so by what the user may not
+// look up, that there is no right to it. That it cannot be had must be told.
+func (c *conn) taken(ctx context.Context, name string, err error) error {
+	if errors.Is(err, store.ErrExists) {
+		if _, hidden := c.info(ctx, name); hidden != nil {
+			return errNoRight
+		}
+	}
+	return err
 }
 
 // create makes a mailbox. One at the top of another's tree has the rights that

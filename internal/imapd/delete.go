@@ -21,7 +21,11 @@ func (c *conn) delete(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, err
 	}
 	if !p.own() {
-		if _, err := c.at(p, store.MayRemove); err != nil {
+		_, err := c.at(p, store.MayRemove)
+		if info, seen := c.info(ctx, name); seen == nil && info.NoSelect {
+			err = store.ErrHasChildren
+		}
+		if err != nil {
 			return reply{}, err
 		}
 	}

@@ -116,9 +116,7 @@ func (c *conn) watched(ctx context.Context) ([]known, error) {
 	}
 	all := make([]known, 0, len(infos))
 	for i, info := range infos {
-		if i < own || !info.NoSelect || info.NonExistent {
-			all = append(all, known{info, i < own})
-		}
+		all = append(all, known{info, i < own})
 	}
 	return all, nil
 }

@@ -113,7 +113,7 @@ func TestNotifyOfOthers(t *testing.T) {
 	team := s.open("team")
 	team.ok("CREATE Work")
 	team.ok("SETACL Work bob lr")
-	bob.expect(`* LIST (\HasNoChildren) "/" user/team/Work`)
+	bob.expect(`* LIST (\Noselect \HasChildren) "/" user/team`, `* LIST (\HasNoChildren) "/" user/team/Work`)
 	team.ok("APPEND Work {6+}\r\na: b\r\n")
 	bob.expect("* STATUS user/team/Work (UIDNEXT 2 MESSAGES 1)")
 	bob.ok("NOTIFY NONE")

@@ -122,26 +122,35 @@ func (c *conn) info(ctx context.Context, name string) (store.Info, error) {
 	if p.own() {
 		return c.account.Info(name)
 	}
-	if _, err := c.at(p, 0); err != nil {
-		return store.Info{}, err
-	}
-	for _, i := range c.visible(p.account, p.prefix) {
-		if i.Name == name {
-			return i, nil
+	if p.account != nil {
+		for _, i := range c.visible(p.account, p.prefix) {
+			if i.Name == name {
+				return i, nil
+			}
 		}
 	}
 	return store.Info{}, store.ErrNoMailbox
 }
 
 // visible lists those mailboxes of another account that this user may look up,
-// under the names that they have for this user.
+// under the names that they have for this user, and the names above them: whether
+// there are mailboxes of those is not told.
 func (c *conn) visible(a *store.Account, prefix string) []store.Info {
-	infos := slices.DeleteFunc(a.Mailboxes(), func(i store.Info) bool {
-		return i.NoSelect || !i.ACL.Of(c.account.Name(), c.groups...).Has(store.MayLookup)
-	})
-	for i := range infos {
-		infos[i].Name = prefix + infos[i].Name
-		infos[i].Subscribed, infos[i].SpecialUse = false, ""
+	all := a.Mailboxes()
+	infos, listed := make([]store.Info, 0, len(all)), make(map[string]bool, len(all))
+	for _, info := range all {
+		if info.NoSelect || !info.ACL.Of(c.account.Name(), c.groups...).Has(store.MayLookup) {
+			continue
+		}
+		for i := range info.Name {
+			if above := info.Name[:i]; info.Name[i] == imap.Delimiter && !listed[above] {
+				listed[above] = true
+				infos = append(infos, branch(prefix+above))
+			}
+		}
+		listed[info.Name] = true
+		info.Name, info.Subscribed, info.SpecialUse = prefix+info.Name, false, ""
+		infos = append(infos, info)
 	}
 	for i := range infos {
 		infos[i].HasChildren = i+1 < len(infos) && isBelow(infos[i+1].Name, infos[i].Name)

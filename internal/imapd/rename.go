@@ -26,7 +26,7 @@ func (c *conn) rename(ctx context.Context, cmd *imap.Command) (reply, error) {
 		return reply{}, err
 	}
 	if err := p.account.Rename(ctx, p.name, target); err != nil {
-		return reply{}, err
+		return reply{}, c.taken(ctx, to, err)
 	}
 	if info, err := c.info(ctx, to); err == nil && c.rev2 && supplied != to {
 		c.tellMailbox(info, supplied)
