@@ -40,6 +40,7 @@ type Options struct {
 	Host     string // by which we are reached; the certificate is for it
 	Services []Service
 	Web      bool                                    // this is served by HTTPS on port 443
+	PlainWeb bool                                    // and by HTTP on port 80
 	Local    func(context.Context, mail.Domain) bool // whether a domain is ours
 }
 
@@ -78,6 +79,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = strings.ToLower(r.URL.Path)
 	}
 	h.mux.ServeHTTP(w, r)
+}
+
+// Plain answers those that come by HTTP, since a host often has no certificate for the
+// names of all its domains: Thunderbird, Evolution and others, which try HTTP when there
+// is no HTTPS, and Outlook, which asks there for the way to HTTPS and for nothing else.
+// There is no way for them where we are not reached by HTTPS.
+func (h *Handler) Plain() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET "+thunderbirdPath, h.thunderbird)
+	m.HandleFunc("GET "+wellKnownPath, h.thunderbird)
+	if h.o.Web {
+		m.HandleFunc("GET "+outlookPath, h.toHTTPS)
+		m.HandleFunc("GET "+applePath, h.toHTTPS)
+	}
+	return &Handler{h.o, m}
+}
+
+func (h *Handler) toHTTPS(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, "https://"+h.o.Host+r.URL.RequestURI(), http.StatusFound)
 }
 
 // preferred puts services into the order in which programs shall try them:
@@ -121,7 +141,7 @@ func (h *Handler) domain(r *http.Request, address string) (mail.Domain, bool) {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.ToLower(host)
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	for _, name := range []string{host, strings.TrimPrefix(host, "autoconfig."), strings.TrimPrefix(host, "autodiscover.")} {
 		if d, err := mail.ParseDomain(name); err == nil && h.o.Local(r.Context(), d) {
 			return d, true

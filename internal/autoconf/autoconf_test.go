@@ -126,6 +126,7 @@ func TestThunderbird(t *testing.T) {
 	for _, x := range [][2]string{
 		{"autoconfig.example.org", "/mail/config-v1.1.xml?emailaddress=nobody%40example.org"},
 		{"autoconfig.example.org:443", "/mail/config-v1.1.xml"},
+		{"autoconfig.example.org.", "/mail/config-v1.1.xml"},
 		{"Example.org", "/.well-known/autoconfig/mail/config-v1.1.xml"},
 		{"mail.plic.test", "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=a%40EXAMPLE.org"},
 	} {
@@ -215,6 +216,37 @@ func TestOutlookJSON(t *testing.T) {
 	}
 }
 
+// By HTTP Thunderbird is answered, and Outlook and Apple's programs are shown the way, if
+// there is one.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for _, web := range []bool{true, false} {
+		o := options()
+		o.Web = web
+		there := map[string]string{
+			"/Autodiscover/Autodiscover.xml":                 "https://mail.plic.test/autodiscover/autodiscover.xml",
+			"/email.mobileconfig?email=ann%40example.org%0D": "https://mail.plic.test/email.mobileconfig?email=ann%40example.org%0D",
+		}
+		ask := func(path string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			New(o).Plain().ServeHTTP(w, httptest.NewRequest("GET", "http://autoconfig.example.org"+path, nil))
+			return w
+		}
+		if w := ask(thunderbirdPath); w.Code != 200 || !strings.Contains(w.Body.String(), "<port>993</port>") {
+			t.Errorf("Thunderbird: %d %s", w.Code, w.Body)
+		}
+		for path, want := range there {
+			w := ask(path)
+			if web && (w.Code != 302 || w.Header().Get("Location") != want) || !web && w.Code != 404 {
+				t.Errorf("%s, HTTPS %v: %d %v", path, web, w.Code, w.Header())
+			}
+		}
+		if w := ask("/autodiscover/autodiscover.json?Email=ann%40example.org&Protocol=AutodiscoverV1"); w.Code != 404 {
+			t.Errorf("of JSON: %d", w.Code)
+		}
+	}
+}
+
 // Python's plistlib judges the profile.
 func TestApple(t *testing.T) {
 	t.Parallel()
@@ -276,8 +308,18 @@ func TestRecords(t *testing.T) {
 	if all := o.Records(mail.MustDomain("example.org")); len(all) != 6 || all[0].Value != "0 0 0 ." {
 		t.Errorf("of a host that offers nothing: %v", all)
 	}
-	// Without a way to read and one to send there is no profile.
-	if code, _, _ := newSite(t, o).ask("GET", "mail.plic.test", "/email.mobileconfig?email=ann%40example.org", ""); code != 404 {
-		t.Errorf("a profile without services: %d", code)
+	o.PlainWeb = true
+	if all := o.Records(mail.MustDomain("example.org")); len(all) != 7 || all[6].Name != "autoconfig.example.org" || all[6].Why != "Thunderbird" {
+		t.Errorf("of a host without HTTPS: %v", all)
+	}
+	// Without a way to read and one to send there is nothing to tell.
+	s := newSite(t, o)
+	for _, path := range []string{"/email.mobileconfig?email=ann%40example.org", "/mail/config-v1.1.xml?emailaddress=ann%40example.org"} {
+		if code, _, text := s.ask("GET", "mail.plic.test", path, ""); code != 404 {
+			t.Errorf("%s without services: %d %s", path, code, text)
+		}
+	}
+	if _, _, text := s.ask("POST", "mail.plic.test", outlookPath, outlookAsks("ann@example.org", schemaMail)); !strings.Contains(text, "<ErrorCode>601</ErrorCode>") {
+		t.Errorf("Outlook without services: %s", text)
 	}
 }

@@ -71,7 +71,7 @@ func (h *Handler) outlook(w http.ResponseWriter, r *http.Request) {
 		refuseOutlook(w, 600, "Invalid request")
 		return
 	}
-	if q.Schema != "" && q.Schema != schemaMail {
+	if q.Schema != "" && q.Schema != schemaMail || len(h.o.Services) == 0 {
 		refuseOutlook(w, 601, "Provider is not available") // ActiveSync, for one
 		return
 	}

@@ -37,11 +37,17 @@ func (o *Options) Records(domain mail.Domain) []Record {
 		}
 		all = append(all, r)
 	}
+	condition := ", if the certificate is for this name"
+	if o.PlainWeb {
+		condition = ""
+	}
 	if o.Web {
 		all = append(all,
 			Record{"_autodiscover._tcp." + name, "SRV", "0 1 443 " + host, "Outlook"},
-			Record{"autodiscover." + name, "CNAME", host, "Outlook, if the certificate is for this name"},
-			Record{"autoconfig." + name, "CNAME", host, "Thunderbird, if the certificate is for this name"})
+			Record{"autodiscover." + name, "CNAME", host, "Outlook" + condition})
+	}
+	if o.Web || o.PlainWeb {
+		all = append(all, Record{"autoconfig." + name, "CNAME", host, "Thunderbird" + condition})
 	}
 	return all
 }

@@ -34,7 +34,7 @@ type access struct {
 // thunderbird answers Thunderbird, K-9 Mail, Evolution and others.
 func (h *Handler) thunderbird(w http.ResponseWriter, r *http.Request) {
 	domain, ok := h.domain(r, r.URL.Query().Get("emailaddress"))
-	if !ok {
+	if !ok || len(h.o.Services) == 0 {
 		http.NotFound(w, r)
 		return
 	}

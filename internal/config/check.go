@@ -51,7 +51,7 @@ func (c *Config) rules() []rule {
 		{c.TLS.Key != "" && c.TLS.Cert == "", "tls.key", "has no certificate: set tls.cert too"},
 		{c.ACME.Directory != "" && c.TLS.Cert != "", "acme.directory", "is set beside tls.cert: a certificate comes from one of them"},
 		{c.ACME.Directory != "" && c.ACME.Proof == ProofTLS && len(c.Listen.HTTPS) == 0, "acme.proof", `is "tls-alpn-01", which needs listen.https`},
-		{c.ACME.Directory != "" && c.ACME.Proof == ProofHTTP && len(c.Listen.ACMEHTTP) == 0, "acme.proof", `is "http-01", which needs listen.acme_http`},
+		{c.ACME.Directory != "" && c.ACME.Proof == ProofHTTP && len(c.Listen.PlainHTTP) == 0, "acme.proof", `is "http-01", which needs listen.plain_http`},
 		{c.ACME.Directory != "" && c.ACME.Proof == ProofDNS && c.ACME.DNSServer == "", "acme.proof", `is "dns-01", which needs acme.dns_server`},
 		{c.MTASTS.Mode != STSOff && len(c.Listen.HTTPS) == 0, "mta_sts.mode", "needs listen.https, by which the policy is served"},
 		{c.SMTP.ErrorsSoft > c.SMTP.ErrorsHard, "smtp.errors_soft", fmt.Sprintf("%d is more than smtp.errors_hard, which is %d: the session would be closed first", c.SMTP.ErrorsSoft, c.SMTP.ErrorsHard)},

@@ -59,7 +59,7 @@ type Listen struct {
 	Auth        []string
 	HTTP        []string
 	HTTPS       []string
-	ACMEHTTP    []string
+	PlainHTTP   []string
 }
 
 // Sieve is how scripts filter mail.

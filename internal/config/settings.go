@@ -67,7 +67,7 @@ func (c *Config) inbound() []Section {
 			{"auth", "Other servers of the site, which have their users log in by us as they would by Dovecot (Postfix with `smtpd_sasl_type = dovecot`, Exim's `dovecot` authenticator): `host:port`, or `unix:` and the path of a socket. What they say of a client's address is believed: let nobody else reach it. A socket may be opened by all who can enter its directory.", restart, list[string]{&c.Listen.Auth, "addresses host:port or unix:path", "127.0.0.1:12345", socketAddress, plain}},
 			{"http", "Health (`/health`), metrics (`/metrics`) and profiles for Go's tools (`/debug/pprof/profile`, `heap`, `goroutine`). It asks nobody who they are: keep it on loopback.", restart, addresses(&c.Listen.HTTP)},
 			{"https", "What the world may ask by HTTPS, as `:443`: the MTA-STS policy of our domains, the settings of mail programs, and proofs for an ACME authority (tls-alpn-01).", restart, addresses(&c.Listen.HTTPS)},
-			{"acme_http", "Proofs for an ACME authority by HTTP (http-01), as `:80`, and nothing else.", restart, addresses(&c.Listen.ACMEHTTP)},
+			{"plain_http", "What the world may ask by HTTP, as `:80`: proofs for an ACME authority (http-01), the settings of Thunderbird and programs like it, which come here if they do not find them by HTTPS, and for Outlook and Apple's programs the way to `listen.https`.", restart, addresses(&c.Listen.PlainHTTP)},
 		}},
 		{"tls", "The certificate that all services show. Without one, plic makes a certificate authority of its own in the data directory: good for trying, and for no stranger.", []Setting{
 			{"cert", "File with the certificate chain, PEM. Set it together with `key`.", live, free{&c.TLS.Cert, "path", nil}},
@@ -81,7 +81,7 @@ func (c *Config) inbound() []Section {
 			{"mx", "The hosts that take our mail, `*.example.org` for any one label. Empty: `hostname`.", live, list[string]{&c.MTASTS.MX, "host names", "mail.example.org", mxPattern, plain}},
 			{"max_age", "How long senders keep the policy.", live, duration{&c.MTASTS.MaxAge, time.Hour, 365 * day}},
 		}},
-		{"autoconfig", "How mail programs find their settings by HTTPS (`listen.https`): Thunderbird's autoconfig, Outlook's Autodiscover, Apple's profiles at `/email.mobileconfig?email=ADDRESS`. `plic domain records DOMAIN` prints the records for the DNS.", []Setting{
+		{"autoconfig", "How mail programs find their settings by HTTPS (`listen.https`), and those that ask there by HTTP (`listen.plain_http`): Thunderbird's autoconfig, Outlook's Autodiscover, Apple's profiles at `/email.mobileconfig?email=ADDRESS`. `plic domain records DOMAIN` prints the records for the DNS.", []Setting{
 			{"names", "The names `autoconfig.DOMAIN` and `autodiscover.DOMAIN` of our domains lead here: get a certificate for them too.", live, switchValue{&c.Autoconfig.Names}},
 		}},
 		{"smtp", "What SMTP, submission and LMTP sessions hold to.", c.smtp()},
@@ -107,7 +107,7 @@ func (c *Config) acme() []Setting {
 		{"directory", "URL of the authority's directory, as \"https://acme-v02.api.letsencrypt.org/directory\". Setting it accepts the authority's terms. For an authority of your own, let the system trust its root (or the variable SSL_CERT_FILE name it). Empty: no ACME.", restart, free{&c.ACME.Directory, "URL", secureURL}},
 		{"contact", "Whom the authority may write to.", restart, mailbox{&c.ACME.Contact}},
 		{"account_file", "File with an account that you have at the authority already (external account binding): its name and its key in base64url, on one line.", restart, free{&c.ACME.AccountFile, "path", nil}},
-		{"proof", "How names are proved: by TLS on port 443 (`listen.https`), by HTTP on port 80 (`listen.acme_http`), or by a TXT record that is set by dynamic update (RFC 2136).", restart, choice[ACMEProof]{&c.ACME.Proof, []ACMEProof{ProofTLS, ProofHTTP, ProofDNS}}},
+		{"proof", "How names are proved: by TLS on port 443 (`listen.https`), by HTTP on port 80 (`listen.plain_http`), or by a TXT record that is set by dynamic update (RFC 2136).", restart, choice[ACMEProof]{&c.ACME.Proof, []ACMEProof{ProofTLS, ProofHTTP, ProofDNS}}},
 		{"names", "Names to be in the certificate beside `hostname` and those of MTA-STS.", restart, list[string]{&c.ACME.Names, "host names", "imap.example.org", hostName, plain}},
 		{"dns_server", "The primary server of the zone, for `dns-01`.", restart, free{&c.ACME.DNSServer, "host or host:port", smartHost}},
 		{"dns_key_file", "File with the TSIG key that may change the zone, as `tsig-keygen` writes it. Empty: updates are not signed.", restart, free{&c.ACME.DNSKeyFile, "path", nil}},

@@ -13,8 +13,11 @@ import (
 	"plic/internal/mail"
 )
 
-// webPort is where programs look for HTTPS.
-const webPort = 443
+// The ports where programs look for HTTPS, and for HTTP.
+const (
+	webPort      = 443
+	plainWebPort = 80
+)
 
 // discovery is what mail programs are told of this host.
 func (s *site) discovery(c *config.Config) autoconf.Options {
@@ -35,6 +38,8 @@ func (s *site) discovery(c *config.Config) autoconf.Options {
 	}
 	port, ok := publicPort(c.Listen.HTTPS)
 	o.Web = ok && port == webPort
+	port, ok = publicPort(c.Listen.PlainHTTP)
+	o.PlainWeb = ok && port == plainWebPort
 	return o
 }
 

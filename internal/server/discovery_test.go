@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -18,12 +19,12 @@ func TestDiscoveryTellsOfListeners(t *testing.T) {
 	c := testConfig(t)
 	c.Listen = config.Listen{
 		IMAPS: []string{"127.0.0.1:1993", ":993"}, IMAP: []string{"127.0.0.1:143", "[::1]:143"}, POP3: []string{"192.0.2.1:1110"},
-		Submissions: []string{"[2001:db8::1]:465"}, HTTPS: []string{":8443"},
+		Submissions: []string{"[2001:db8::1]:465"}, HTTPS: []string{":8443"}, PlainHTTP: []string{"192.0.2.1:80"},
 	}
 	s := new(site)
 	o := s.discovery(c)
 	want := []autoconf.Service{{Protocol: autoconf.IMAP, Port: 993, TLS: true}, {Protocol: autoconf.POP3, Port: 1110}, {Protocol: autoconf.Submission, Port: 465, TLS: true}}
-	if o.Host != c.Hostname.String() || o.Web || !slices.Equal(o.Services, want) {
+	if o.Host != c.Hostname.String() || o.Web || !o.PlainWeb || !slices.Equal(o.Services, want) {
 		t.Errorf("got %+v", o)
 	}
 	if c.Listen.HTTPS[0] = "0.0.0.0:443"; !s.discovery(c).Web {
@@ -36,7 +37,8 @@ func TestDiscoveryTellsOfListeners(t *testing.T) {
 func TestDiscoveryIsServed(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
-	c.Listen.HTTPS = []string{"127.0.0.1:0"}
+	c.Listen.HTTPS, c.Listen.PlainHTTP = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
+	c.Listen.IMAPS = []string{":0"} // what is of this host alone is not told
 	c.Autoconfig.Names = true
 	s, at, _ := start(t, c)
 	o := s.Operations()
@@ -53,6 +55,19 @@ func TestDiscoveryIsServed(t *testing.T) {
 	}
 	if code, _ := get("autodiscover.here.test", path+"?emailaddress=a%40elsewhere.test"); code != 404 {
 		t.Errorf("of another domain: %d", code)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+at["plain_http"]+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "autoconfig.here.test"
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != 200 {
+		t.Errorf("by HTTP: %s", answer.Status)
 	}
 	var names []string
 	for r, err := range o.Discovery.Records(t.Context(), "here.test") {

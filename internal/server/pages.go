@@ -114,10 +114,13 @@ func serveWeb(ctx context.Context, l net.Listener, h http.Handler, t *tls.Config
 	return nil
 }
 
-// proofs are the pages that an authority may come for by HTTP.
-func proofs(m *acme.Manager) http.Handler {
-	if m == nil {
-		return http.NotFoundHandler()
+// plainPages are what the world may ask of us by HTTP: an authority for its proofs, and
+// mail programs.
+func plainPages(c *config.Config, s *site, proofs *acme.Manager) http.Handler {
+	m := http.NewServeMux()
+	m.Handle("/", autoconf.New(s.discovery(c)).Plain())
+	if proofs != nil {
+		m.Handle("/.well-known/acme-challenge/", proofs)
 	}
 	return m
 }

@@ -120,7 +120,7 @@ func endpoints(c *config.Config) []Endpoint {
 		{"smtp", c.Listen.SMTP}, {"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions},
 		{"lmtp", c.Listen.LMTP}, {"imap", c.Listen.IMAP}, {"imaps", c.Listen.IMAPS},
 		{"pop3", c.Listen.POP3}, {"pop3s", c.Listen.POP3S}, {"sieve", c.Listen.Sieve},
-		{"http", c.Listen.HTTP}, {"https", c.Listen.HTTPS}, {"acme_http", c.Listen.ACMEHTTP},
+		{"http", c.Listen.HTTP}, {"https", c.Listen.HTTPS}, {"plain_http", c.Listen.PlainHTTP},
 	} {
 		for _, address := range x.addresses {
 			all = append(all, Endpoint{x.service, address})

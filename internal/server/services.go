@@ -28,7 +28,8 @@ type services struct {
 	imap    *imapd.Server
 	pop3    *pop3d.Server
 	sieve   *managesieved.Server
-	web     http.Handler
+	web     http.Handler // by HTTPS
+	plain   http.Handler // by HTTP
 	keys    *certificates
 	proxies []netip.Prefix
 	log     *slog.Logger
@@ -61,7 +62,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 		Guard: s.door(c), XClient: c.Access.XClient,
 		Normalise: normalised(c), AllowEarly: !c.SMTP.EarlyTalker, Limits: limits,
 	}
-	all := &services{smtp: smtpd.New(options), web: pages(c, s), keys: keys, log: s.log, proxies: c.Access.Proxies}
+	all := &services{smtp: smtpd.New(options), web: pages(c, s), plain: plainPages(c, s, keys.acme), keys: keys, log: s.log, proxies: c.Access.Proxies}
 	all.imap = imapd.New(imapd.Options{
 		Store: s.store, Index: s.index, Headers: s.headers, Filters: s.standing(c), Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, TLS: keys.people(c), Version: Version(), Pace: s.pace,
 		MaxMessage: c.SMTP.MessageSize, MaxConnections: c.IMAP.Connections, PerUserIP: c.IMAP.ConnectionsPerLogin,
@@ -83,7 +84,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 
 // serve runs the server of a service on a listener until ctx ends.
 func (all *services) serve(ctx context.Context, service string, l net.Listener) error {
-	if service != "https" && service != "acme_http" {
+	if service != "https" && service != "plain_http" {
 		l = proxy.Listen(ctx, l, proxy.Options{Trusted: all.proxies, Log: all.log})
 	}
 	switch service {
@@ -91,8 +92,8 @@ func (all *services) serve(ctx context.Context, service string, l net.Listener) 
 		return all.smtp.Serve(ctx, l, smtpd.MX)
 	case "https":
 		return serveWeb(ctx, l, all.web, all.keys.web(), all.log)
-	case "acme_http":
-		return serveWeb(ctx, l, proofs(all.keys.acme), nil, all.log)
+	case "plain_http":
+		return serveWeb(ctx, l, all.plain, nil, all.log)
 	case "lmtp":
 		return all.smtp.Serve(ctx, l, smtpd.LMTP)
 	case "submission":
