@@ -168,7 +168,7 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 				f.ahead.close()
 				f.ahead = nil
 			}()
-		case f.reads && len(rest) == 1 && len(batch) == 1:
+		case f.reads && len(rest) == 1 && len(batch) == 1 && f.tag != "": // who is told reads nothing by itself
 			f.alone = f.c.openInTurn(ctx, rest[0])
 		}
 		if f.details {

@@ -172,3 +172,23 @@ func TestNotifyTogether(t *testing.T) {
 	c.expect("* BYE ...")
 	c.closed()
 }
+
+// Messages that are told one after the other, with their text, are no commands: while
+// they are sent another goroutine waits for the client, whose buffer is its own. It
+// takes the race detector to see that.
+func TestNotifyInTurn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	c := h.open("alice")
+	h.deliver("INBOX", store.Flags{}, "a: b\r\n\r\n1\r\n")
+	c.ok("SELECT INBOX")
+	c.ok("NOTIFY SET (selected (MessageNew (BODY.PEEK[TEXT]) MessageExpunge))")
+	c.send("a IDLE\r\n")
+	c.expect("+ idling")
+	for n := 2; n < 6; n++ {
+		h.deliver("INBOX", store.Flags{}, fmt.Sprintf("a: b\r\n\r\n%d\r\n", n))
+		c.expect(fmt.Sprintf("* %d EXISTS", n), "* ... RECENT", fmt.Sprintf("* %d FETCH (UID %d BODY[TEXT] {3}", n, n), fmt.Sprint(n), ")")
+	}
+	c.send("DONE\r\n")
+	c.expect("a OK ...")
+}
