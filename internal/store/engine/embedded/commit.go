@@ -199,9 +199,9 @@ func (e *Engine) listener() *pebble.EventListener {
 			if e.failedErr() != nil {
 				runtime.Goexit() // or it would spin
 			}
-			if flush, opening := unflushed.Load(), e.opening.Load(); flush != nil && opening != nil && errors.Is(err, *flush) {
+			if flush, hasty := unflushed.Load(), e.hasty.Load(); flush != nil && hasty != nil && errors.Is(err, *flush) {
 				select {
-				case *opening <- err:
+				case *hasty <- err:
 				default:
 				}
 			}

@@ -126,7 +126,7 @@ type Engine struct {
 	space     *space
 	log       *wal.Log
 	flushed   atomic.Bool                // the log may have what is in tables now
-	opening   atomic.Pointer[chan error] // while the store is opened: takes an error of writing tables
+	hasty     atomic.Pointer[chan error] // while the store is opened or closed: takes an error of writing tables
 	segments  *segments
 	committer *committer
 	life      life
@@ -196,9 +196,7 @@ func (e *Engine) open(ctx context.Context) error {
 			return err
 		}
 	}
-	trouble := make(chan error, 1)
-	e.opening.Store(&trouble)
-	defer e.opening.Store(nil)
+	defer e.makeHaste()()
 	var err error
 	if e.lock, err = pebble.LockDirectory(e.records, e.fs); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -361,13 +359,9 @@ func (e *Engine) closeFiles() error {
 		return err
 	}
 	e.committer.stop()
-	// A long log would make the next start slow.
 	err := e.guard(func() error {
-		if e.release(); e.log.Size() > 4<<20 {
-			if err := e.db.Flush(); err != nil {
-				return err
-			}
-			e.release()
+		if err := e.shorten(); err != nil {
+			return err
 		}
 		if !e.dbOpen.CompareAndSwap(true, false) {
 			return engine.ErrFailed
@@ -377,6 +371,24 @@ func (e *Engine) closeFiles() error {
 	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
+	return nil
+}
+
+// shorten has little of the log be needed by the next start, which a long one would
+// make slow. That may be, where there is no room for tables.
+func (e *Engine) shorten() error {
+	defer e.makeHaste()()
+	if e.release(); e.log.Size() <= 4<<20 {
+		return nil
+	}
+	err := e.flush(context.Background())
+	if e.failedErr() != nil {
+		return err
+	}
+	if err != nil {
+		e.o.Log.Warn("records: the next start reads a long log", "error", err)
+	}
+	e.release()
 	return nil
 }
 

@@ -56,14 +56,7 @@ func (e *Engine) replay(ctx context.Context) error {
 	if d := found.Damage(); d != nil {
 		return d
 	}
-	err = found.Each(func(r wal.Record) error {
-		b := e.db.NewBatch()
-		if err := b.SetRepr(r.Text); err != nil {
-			return err
-		}
-		clear(r.Text[:8]) // the sequence number it had: Pebble takes a large batch that has one for its own log's
-		return errors.Join(e.db.Apply(b, pebble.NoSync), ctx.Err())
-	})
+	err = e.again(ctx, found)
 	last := found.Last()
 	if err == nil && last > held {
 		err = e.flush(ctx)
@@ -101,16 +94,50 @@ func (e *Engine) beforeLogs() (uint64, error) {
 	return first - 1, err
 }
 
+// again applies the records of a log. Tables are written before so much is in memory
+// that Pebble would have the next commit wait for them, on a full disk for ever.
+func (e *Engine) again(ctx context.Context, found *wal.Found) error {
+	unwritten := 0
+	return found.Each(func(r wal.Record) error {
+		if unwritten > 0 && uint64(unwritten+len(r.Text)) > e.o.memTable/2 {
+			if err := e.flush(ctx); err != nil {
+				return err
+			}
+			unwritten = 0
+		}
+		unwritten += len(r.Text)
+		b := e.db.NewBatch()
+		if err := b.SetRepr(r.Text); err != nil {
+			return err
+		}
+		clear(r.Text[:8]) // the sequence number it had: Pebble takes a large batch that has one for its own log's
+		return errors.Join(e.db.Apply(b, pebble.NoSync), ctx.Err())
+	})
+}
+
 // flush has the tables hold all that was committed. On a full disk it may take for
-// ever, unless the store is just being opened: then the first error ends it.
+// ever, unless the store is being opened or closed: then the first error ends it.
 func (e *Engine) flush(ctx context.Context) error {
 	var trouble chan error
-	if opening := e.opening.Load(); opening != nil {
-		trouble = *opening
+	if hasty := e.hasty.Load(); hasty != nil {
+		trouble = *hasty
 	}
-	flushed, err := e.db.AsyncFlush()
-	if err != nil {
-		return err
+	begun, flushed := make(chan error, 1), (<-chan struct{})(nil)
+	go func() {
+		begun <- e.guard(func() (err error) { // it may wait for tables to be written itself
+			flushed, err = e.db.AsyncFlush()
+			return err
+		})
+	}()
+	select {
+	case err := <-begun:
+		if err != nil {
+			return err
+		}
+	case err := <-trouble:
+		return e.fail(noSpace(err)) // the database cannot be closed any more
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	select {
 	case <-flushed:
@@ -122,6 +149,14 @@ func (e *Engine) flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// makeHaste has the first error of writing tables end a flush until it is told to
+// have patience again.
+func (e *Engine) makeHaste() (patience func()) {
+	trouble := make(chan error, 1)
+	e.hasty.Store(&trouble)
+	return func() { e.hasty.Store(nil) }
 }
 
 // release lets go of logs of which all is in tables.
