@@ -89,12 +89,14 @@ func (c *conn) setQuota(ctx context.Context, cmd *imap.Command) (reply, error) {
 	root := s.AString()
 	s.SP()
 	var limit store.Usage
+	var cannot error
 	s.List(func() {
 		word := s.Word()
 		s.SP()
 		n := s.Number64()
 		switch {
-		case s.Err() != nil:
+		case n == 0: // as zero, and what is not named, is the site's limit
+			cannot = no("CANNOT", "a limit of nothing cannot be set; 1 keeps out what is not there yet")
 		case word == "STORAGE" && n <= 1<<52:
 			limit.Bytes = n << 10
 		case word == "MESSAGE":
@@ -102,17 +104,17 @@ func (c *conn) setQuota(ctx context.Context, cmd *imap.Command) (reply, error) {
 		case word == "MAILBOX":
 			limit.Mailboxes = n
 		default:
-			s.Fail("there is no such resource, or not so much of it: %.40s", word)
-		}
-		if n == 0 {
-			s.Fail("a limit of nothing is none")
+			cannot = no("CANNOT", "there is no such resource, or not so much of it: %.40s", word)
 		}
 	})
 	if err := s.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	if !c.isAdmin() {
+	switch {
+	case !c.isAdmin():
 		return reply{}, no("NOPERM", "only administrators change quotas")
+	case cannot != nil:
+		return reply{}, cannot
 	}
 	if err := c.setLimits(ctx, root, limit); err != nil {
 		return reply{}, err
