@@ -276,7 +276,7 @@ func (c *Config) reading() []Section {
 			{"message_limit", "Messages that one FETCH, STORE, SEARCH, COPY, MOVE, APPEND or UID EXPUNGE may work on, told as MESSAGELIMIT (RFC 9738) in place of SAVELIMIT: 0 for no limit, else 1000 or more. Most clients do not know the limit and take the newest messages for all there are; long commands yield to others without it, and so it is off.", live, number{&c.IMAP.MessageLimit, 0, 1000000}},
 		}},
 		{"pop3", "What POP3 sessions hold to.", []Setting{
-			{"timeout", "How long a session may be silent (RFC 1939 section 3 wants 10 minutes).", live, duration{&c.POP3.Timeout, time.Second, day}},
+			{"timeout", "How long a session may be silent (RFC 1939 section 3 wants 10 minutes). Until it ends its account gets [IN-USE]; a connection that is closed ends at once, one whose client has gone without a word after a minute.", live, duration{&c.POP3.Timeout, time.Second, day}},
 			{"login_timeout", "How long a session may take to log in.", live, duration{&c.POP3.LoginTimeout, time.Second, time.Hour}},
 			{"login_delay", "How long an account must wait between two logins (RFC 2449 section 6.5); 0 for no time.", live, duration{&c.POP3.LoginDelay, 0, day}},
 			{"connections", "Connections to POP3; further ones get -ERR.", live, number{&c.POP3.Connections, 1, 1000000}},

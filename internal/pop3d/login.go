@@ -136,7 +136,7 @@ func (s *session) enter(ctx context.Context, who auth.Login) error {
 	if wait := s.server.tooSoon(account); wait > 0 && alone {
 		return coded("LOGIN-DELAY", "the last login was too short a time ago, wait %d seconds", seconds(wait))
 	}
-	if alone && !s.server.lock(account) {
+	if alone && !s.server.lock(ctx, account, s.nc) {
 		return coded("IN-USE", "another session reads this mailbox")
 	}
 	drop, err := openMaildrop(ctx, s.server.o.Store, account)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -390,10 +391,51 @@ func TestSlowReader(t *testing.T) {
 		if d := time.Since(start); d != 5*time.Minute {
 			t.Errorf("cut off after %v", d)
 		}
-		if !h.server.lock(alice) {
+		if !h.server.lock(t.Context(), alice, nil) {
 			t.Error("the maildrop is still locked")
 		}
 	})
+}
+
+// I11: a session whose client has gone without a word gives way to one that comes; one
+// that only waits does not, and one that was closed is over at once.
+func TestGoneWithoutAWord(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.deliver("Subject: 1\r\n\r\n", "Subject: 2\r\n\r\n")
+	var silent atomic.Int64
+	h.server.unheard = func(net.Conn) time.Duration { return time.Duration(silent.Load()) }
+	first, ended := h.pipe(t.Context(), "127.0.0.1:5")
+	first.login()
+	first.ask("DELE 1", "+OK")
+	second := h.dial()
+	second.expect("+OK")
+	for _, s := range []time.Duration{0, time.Minute - 1, time.Minute} {
+		silent.Store(int64(s))
+		second.ask("USER "+alice, "+OK")
+		if s < time.Minute {
+			second.ask("PASS "+password, "-ERR [IN-USE]")
+		}
+	}
+	second.ask("PASS "+password, "+OK maildrop has 2 messages")
+	ended.Wait()
+	first.expect("(closed)")
+	silent.Store(0)
+	second.ask("DELE 2", "+OK")
+	second.nc.Close()
+	for { // until that is seen
+		c := h.dial()
+		c.expect("+OK")
+		c.ask("USER "+alice, "+OK")
+		c.send("PASS " + password + "\r\n")
+		if line := c.line(); !strings.HasPrefix(line, "-ERR [IN-USE]") {
+			if !strings.HasPrefix(line, "+OK maildrop has 2 messages") {
+				t.Errorf("it says %q", line)
+			}
+			break
+		}
+		c.nc.Close()
+	}
 }
 
 func TestLimits(t *testing.T) {
@@ -651,7 +693,7 @@ func FuzzSession(f *testing.F) {
 		if bytes.Contains(out, []byte("\n.\r\n.\r\n")) {
 			t.Fatalf("an end too many: %q", out)
 		}
-		if !h.server.lock(alice) {
+		if !h.server.lock(t.Context(), alice, nil) {
 			t.Fatal("the maildrop is still locked")
 		}
 		h.server.unlock(alice)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"plic/internal/serve"
 )
@@ -22,11 +23,26 @@ type door struct {
 
 // openDoor listens at an address.
 func openDoor(ctx context.Context, service, address string, p places) (*door, error) {
-	socket, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	l := net.ListenConfig{KeepAliveConfig: keepAlive(service)}
+	socket, err := l.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	return &door{service: service, socket: socket, places: p}, nil
+}
+
+// keepAlive says how it is found out that a client has gone without a word. One of POP3
+// locks its mailbox until then, for a minute. One of IMAP waits long, maybe in a pocket
+// where each question costs some of its battery, and hears something in IDLE
+// anyhow; the others are asked as Go does it.
+func keepAlive(service string) net.KeepAliveConfig {
+	switch service {
+	case "pop3", "pop3s":
+		return net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+	case "imap", "imaps":
+		return net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: 30 * time.Second, Count: 4}
+	}
+	return net.KeepAliveConfig{}
 }
 
 // next makes the listener of a new server; what comes in goes there from now
