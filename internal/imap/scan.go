@@ -278,7 +278,7 @@ func (s *Scanner) Set() Set {
 }
 
 // List reads "(" items ")" separated by spaces; item reads one. The list may be
-// empty.
+// empty, and hold a space at its ends, as that of ID from aioimaplib does.
 func (s *Scanner) List(item func()) {
 	s.Need('(')
 	if s.depth++; s.depth > MaxDepth {
@@ -287,8 +287,12 @@ func (s *Scanner) List(item func()) {
 	for first := true; s.err == nil && !s.Take(')'); first = false {
 		if !first {
 			s.SP()
+		} else {
+			s.Take(' ')
 		}
-		item()
+		if s.Peek() != ')' {
+			item()
+		}
 	}
 	s.depth--
 }
