@@ -230,7 +230,10 @@ func (l *link) sender(ctx context.Context, env *mail.Envelope) error {
 			return err
 		}
 	}
-	if l.down || l.accepted {
+	if l.down {
+		return l.outage()
+	}
+	if l.accepted {
 		return nil
 	}
 	if err := l.abort(ctx); err != nil {
@@ -281,9 +284,13 @@ func (l *link) recipient(ctx context.Context, env *mail.Envelope, to mail.Recipi
 	return err
 }
 
-// catchUp tells a milter what it has not seen of a message's transaction.
+// catchUp tells a milter what it has not seen of a message's transaction. One that has
+// failed within it will not see the message.
 func (l *link) catchUp(ctx context.Context, env *mail.Envelope) error {
-	if l.down || l.accepted || l.begun {
+	if l.down {
+		return l.outage()
+	}
+	if l.accepted || l.begun {
 		return nil
 	}
 	if err := l.sender(ctx, env); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -344,7 +345,11 @@ func TestDown(t *testing.T) {
 			"another version": {protocol: 1 << 30},
 			"wants too much":  {actions: 1 << 20},
 		} {
-			c, _ := play(t, func(f *Filter) { f.Open, f.Command = open, 100*time.Millisecond }, s)
+			c, _ := play(t, func(f *Filter) {
+				if f.Open = open; name == "silent" {
+					f.Command = 100 * time.Millisecond
+				}
+			}, s)
 			env := envelope()
 			x, err := runSession(t, c, env, letterText)
 			switch {
@@ -354,11 +359,41 @@ func TestDown(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			// It stays so for the session, and another asks anew.
-			if err := c.Sender(t.Context(), env); open && err != nil || !open && name == "not there" && err == nil {
+			if err := c.Sender(t.Context(), env); (err == nil) != open {
 				t.Errorf("%s, again: %v", name, err)
 			}
 			c.Gone(env.Origin.Conn)
 		}
+	}
+}
+
+// A milter that fails after it took a recipient has not seen the message, which
+// waits or goes on, as it is set.
+func TestFailsWithin(t *testing.T) {
+	t.Parallel()
+	for _, open := range []bool{false, true} {
+		c, _ := play(t, func(f *Filter) { f.Open = open }, &script{})
+		dial, conn := c.o.Dial, net.Conn(nil)
+		c.o.Dial = func(ctx context.Context, network, address string) (_ net.Conn, err error) {
+			conn, err = dial(ctx, network, address)
+			return conn, err
+		}
+		env := envelope()
+		if err := errors.Join(c.Sender(t.Context(), env), c.Recipient(t.Context(), env, env.To[0])); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if err := c.Recipient(t.Context(), env, env.To[1]); (err == nil) != open {
+			t.Errorf("open %v: the other recipient: %v", open, err)
+		}
+		env.To = env.To[:1]
+		if _, err := c.Message(t.Context(), env, mail.Bytes([]byte(letterText))); (err == nil) != open || err != nil && mail.StatusOf(err).Code != 451 {
+			t.Errorf("open %v: the message: %v", open, err)
+		}
+		if err := c.Sender(t.Context(), env); (err == nil) != open {
+			t.Errorf("open %v: the next one: %v", open, err)
+		}
+		c.Gone(env.Origin.Conn)
 	}
 }
 
