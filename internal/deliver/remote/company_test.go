@@ -110,7 +110,13 @@ func TestCompany(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				certificate, roots := delivertest.Certificate("mx.test")
-				host := &delivertest.Remote{Extensions: full, On: test.on, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}}
+				on := func(c *delivertest.Conn, step, args string) bool {
+					if step == "CONNECT" {
+						time.Sleep(time.Second) // so that who is ready at the same time comes by itself
+					}
+					return test.on != nil && test.on(c, step, args)
+				}
+				host := &delivertest.Remote{Extensions: full, On: on, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}}
 				w := newWorld(t, map[string]*delivertest.Remote{place: host}, records...)
 				asked := map[string]int{}
 				var mu sync.Mutex
