@@ -398,7 +398,7 @@ func (k *client) next() string {
 	select {
 	case line := <-k.lines:
 		return strings.TrimSuffix(line, "\r\n")
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		k.t.Error("no answer")
 		return ""
 	}
@@ -439,7 +439,7 @@ func (k *client) gone() {
 		if ok {
 			k.t.Errorf("got %q, want the end", line)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		k.t.Error("the connection is open")
 	}
 }

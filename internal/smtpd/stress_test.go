@@ -19,9 +19,11 @@ func TestOverload(t *testing.T) {
 		})
 		submissions := newBell()
 		stopped := make(chan error, 1)
-		defer func() { <-stopped }()
-		defer h.close()
-		defer submissions.Close()
+		defer h.close() // which counts the submissions, too
+		defer func() {
+			submissions.Close()
+			<-stopped
+		}()
 		go func() { stopped <- h.server.Serve(t.Context(), submissions, Submission) }()
 		submit := func() *client { return newClient(t, (&house{t: t, bell: submissions}).ring("192.0.2.77:4000")) }
 		var all []*client
