@@ -36,6 +36,7 @@ func TestOverload(t *testing.T) {
 			t.Helper()
 			c.want(want)
 			c.gone()
+			synctest.Wait() // until it is not counted any more
 		}
 		good := func(c *client) *client {
 			t.Helper()
@@ -63,6 +64,7 @@ func TestOverload(t *testing.T) {
 		clumsy.say("FOO", "500 ")
 		clumsy.say("FOO", "421 4.7.0 ")
 		clumsy.gone()
+		synctest.Wait()
 		// The sixteenth stranger is the last; who logs in, and this host, still come.
 		for i := range 5 {
 			good(dial(30 + i))
@@ -75,6 +77,7 @@ func TestOverload(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		patient.want("421 4.4.2 ")
 		patient.gone()
+		synctest.Wait()
 		for _, c := range append(users, host) {
 			c.say("EHLO me.example", "250 ")
 		}
