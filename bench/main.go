@@ -10,6 +10,7 @@
 //	go run ./bench -growth docs/growth.svg     # the cost as a mailbox grows, as a plot
 //	go run ./bench -files native,maildir,mbox -steps 1000,10000,100000
 //	go run ./bench -files mbox -steps 200000 -octets 25000
+//	go run ./bench -limits 100                 # the least time that the rows can take
 //	go run ./bench -import 200000              # plic import beside doveadm import
 //
 // The mail is made from a seed: both sides, and every run, get the same. It
@@ -46,6 +47,8 @@ func (o *options) run(ctx context.Context) error {
 		return directoryRates(ctx, o.only, o.rounds, o.logins)
 	case o.imported > 0:
 		return importRates(ctx, o.imported, o.octets, o.rounds)
+	case o.limits > 0:
+		return tellLimits(ctx, o.only, o.mailbox, o.limits)
 	case o.formats != nil:
 		return fileRates(ctx, o.formats, o.steps, o.octets)
 	}

@@ -22,6 +22,7 @@ type options struct {
 	steps     []int
 	octets    int
 	imported  int
+	limits    int
 }
 
 // sizes say how much is done.
@@ -75,6 +76,7 @@ func parse(args []string, complaints io.Writer) (options, error) {
 	})
 	f.IntVar(&o.octets, "octets", 2000, "how long the messages of -files and -import are")
 	f.IntVar(&o.imported, "import", 0, "only import a Maildir of so many `messages`")
+	f.IntVar(&o.limits, "limits", 0, "only tell the least time that rows of the table can take, of so many `tries`")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -117,19 +119,20 @@ func (o *options) check() error {
 		{"queued", o.queued, 0, 10_000_000},
 		{"octets", o.octets, 0, 100 << 20},
 		{"import", o.imported, 0, 10_000_000},
+		{"limits", o.limits, 0, 1_000_000},
 	} {
 		if x.n < x.least || x.n > x.most {
 			wrong = append(wrong, fmt.Errorf("-%s: %d is not from %d to %d", x.flag, x.n, x.least, x.most))
 		}
 	}
 	instead := 0
-	for _, asked := range []bool{o.growth != "", o.queued > 0, o.directory, o.formats != nil, o.imported > 0} {
+	for _, asked := range []bool{o.growth != "", o.queued > 0, o.directory, o.formats != nil, o.imported > 0, o.limits > 0} {
 		if asked {
 			instead++
 		}
 	}
 	if instead > 1 {
-		wrong = append(wrong, errors.New("-growth, -queued, -directory, -files and -import are each for a run of their own"))
+		wrong = append(wrong, errors.New("-growth, -queued, -directory, -files, -import and -limits are each for a run of their own"))
 	}
 	if len(o.only) > 0 && !slices.ContainsFunc(o.names(), o.only.in) {
 		wrong = append(wrong, fmt.Errorf("-only: nothing that is measured has one of %q in its name", []string(o.only)))
@@ -144,6 +147,12 @@ func (o *options) names() (all []string) {
 	}
 	if o.growth != "" || o.queued > 0 || o.formats != nil || o.imported > 0 {
 		return nil
+	}
+	if o.limits > 0 {
+		for _, l := range limits(o.mailbox) {
+			all = append(all, l.name)
+		}
+		return all
 	}
 	for _, m := range measures(o.sizes) {
 		all = append(all, m.name)

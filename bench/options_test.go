@@ -27,6 +27,8 @@ func TestOptions(t *testing.T) {
 		"-files mbox -steps 200000 -octets 25000",
 		"-import 200000 -octets 0",
 		"-queued 1000000",
+		"-limits 3",
+		"-limits 3 -only append",
 	} {
 		if _, err := parse(strings.Fields(line), t.Output()); err != nil {
 			t.Errorf("%s: %v", line, err)
@@ -70,6 +72,9 @@ func TestRefused(t *testing.T) {
 		"-growth x -directory":             "-growth",
 		"-files maildir -import 5":         "-files",
 		"-queued 5 -directory -files mbox": "-queued",
+		"-limits 5 -import 5":              "-limits",
+		"-limits -1":                       "-limits",
+		"-limits 5 -only lookups":          "lookups",
 		"SELECT":                           "SELECT",
 		"-only SELECT FETCH":               "FETCH",
 		"-unknown":                         "unknown",
