@@ -47,6 +47,7 @@ type conn struct {
 	modes                   // what the client has enabled
 	notice   *notice        // what NOTIFY asked for; nil if it was not given
 	changing bool           // the command at work adds or removes messages
+	tests    int            // that it has made without a turn
 	brought  []store.UID    // what it has added to the selected mailbox
 	bad      int            // commands that were no good, without a good one between
 	unread   *imap.Literal  // what the client has announced for this APPEND and we have not asked for
@@ -268,7 +269,7 @@ func (c *conn) handle(ctx context.Context, cmd imap.Command) {
 		c.quick.Begin()
 		defer c.quick.End()
 	}
-	c.unread = cmd.Message
+	c.unread, c.tests = cmd.Message, 0
 	spec, known := lookup(cmd.Name)
 	if !known && c.account == nil && foreign(cmd.Tag) {
 		c.record(journal.Event{Kind: journal.Reject, Reason: "HTTP spoken to IMAP"})

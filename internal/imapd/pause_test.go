@@ -150,3 +150,27 @@ func TestLongListTakesTurns(t *testing.T) {
 		other.ok("SORT (SUBJECT) UTF-8 ALL")
 	})
 }
+
+// A search in very many mailboxes makes way, too, though it is short in each.
+func TestSearchOfManyPauses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, func(o *Options) { o.Pace = pace.New(2) })
+		defer h.close()
+		c := h.open("alice")
+		for i := range 100 {
+			c.ok(fmt.Sprintf("CREATE m%d", i))
+		}
+		keys := strings.Repeat(" SEEN", 4000)
+		h.busy(func() {
+			for _, command := range []string{"ESEARCH IN (inboxes) RETURN (COUNT)" + keys, "ESEARCH IN (personal) RETURN (COUNT)" + keys} {
+				time.Sleep(10 * time.Millisecond)
+				began := time.Now()
+				c.ok(command)
+				if took := time.Since(began); (took > 0) != strings.Contains(command, "personal") {
+					t.Errorf("%.30s: a pause of %v", command, took)
+				}
+			}
+		})
+	})
+}

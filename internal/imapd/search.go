@@ -123,7 +123,9 @@ func (c *conn) find(ctx context.Context, v *view, tag string, q *imap.Search, ke
 		f.scores = map[store.UID]int{}
 	}
 	var t *turn
-	if p.level > inIndex || len(keys) > 0 || p.size*v.seq.Len() > longSearch {
+	c.tests += p.size * (v.seq.Len() + toCompile)
+	if p.level > inIndex || len(keys) > 0 || c.tests > longSearch {
+		c.tests = 0
 		if t, err = c.takeTurn(ctx, tag, c.server.searches); err != nil {
 			return nil, err
 		}
@@ -276,8 +278,12 @@ func (f *found) open(ctx context.Context, c *conn, t *turn, p *test, pending []s
 	})
 }
 
-// longSearch is how many tests a search may make before it counts as long.
-const longSearch = 4 << 20
+// longSearch is how many tests a command may make before it counts as long, be it in one
+// mailbox or in many; to make one ready takes as long as toCompile of them.
+const (
+	longSearch = 4 << 20
+	toCompile  = 16
+)
 
 // errNotText is the answer to a search string that no text can hold.
 var errNotText = errors.New("a search string is not UTF-8")
