@@ -50,14 +50,20 @@ func TestStopInTwoStages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newListener()
 		ctx, stop := context.WithCancel(t.Context())
+		var mu sync.Mutex
 		var log []string
+		end := func(who string) {
+			mu.Lock()
+			defer mu.Unlock()
+			log = append(log, who)
+		}
 		polite := func(ctx, _ context.Context) {
 			<-ctx.Done()
-			log = append(log, "polite")
+			end("polite")
 		}
 		stubborn := func(_, work context.Context) {
 			<-work.Done()
-			log = append(log, "stubborn")
+			end("stubborn")
 		}
 		sessions := []Session{polite, nil, stubborn}
 		ended := make(chan error, 1)
