@@ -271,7 +271,7 @@ func (g *gathered) ranges(ctx context.Context, r *sstable.Reader) error {
 // log reads the log, over what is damaged. What no table has is newer than all that
 // they have: a start that was cut short may have given its numbers anew.
 func (g *gathered) log() error {
-	found, damage, err := g.e.readLogs(g.held)
+	found, damage, err := g.readLog()
 	if err != nil {
 		return err
 	}
@@ -288,6 +288,18 @@ func (g *gathered) log() error {
 		return damage
 	}
 	return nil
+}
+
+// readLog reads the whole log, if it goes on behind the tables without a gap: a table that
+// was not finished, or is damaged, may lack what it says that tables hold.
+func (g *gathered) readLog() (*damagedLog, *wal.Damage, error) {
+	if first, ok, err := wal.Oldest(g.e.fs, g.e.records); ok && err == nil && first <= g.held {
+		found, damage, err := g.e.readLogs(first - 1)
+		if err == nil && damage == nil && found.Last() >= g.held {
+			return found, nil, nil
+		}
+	}
+	return g.e.readLogs(g.held)
 }
 
 // oldLogs reads Pebble's own logs, each as far as it is sound.

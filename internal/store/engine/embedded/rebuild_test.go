@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"plic/internal/store/engine"
@@ -73,6 +76,41 @@ func TestRebuild(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRebuildOfHalfAFlush: when the manifest is lost as tables are written, those that are
+// finished do not say that others are, and the log has what these lack.
+func TestRebuildOfHalfAFlush(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sizes := slices.Repeat([]int{100, 9000}, 20)
+	r.putNotes(sizes[:10])
+	r.must(r.e.db.Flush())
+	r.putNotes(sizes)
+	n := r.e.log.Next() - 1
+	disk := r.crash(0, 1)
+	r.close()
+	r.onDisk(disk)
+	for _, name := range r.list("/store/records", "") {
+		if strings.Contains(name, "MANIFEST-") {
+			r.must(r.fs.Remove(name))
+		}
+	}
+	f, err := r.fs.Create("/store/records/000999.sst", vfs.WriteCategoryUnspecified)
+	r.must(err)
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), sstable.WriterOptions{TableFormat: sstable.TableFormatPebblev6})
+	r.must(w.Raw().Add(pebble.MakeInternalKey(positionKey, 1<<40, pebble.InternalKeyKindSet), encodeNumber(positionKey, n), false))
+	r.must(w.Close())
+	if _, err := Open(t.Context(), r.o); !errors.Is(err, ErrRecords) {
+		t.Fatalf("opened: %v", err)
+	}
+	_, err = Rebuild(t.Context(), r.o, "/aside")
+	r.must(err)
+	for range 2 {
+		r.open()
+		r.hasNotes(sizes)
+		r.close()
 	}
 }
 

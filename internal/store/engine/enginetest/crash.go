@@ -97,6 +97,7 @@ type CrashRun struct {
 	Steps    int
 	Unsynced int                 // percent of unsynced blocks and names that survive
 	Wrap     func(vfs.FS) vfs.FS // what a mutation test does to the file system
+	Some     int                 // crash at one of so many writes, default at each
 }
 
 // moment is the disk at one write, and what it must hold.
@@ -120,6 +121,7 @@ type camera struct {
 	disk    *vfs.Memory
 	rng     *rand.Rand
 	percent int
+	some    int
 	moments []moment
 	waited  int
 	applied int
@@ -129,6 +131,9 @@ func (c *camera) look(op errorfs.Op) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.on || op.Kind == errorfs.OpFileClose || op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+		return nil
+	}
+	if c.some > 1 && c.rng.IntN(c.some) > 0 {
 		return nil
 	}
 	c.moments = append(c.moments, moment{
@@ -159,7 +164,7 @@ func (c *camera) set(waited, applied int) {
 // that was waited for: those whole, the others absent.
 func Crash(ctx context.Context, s Suite, r CrashRun) error {
 	cam := &camera{
-		disk: vfs.NewMemory(), percent: r.Unsynced, rng: rand.New(rand.NewPCG(r.Seed, 5)), on: true,
+		disk: vfs.NewMemory(), percent: r.Unsynced, rng: rand.New(rand.NewPCG(r.Seed, 5)), some: r.Some, on: true,
 	}
 	var fs vfs.FS = errorfs.Wrap(cam.disk, errorfs.InjectorFunc(cam.look))
 	if r.Wrap != nil {
@@ -206,7 +211,7 @@ func goesOn(ctx context.Context, s Suite, c *clock, m moment, states []string) e
 
 // survivesTwice crashes at every write of the start after a crash.
 func survivesTwice(ctx context.Context, s Suite, c *clock, r CrashRun, m moment, states []string) error {
-	cam := &camera{disk: m.again(), percent: r.Unsynced, rng: rand.New(rand.NewPCG(r.Seed, 6)), on: true}
+	cam := &camera{disk: m.again(), percent: r.Unsynced, rng: rand.New(rand.NewPCG(r.Seed, 6)), some: r.Some, on: true}
 	cam.set(m.waited, m.applied)
 	e, err := s.Open(ctx, Config{FS: errorfs.Wrap(cam.disk, errorfs.InjectorFunc(cam.look)), Now: c.now})
 	if err != nil {
