@@ -34,7 +34,7 @@ func (e *Engine) background() {
 	reclaim := time.NewTicker(reclaimEvery)
 	defer reclaim.Stop()
 	var quiet lull
-	var merging atomic.Bool
+	var merging, reclaiming aside
 	for {
 		due := false
 		select {
@@ -42,20 +42,13 @@ func (e *Engine) background() {
 			return
 		case <-e.wake:
 		case <-tidy.C:
-			if quiet.tick(e.commits.Load()) && merging.CompareAndSwap(false, true) {
-				e.done.Go(func() { // it may take longer than what else is to be done can wait
-					defer merging.Store(false)
-					if err := e.merge(ctx); err != nil && ctx.Err() == nil {
-						e.o.Log.Warn("merging the tables of records failed", "error", err)
-					}
-				})
+			if quiet.tick(e.commits.Load()) {
+				merging.do(ctx, e, "merging the tables of records failed", e.merge)
 			}
 		case <-settle.C:
 			due = true
 		case <-reclaim.C:
-			if err := e.Reclaim(ctx); err != nil && ctx.Err() == nil {
-				e.o.Log.Warn("reclaiming bodies failed", "error", err)
-			}
+			reclaiming.do(ctx, e, "reclaiming bodies failed", e.reclaimUnlessHeld)
 		}
 		if e.flushed.Swap(false) {
 			e.release()
@@ -70,6 +63,22 @@ func (e *Engine) background() {
 		}
 		e.space.restore()
 	}
+}
+
+// aside is work that may take longer than what else is to be done can wait.
+type aside struct{ busy atomic.Bool }
+
+// do begins it, unless it goes on still.
+func (a *aside) do(ctx context.Context, e *Engine, failed string, work func(context.Context) error) {
+	if !a.busy.CompareAndSwap(false, true) {
+		return
+	}
+	e.done.Go(func() {
+		defer a.busy.Store(false)
+		if err := work(ctx); err != nil && ctx.Err() == nil {
+			e.o.Log.Warn(failed, "error", err)
+		}
+	})
 }
 
 // poke has the background work at once.

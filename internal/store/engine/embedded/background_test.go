@@ -73,3 +73,50 @@ func TestSegmentsAreSyncedSeldom(t *testing.T) {
 		want("many bodies", 2, 2, settleBytes/pushBytes-2)
 	})
 }
+
+// TestBackgroundGoesOn: while a backup is made, or bodies are checked, which may take
+// hours, segments are synced, indexes folded and logs let go of as ever.
+func TestBackgroundGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, err := Open(t.Context(), Options{
+			FS: vfs.NewMemory(), Dir: "/store", Cache: 1 << 20, Ballast: -1, Reserve: -1, Uncompressed: true, memTable: 256 << 10, fold: 10,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		apply(t, e, &engine.Batch{Accounts: []engine.Account{{ID: 1, Name: "user", NextMailbox: 2}}})
+		err = e.Snapshot(t.Context(), func(string) error {
+			time.Sleep(2 * reclaimEvery) // there is something to reclaim, too
+			for n := range engine.UID(settleBytes/bodyInMemory + 10) {
+				w, err := e.NewBody(t.Context())
+				if err != nil {
+					return err
+				}
+				w.Write(make([]byte, bodyInMemory))
+				apply(t, e, &engine.Batch{
+					Mailboxes: []engine.MailboxChange{{
+						Account: 1, Record: engine.Mailbox{ID: 1, Name: "INBOX", UIDNext: n + 2},
+						Add: []engine.Message{{Entry: engine.Entry{UID: n + 1, ModSeq: engine.ModSeq(n + 1), Body: w.ID()}}},
+					}},
+					Bodies: []engine.BodyWriter{w},
+				})
+				time.Sleep(tidyEvery)
+			}
+			if n := e.segments.unsynced(); n > settleBytes {
+				t.Errorf("%d octets of bodies are not synced", n)
+			}
+			if n := e.log.Size(); n > 4<<20 {
+				t.Errorf("%d octets of logs are kept", n)
+			}
+			if all := e.folds.take(); len(all) > 0 {
+				t.Errorf("%v are to be folded", all)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -139,6 +139,7 @@ type Engine struct {
 	lent      [lentSizes]sync.Pool // likewise, for bodies
 	mending   sync.RWMutex         // held while an index is mended, and shared by Apply
 	settling  sync.Mutex           // one settle at a time
+	indexing  sync.Mutex           // held by who writes indexes anew or buries them
 
 	failOnce sync.Once
 	failed   chan struct{} // closed when the engine has stopped

@@ -145,9 +145,9 @@ func (e *Engine) Fold(ctx context.Context) error {
 	}
 	defer e.leave()
 	for _, m := range e.folds.take() {
-		e.reclaimer.mu.Lock() // a mailbox is not buried meanwhile
+		e.indexing.Lock()
 		err := e.fold(ctx, m)
-		e.reclaimer.mu.Unlock()
+		e.indexing.Unlock()
 		if err != nil {
 			return fmt.Errorf("fold the index of account %d, mailbox %d: %w", m.account, m.mailbox, err)
 		}

@@ -53,9 +53,26 @@ func (e *Engine) Reclaim(ctx context.Context) error {
 		return err
 	}
 	defer e.leave()
-	r := &e.reclaimer
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	e.reclaimer.mu.Lock()
+	defer e.reclaimer.mu.Unlock()
+	return e.reclaim(ctx)
+}
+
+// reclaimUnlessHeld is Reclaim, but not while a check or a backup goes on, which may
+// take hours.
+func (e *Engine) reclaimUnlessHeld(ctx context.Context) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.leave()
+	if !e.reclaimer.mu.TryLock() {
+		return nil
+	}
+	defer e.reclaimer.mu.Unlock()
+	return e.reclaim(ctx)
+}
+
+func (e *Engine) reclaim(ctx context.Context) error {
 	if _, lost, err := e.lostSince(); lost || err != nil {
 		return err // what nobody names may be what is lost
 	}
@@ -172,6 +189,8 @@ func (e *Engine) bury(ctx context.Context, g grave) error {
 	if !e.graves.has(g) {
 		return nil
 	}
+	e.indexing.Lock()
+	defer e.indexing.Unlock()
 	boxes := []engine.MailboxID{g.mailbox}
 	ranges := [][]byte{accountKey(g.account)}
 	if g.all {

@@ -39,6 +39,8 @@ func (e *Engine) Repair(ctx context.Context, aside string) iter.Seq2[Repaired, e
 		defer e.leave()
 		e.reclaimer.mu.Lock()
 		defer e.reclaimer.mu.Unlock()
+		e.indexing.Lock()
+		defer e.indexing.Unlock()
 		r := &repairer{e: e, ctx: ctx, aside: aside, yield: yield, accounts: map[engine.AccountID]*account{}}
 		for _, step := range []func() error{
 			r.flat, r.accountRecords, r.places, r.names, r.mailboxes, r.items, r.owners, r.orphans, r.lost, r.export,
