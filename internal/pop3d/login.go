@@ -136,13 +136,13 @@ func (s *session) enter(ctx context.Context, who auth.Login) error {
 	if wait := s.server.tooSoon(account); wait > 0 && alone {
 		return coded("LOGIN-DELAY", "the last login was too short a time ago, wait %d seconds", seconds(wait))
 	}
-	if alone && !s.server.lock(ctx, account, s.nc) {
+	if alone && !s.server.o.Locks.lock(ctx, account, s.nc) {
 		return coded("IN-USE", "another session reads this mailbox")
 	}
 	drop, err := openMaildrop(ctx, s.server.o.Store, account)
 	if err != nil {
 		if alone {
-			s.server.unlock(account)
+			s.server.o.Locks.unlock(account)
 		}
 		s.server.o.Log.Error("pop3: open the inbox", "account", account, "error", err)
 		s.record(journal.Event{Kind: journal.Error, Reason: err.Error()})

@@ -26,6 +26,7 @@ type Options struct {
 	Log      *slog.Logger
 	TLS      *tls.Config // nil for none: then there is no STLS
 	Sessions *serve.Roll // that those of ours are in; nil for none
+	Locks    *Locks      // of maildrops; nil for some of its own
 	Now      func() time.Time
 
 	LoginDelay     time.Duration // between two logins of an account, RFC 2449 section 6.5; 0 for none
@@ -40,6 +41,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Locks == nil {
+		o.Locks = new(Locks)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -391,7 +391,7 @@ func TestSlowReader(t *testing.T) {
 		if d := time.Since(start); d != 5*time.Minute {
 			t.Errorf("cut off after %v", d)
 		}
-		if !h.server.lock(t.Context(), alice, nil) {
+		if !h.server.o.Locks.lock(t.Context(), alice, nil) {
 			t.Error("the maildrop is still locked")
 		}
 	})
@@ -404,7 +404,7 @@ func TestGoneWithoutAWord(t *testing.T) {
 	h := newHouse(t, nil)
 	h.deliver("Subject: 1\r\n\r\n", "Subject: 2\r\n\r\n")
 	var silent atomic.Int64
-	h.server.unheard = func(net.Conn) time.Duration { return time.Duration(silent.Load()) }
+	h.server.o.Locks.unheard = func(net.Conn) time.Duration { return time.Duration(silent.Load()) }
 	first, ended := h.pipe(t.Context(), "127.0.0.1:5")
 	first.login()
 	first.ask("DELE 1", "+OK")
@@ -435,6 +435,39 @@ func TestGoneWithoutAWord(t *testing.T) {
 			break
 		}
 		c.nc.Close()
+	}
+}
+
+// The sessions of a server whose settings have changed, and those of the next, are of the
+// same maildrops.
+func TestLocksOutliveServers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	first := h.dial()
+	first.login()
+	next := New(Options{Store: h.store, Auth: h.server.o.Auth, Locks: h.server.o.Locks})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- next.Serve(ctx, l, false) }()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := h.client(nc)
+	c.expect("+OK")
+	c.ask("USER "+alice, "+OK")
+	c.ask("PASS "+password, "-ERR [IN-USE]")
+	first.ask("QUIT", "+OK")
+	first.expect("(closed)")
+	c.ask("USER "+alice, "+OK")
+	c.ask("PASS "+password, "+OK")
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -693,10 +726,10 @@ func FuzzSession(f *testing.F) {
 		if bytes.Contains(out, []byte("\n.\r\n.\r\n")) {
 			t.Fatalf("an end too many: %q", out)
 		}
-		if !h.server.lock(t.Context(), alice, nil) {
+		if !h.server.o.Locks.lock(t.Context(), alice, nil) {
 			t.Fatal("the maildrop is still locked")
 		}
-		h.server.unlock(alice)
+		h.server.o.Locks.unlock(alice)
 		for _, n := range h.journal.Counts() {
 			if n.Kind == journal.Panic {
 				t.Fatal("a panic")

@@ -221,7 +221,7 @@ func (s *session) close() {
 	}
 	s.drop.next.Close()
 	if !s.readOnly {
-		s.server.unlock(s.account)
+		s.server.o.Locks.unlock(s.account)
 	}
 	s.record(journal.Event{
 		Kind: journal.Read, Mailbox: store.Inbox, Size: s.drop.sent,

@@ -71,7 +71,7 @@ func newServices(c *config.Config, s *site, a *auth.Auth, keys *certificates) *s
 		Admin: func(account string) bool { return slices.Contains(c.Quota.Administrators, account) }, Grace: orNone(c.StopGrace),
 	})
 	all.pop3 = pop3d.New(pop3d.Options{
-		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, TLS: keys.people(c),
+		Store: s.store, Auth: a, Journal: s.journal, Log: s.log, Sessions: &s.sessions, Locks: &s.maildrops, TLS: keys.people(c),
 		MaxConnections: c.POP3.Connections, PerHost: c.POP3.ConnectionsPerHost,
 		LoginTimeout: c.POP3.LoginTimeout, IdleTimeout: c.POP3.Timeout, LoginDelay: c.POP3.LoginDelay, Grace: orNone(c.StopGrace),
 	})

@@ -32,6 +32,7 @@ import (
 	"plic/internal/learn"
 	"plic/internal/mail"
 	"plic/internal/pace"
+	"plic/internal/pop3d"
 	"plic/internal/post"
 	"plic/internal/queue"
 	"plic/internal/sasl"
@@ -89,6 +90,7 @@ type site struct {
 	queue     *queue.Queue
 	failed    chan error // the engine has stopped
 	sessions  serve.Roll
+	maildrops pop3d.Locks
 
 	keys     *certificates         // of the server that runs, nil if none does
 	settings func() *config.Config // that hold now, nil likewise
