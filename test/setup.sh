@@ -4,6 +4,7 @@
 set -eu
 
 packages="postgresql mariadb-server slapd ldap-utils postfix dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-sieve sieve-connect postgrey swaks libnet-ssleay-perl libmail-dkim-perl libnet-dns-perl opendkim opendmarc publicsuffix clamav-daemon spamassassin spamd rspamd isync offlineimap3 fetchmail mutt neomutt curl php-cli php-imap thunderbird python3 unbound libevent-2.1-7 libgnutls-dane0 libidn12 libdb5.3 ca-certificates"
+packages="$packages libmail-imapclient-perl libio-socket-ssl-perl ruby imapfilter mpop" # clients and libraries
 packages="$packages procmail maildrop bsd-mailx" # which share Maildirs and mbox files with us
 packages="$packages cyrus-common sasl2-bin"      # to whom we deliver, and from where we import
 

@@ -55,13 +55,29 @@ func TestPython(t *testing.T) {
 	})
 	t.Run("IMAPClient", func(t *testing.T) {
 		t.Parallel()
-		where := t.TempDir()
-		install(t, exec.Command("python3", "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check", "--no-deps",
-			"--require-hashes", "--target", where, "-r", "testdata/requirements.txt"))
+		path := pypi(t)
 		s := trial.Start(t, program, ann, bob)
 		run(t, program, "account", "quota", ann.Name, "--storage", "10MiB", "--dir", s.Dir).ok(t)
 		cmd := exec.Command("python3", "testdata/imap_client.py", strconv.Itoa(s.Base), s.CA(), ann.Name, ann.Password, bob.Name, bob.Password)
-		cmd.Env = append(os.Environ(), "PYTHONPATH="+where)
+		cmd.Env = append(os.Environ(), path)
 		execute(t, cmd).ok(t)
 	})
+	t.Run("aioimaplib", func(t *testing.T) {
+		t.Parallel()
+		path := pypi(t)
+		s := trial.Start(t, program, ann)
+		cmd := exec.Command("python3", "testdata/aio_imap.py", strconv.Itoa(s.Base), s.CA(), ann.Name, ann.Password)
+		cmd.Env = append(os.Environ(), path)
+		execute(t, cmd).ok(t)
+	})
+}
+
+// pypi installs what testdata/requirements.txt names, and gives the variable by which
+// Python finds it.
+func pypi(t *testing.T) string {
+	t.Helper()
+	where := t.TempDir()
+	install(t, exec.Command("python3", "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check", "--no-deps",
+		"--require-hashes", "--target", where, "-r", "testdata/requirements.txt"))
+	return "PYTHONPATH=" + where
 }
