@@ -72,7 +72,7 @@ func IsInbox(name string) bool { return equalFold(name, "INBOX") }
 // CanonicalName gives the one spelling of a name: in Unicode normalization form
 // C as RFC 5198 has it, INBOX, also as first level, in upper case.
 func CanonicalName(name string) string {
-	name = norm.NFC.String(name)
+	name = NormalName(name)
 	first, rest, found := strings.Cut(name, string(Delimiter))
 	if !equalFold(first, "INBOX") {
 		return name
@@ -82,6 +82,9 @@ func CanonicalName(name string) string {
 	}
 	return "INBOX" + string(Delimiter) + rest
 }
+
+// NormalName gives a name, or a pattern of names, in NFC.
+func NormalName(name string) string { return norm.NFC.String(name) }
 
 // equalFold compares ASCII letters without regard to case, and nothing else:
 // "ı" is no "I" in a protocol.

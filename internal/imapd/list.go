@@ -18,8 +18,13 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 		c.out.text(`* LIST (\Noselect) "/" ""`) // only the delimiter is asked for
 		return reply{}, nil
 	}
-	for i := range l.Patterns {
-		l.Patterns[i] = l.Reference + l.Patterns[i]
+	given := map[string]string{} // names as the client has them, where they are others here
+	for i, p := range l.Patterns {
+		p = l.Reference + p
+		l.Patterns[i] = imap.NormalName(p)
+		if c.rev2 && l.Patterns[i] != p && !strings.ContainsAny(p, "%*") {
+			given[l.Patterns[i]] = p
+		}
 	}
 	infos, err := c.reachable(ctx, l.Patterns)
 	if err != nil {
@@ -47,14 +52,14 @@ func (c *conn) list(ctx context.Context, cmd *imap.Command) (reply, error) {
 		case !matchesAny(l.Patterns, info.Name):
 		case !selects(&info) && !childInfo, !l.Subscribed && info.NonExistent:
 		default:
-			if err := c.tellListed(ctx, info, &l, childInfo); err != nil {
+			if err := c.tellListed(ctx, info, &l, childInfo, given[info.Name]); err != nil {
 				return reply{}, err
 			}
 		}
 	}
 	for _, name := range sorted(above) { // names without a mailbox
 		if matchesAny(l.Patterns, name) {
-			if err := c.tellListed(ctx, store.Info{Name: name, NoSelect: true, NonExistent: true}, &l, true); err != nil {
+			if err := c.tellListed(ctx, store.Info{Name: name, NoSelect: true, NonExistent: true}, &l, true, given[name]); err != nil {
 				return reply{}, err
 			}
 		}
@@ -110,14 +115,20 @@ func namesAbove(infos []store.Info, selects func(*store.Info) bool) map[string]b
 	return above
 }
 
-// tellListed sends the LIST of a mailbox, and its STATUS if that is wanted.
-func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, childInfo bool) error {
+// tellListed sends the LIST of a mailbox, and its STATUS if that is wanted; with the
+// name that the client gave if it is another, RFC 9051 section 6.3.9.7.
+func (c *conn) tellListed(ctx context.Context, info store.Info, l *imap.List, childInfo bool, given string) error {
 	b := append(c.out.line(), "* LIST "...)
 	b = appendAttributes(b, info, l.Subscribed || l.ReturnSubscribed)
 	b = append(b, ` "/" `...)
 	b = imap.AppendMailbox(b, info.Name, c.utf8Names())
-	if childInfo {
+	switch {
+	case childInfo && given != "":
+		b = c.appendOldName(append(b, ` ("CHILDINFO" ("SUBSCRIBED") `...), given)
+	case childInfo:
 		b = append(b, ` ("CHILDINFO" ("SUBSCRIBED"))`...)
+	case given != "":
+		b = c.appendOldName(append(b, ' ', '('), given)
 	}
 	c.out.end(append(b, '\r', '\n'))
 	if len(l.Metadata) > 0 && !info.NoSelect {
@@ -147,11 +158,15 @@ func (c *conn) tellMailbox(info store.Info, supplied string) {
 	b = append(b, ` "/" `...)
 	b = imap.AppendMailbox(b, info.Name, c.utf8Names())
 	if supplied != info.Name {
-		b = append(b, ` ("OLDNAME" (`...)
-		b = imap.AppendMailbox(b, supplied, c.utf8Names())
-		b = append(b, "))"...)
+		b = c.appendOldName(append(b, ' ', '('), supplied)
 	}
 	c.out.end(append(b, '\r', '\n'))
+}
+
+// appendOldName writes the last of the extended items of a LIST.
+func (c *conn) appendOldName(b []byte, name string) []byte {
+	b = imap.AppendMailbox(append(b, `"OLDNAME" (`...), name, c.utf8Names())
+	return append(b, "))"...)
 }
 
 // appendAttributes writes the attributes of a mailbox, RFC 9051 section 7.3.1.

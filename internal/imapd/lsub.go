@@ -24,7 +24,7 @@ func (c *conn) lsub(ctx context.Context, cmd *imap.Command) (reply, error) {
 		c.out.text(`* LSUB (\Noselect) "/" ""`)
 		return reply{}, nil
 	}
-	pattern = reference + pattern
+	pattern = imap.NormalName(reference + pattern)
 	infos, err := c.reachable(ctx, []string{pattern})
 	if err != nil {
 		return reply{}, err
