@@ -71,11 +71,20 @@ func (s *senders) onward() (all []string) {
 	return all
 }
 
-// empty takes all out of the queue.
+// empty takes all out of the queue. What is just being tried goes when that has ended.
 func (s *senders) empty() {
 	s.t.Helper()
-	if _, err := s.Operations().Queue.Change(s.t.Context(), control.Change{Action: control.Remove}); err != nil {
-		s.t.Fatal(err)
+	for left := true; left; {
+		if _, err := s.Operations().Queue.Change(s.t.Context(), control.Change{Action: control.Remove}); err != nil {
+			s.t.Fatal(err)
+		}
+		left = false
+		for _, err := range s.Operations().Queue.List(s.t.Context(), queue.Filter{}) {
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			left = true
+		}
 	}
 }
 
