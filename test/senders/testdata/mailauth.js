@@ -25,6 +25,7 @@ const jobs = {
     async sign(job) {
         const r = await dkimSign(job.message, {
             canonicalization: job.canonicalization,
+            signTime: new Date(), // else it looks at the clock for the signature, and again for the field
             signatureData: [{ signingDomain: job.domain, selector: job.selector, privateKey: job.key }]
         });
         if (r.errors.length) {
