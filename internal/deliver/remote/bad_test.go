@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -268,14 +269,15 @@ func TestFiveDays(t *testing.T) {
 					(*delivertest.Conn).Wait, (*delivertest.Conn).End, reply("450 4.2.0 later"), reply("421 4.3.2 busy"),
 					slowly(strings.Repeat("2", 3000)), reply("nonsense"),
 				}
-				n := 0
+				var conns atomic.Int32
 				host := &delivertest.Remote{On: func(c *delivertest.Conn, step, _ string) bool {
 					if time.Since(began) >= mended {
 						return false
 					}
 					if step == "CONNECT" {
-						n++
+						conns.Add(1)
 					}
+					n := int(conns.Load())
 					if at := []string{"CONNECT", "MAIL", "RCPT", "DATA", "."}[n%5]; step != at {
 						return false
 					}
