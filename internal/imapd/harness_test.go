@@ -105,6 +105,8 @@ func houseOver(t testing.TB, s *store.Store, change func(*Options)) *house {
 		Log:   slog.New(slog.DiscardHandler),
 		TLS:   &tls.Config{Certificates: []tls.Certificate{certificate()}},
 		Grace: time.Second,
+		// A machine that is busy may take long over anything.
+		ProgressEvery: time.Hour,
 	}
 	if testing.Verbose() {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"plic/internal/imap"
@@ -183,7 +184,7 @@ func TestSearchesTakeTurns(t *testing.T) {
 	for _, c := range clients {
 		c.expect(`* ESEARCH (TAG "a") COUNT 500`, "a OK ...", `* ESEARCH (TAG "b") COUNT ...`, "b OK ...", "* THREAD (500)", "c OK ...")
 	}
-	if n := cap(h.server.atWork.places) - len(h.server.atWork.places); n != 0 {
+	if n := h.server.atWork.taken(); n != 0 {
 		t.Errorf("%d places are still taken", n)
 	}
 }
@@ -196,12 +197,12 @@ func TestCostlySearchesOfOneUser(t *testing.T) {
 	const many = 50
 	h := newHouse(t, func(o *Options) { o.PerUserIP, o.PerIP = 2*many, 2*many })
 	work := h.server.atWork
-	if n := cap(work.places); n >= runtime.GOMAXPROCS(0) && n > 1 {
+	if n := work.places; n >= runtime.GOMAXPROCS(0) && n > 1 {
 		t.Errorf("%d places on %d processors", n, runtime.GOMAXPROCS(0))
 	}
 	h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n", "Subject: y\r\n\r\nbody\r\n")
 	var lanes []*pace.Lane
-	for range cap(work.places) { // somebody is at work
+	for range work.places { // somebody is at work
 		lane, err := work.sit(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -240,6 +241,54 @@ func TestCostlySearchesOfOneUser(t *testing.T) {
 	for _, c := range clients {
 		c.expect("* SEARCH 1 2", "a OK ...")
 	}
+}
+
+// taken is how many places are taken.
+func (b *bench) taken() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.places - len(b.free)
+}
+
+// Places go to those who wait in the order in which they came; who does not wait any
+// more is passed over, and whoever has just had one comes last.
+func TestBench(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(pace.New(2))
+		lane, err := b.sit(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		sit := func(ctx context.Context, who string) {
+			go func() {
+				lane, err := b.sit(ctx, nil)
+				if order = append(order, who); err == nil {
+					b.rise(lane)
+				}
+			}()
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		sit(t.Context(), "first")
+		sit(ctx, "gone")
+		sit(t.Context(), "second")
+		cancel()
+		synctest.Wait()
+		if n := b.waiting.Load(); n != 2 {
+			t.Errorf("%d wait", n)
+		}
+		b.rise(lane)
+		if lane, err = b.sit(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		order = append(order, "again")
+		b.rise(lane)
+		if got := strings.Join(order, " "); got != "gone first second again" || b.taken() != 0 || b.waiting.Load() != 0 {
+			t.Errorf("places were had by %s; %d are taken, %d wait", got, b.taken(), b.waiting.Load())
+		}
+	})
 }
 
 // slowFilter takes longer over each message than one may stay at work while others
@@ -288,7 +337,7 @@ func TestFilterTakesTurns(t *testing.T) {
 	h := newHouse(t, func(o *Options) { o.Filters = f })
 	f.work = h.server.atWork
 	h.deliver("INBOX", store.Flags{}, "Subject: x\r\n\r\nbody\r\n", "Subject: y\r\n\r\nbody\r\n", "Subject: z\r\n\r\nbody\r\n")
-	for range cap(f.work.places) - 1 { // somebody is at work at the other places
+	for range f.work.places - 1 { // somebody is at work at the other places
 		if _, err := f.work.sit(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -309,7 +358,7 @@ func TestFilterTakesTurns(t *testing.T) {
 		t.Errorf("%d of %d messages", f.runs, fewEvents+3)
 	}
 	bob.expect("* SEARCH 1", "a OK ...")
-	if n := cap(f.work.places) - len(f.work.places); n != max(cap(f.work.places)-1, 0) {
+	if n := f.work.taken(); n != f.work.places-1 {
 		t.Errorf("%d places are still taken", n)
 	}
 }
