@@ -351,17 +351,13 @@ func TestIMAPLimits(t *testing.T) {
 		"wild cards": "LIST \"\" " + strings.Repeat("*", 60_000),
 		"literals":   "SEARCH" + strings.Repeat(" SUBJECT {1+}\r\nx", 10_000),
 	} {
-		began := time.Now()
-		lines := c.IMAP("%s", command)
+		lines := c.IMAP("%s", command) // within world.Patience
 		answer := lines[len(lines)-1]
 		if name == "wild cards" && strings.HasPrefix(answer, "OK") {
 			answer = "BAD"
 		}
 		if !strings.HasPrefix(answer, "BAD") && !strings.HasPrefix(answer, "NO") {
 			t.Errorf("%s: %.200q", name, answer)
-		}
-		if took := time.Since(began); took > 5*time.Second { // a stuck server, not a slow one
-			t.Errorf("%s took %v", name, took)
 		}
 		c.IMAPOK("NOOP")
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestCrashFullDisk fills the disk under load, up to what the server keeps back
@@ -88,11 +87,15 @@ func fullDisk(t *testing.T, n int, reserve string) {
 			return errors.New("it says nothing")
 		})
 		empty()
-		select {
-		case <-x.site.ended: // an init would start it again
-			x.site.launch(t)
-		case <-time.After(time.Second): // it waits for room
-		}
+		eventually(t, "it goes on or has ended", func() error {
+			switch {
+			case !x.site.running(): // an init would start it again
+				x.site.launch(t)
+			case !greets(x.site.smtp()): // it may wait for room
+				return errors.New("it does neither")
+			}
+			return nil
+		})
 		x.site.await(t)
 		x.check(t)
 		d = x.desk(t)
