@@ -54,7 +54,7 @@ func folder(t *testing.T) string {
 func script(t *testing.T, dir, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, "script")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+	if err := errors.Join(os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755), os.Chmod(path, 0o755)); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	return path
