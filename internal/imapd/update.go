@@ -103,13 +103,12 @@ func (c *conn) cancelUpdate(_ context.Context, cmd *imap.Command) (reply, error)
 	if err := cmd.Args.End(); err != nil {
 		return reply{}, bad(err)
 	}
-	for _, tag := range tags {
-		k := c.view.contexts.find(tag)
-		if k == nil {
+	for _, tag := range tags { // all are cancelled, or none
+		if c.view.contexts.find(tag) == nil {
 			return reply{}, bad(errors.New("no result is kept up to date under that tag"))
 		}
-		c.view.contexts = slices.DeleteFunc(c.view.contexts, func(other *searchContext) bool { return other == k })
 	}
+	c.view.contexts = slices.DeleteFunc(c.view.contexts, func(k *searchContext) bool { return slices.Contains(tags, k.to.tag) })
 	return reply{}, nil
 }
 
