@@ -11,7 +11,7 @@ import (
 // service gives it.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
-	for service, want := range map[string][3]int{"pop3s": {30, 10, 3}, "imap": {300, 30, 4}, "smtp": {15, 15, 9}} {
+	for service, want := range map[string][3]int{"pop3s": {30, 10, 3}, "imap": {120, 20, 4}, "smtp": {15, 15, 9}} {
 		d, err := openDoor(t.Context(), service, "127.0.0.1:0", nil)
 		if err != nil {
 			t.Fatal(err)
