@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"syscall"
 
@@ -56,10 +55,13 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 
 // unopened says of an error that Rebuild can help, unless it is of the system.
 func unopened(err error) error {
-	for _, not := range []error{nil, engine.ErrFull, engine.ErrFailed, fs.ErrPermission, syscall.EIO, context.Canceled, ErrRecords} {
+	for _, not := range []error{nil, engine.ErrFull, engine.ErrFailed, context.Canceled, ErrRecords} {
 		if errors.Is(noSpace(err), not) {
 			return err
 		}
+	}
+	if no := syscall.Errno(0); errors.As(err, &no) && no != syscall.ENOENT {
+		return err // no descriptors, no permission, the disk
 	}
 	return fmt.Errorf("%w (%w)", ErrRecords, err)
 }

@@ -2,8 +2,10 @@ package embedded
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -83,4 +85,72 @@ func TestCloseOnFullDisk(t *testing.T) {
 	full.Store(false)
 	r.open()
 	r.hasNotes(sizes)
+}
+
+// TestReplayIsCancelled: who does not want to wait for a start any more need not, and the
+// next one has all.
+func TestReplayIsCancelled(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sizes := slices.Repeat([]int{9 << 10, 100, 90 << 10}, 20)
+	r.putNotes(sizes)
+	disk := r.crash(0, 1)
+	r.close()
+	r.o.memTable = 64 << 10
+	cancelled := 0
+	for at := 1; at < 400; at += 27 {
+		r.onDisk(clone(disk))
+		ctx, cancel := context.WithCancel(t.Context())
+		var ops atomic.Int64
+		o := r.o
+		o.FS = errorfs.Wrap(r.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if ops.Add(1) == int64(at) {
+				cancel()
+			}
+			return nil
+		}))
+		e, err := Open(ctx, o)
+		if err == nil {
+			r.must(e.Close())
+		} else if cancelled++; !errors.Is(err, context.Canceled) {
+			t.Fatalf("cancelled at operation %d: %v", at, err)
+		}
+		cancel()
+		r.open()
+		r.hasNotes(sizes)
+		r.close()
+	}
+	if cancelled < 5 {
+		t.Errorf("cancelled %d times", cancelled)
+	}
+}
+
+// TestSystemInTheWay: a start that the system does not let come about does not say that
+// records are damaged.
+func TestSystemInTheWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.putNotes(slices.Repeat([]int{1000}, 20))
+	disk := r.crash(0, 1)
+	r.close()
+	for _, no := range []syscall.Errno{syscall.EMFILE, syscall.ENOMEM, syscall.EACCES, syscall.EROFS, syscall.ENOSPC} {
+		for at := range int64(60) {
+			var ops atomic.Int64
+			o := r.o
+			o.FS = errorfs.Wrap(clone(disk), errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if (op.Kind == errorfs.OpOpen || op.Kind == errorfs.OpCreate) && ops.Add(1) > at {
+					return &fs.PathError{Op: "open", Path: op.Path, Err: no}
+				}
+				return nil
+			}))
+			e, err := Open(t.Context(), o)
+			if err == nil {
+				e.Close()
+				break
+			}
+			if errors.Is(err, ErrRecords) || errors.Is(err, ErrInUse) {
+				t.Errorf("%v at file %d: %v", no, at, err)
+			}
+		}
+	}
 }
