@@ -97,7 +97,7 @@ func (h *house) dial(t *testing.T) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	return &client{t, nc, bufio.NewReader(nc)}
 }
 
@@ -321,7 +321,7 @@ func submit(t *testing.T, address, mechanism, password string) string {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	r := bufio.NewReader(nc)
 	line := func() string {
 		for {

@@ -21,7 +21,7 @@ func TestPipelineAndStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	var text strings.Builder
 	text.WriteString("Subject: long\r\n\r\n")
 	for i := range 60000 {

@@ -137,7 +137,7 @@ func TestCompressBomb(t *testing.T) {
 	nc := h.pipe(t)
 	c := h.compressed(t, nc)
 	go func() {
-		nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		nc.SetWriteDeadline(time.Now().Add(time.Minute))
 		nc.Write(bomb.Bytes())
 	}()
 	c.expect("* BYE [TOOBIG] ...")

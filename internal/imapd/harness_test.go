@@ -270,7 +270,7 @@ func (h *house) open(user string) *client {
 
 func (c *client) send(text string) {
 	c.t.Helper()
-	c.nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	c.nc.SetWriteDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(c.nc, text); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		c.t.Fatalf("send %.100q: %v", text, err)
 	}

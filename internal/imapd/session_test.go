@@ -26,7 +26,7 @@ import (
 func tlsClient(t *testing.T, nc net.Conn) *client {
 	t.Helper()
 	c := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	if err := c.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func tlsClient(t *testing.T, nc net.Conn) *client {
 // plainLine reads one line octet by octet, so that none behind it are taken.
 func plainLine(t *testing.T, nc net.Conn) string {
 	t.Helper()
-	nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	nc.SetReadDeadline(time.Now().Add(time.Minute))
 	var line []byte
 	for b := make([]byte, 1); ; {
 		if _, err := nc.Read(b); err != nil {

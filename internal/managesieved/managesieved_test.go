@@ -114,7 +114,7 @@ func (h *house) dial(t *testing.T) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	c := &client{t, nc, bufio.NewReader(nc)}
 	c.until("OK")
 	return c

@@ -72,13 +72,13 @@ func TestUnheard(t *testing.T) {
 	set(false)
 	ours.Write([]byte("are you there?"))
 	for began := time.Now(); serve.Unheard(ours) < 50*time.Millisecond; time.Sleep(time.Millisecond) {
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatalf("of who is gone: %v", serve.Unheard(ours))
 		}
 	}
 	set(true)
 	for began := time.Now(); serve.Unheard(ours) != 0; time.Sleep(time.Millisecond) {
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatalf("of who is back: %v", serve.Unheard(ours))
 		}
 	}

@@ -68,7 +68,7 @@ func TestDovecotUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer judge.Close()
-	judge.SetDeadline(time.Now().Add(20 * time.Second))
+	judge.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(judge, "VERSION\t1\t2\nCPID\t1\nAUTH\t1\tPLAIN\tservice=smtp\tsecured\trip=127.0.0.1\tresp=%s\n", base64.StdEncoding.EncodeToString([]byte("\x00ann@here.test\x00secret")))
 	lines := bufio.NewScanner(judge)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "OK\t") && !strings.HasPrefix(lines.Text(), "FAIL\t") {

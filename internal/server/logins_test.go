@@ -61,7 +61,7 @@ func dialWireFrom(t *testing.T, from, service, address string, certificate *tls.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	w := &wire{t: t, service: service}
 	if service == "sieve" {
 		w.r = bufio.NewReader(conn)

@@ -37,7 +37,7 @@ func browser(t *testing.T, s *Server, at, kind string) func(host, path string) (
 	roots.AppendCertsFromPEM(ca)
 	return func(host, path string) (int, string) {
 		t.Helper()
-		c := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		c := http.Client{Timeout: time.Minute, Transport: &http.Transport{
 			DisableKeepAlives: true, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots},
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "tcp", at)
@@ -164,7 +164,7 @@ func TestWebConnections(t *testing.T) {
 		all = append(all, nc)
 	}
 	for i, nc := range all[webConnections:] {
-		nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+		nc.SetReadDeadline(time.Now().Add(time.Minute))
 		if _, err := nc.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("connection %d is not closed: %v", webConnections+i, err)
 		}
@@ -172,7 +172,7 @@ func TestWebConnections(t *testing.T) {
 	for _, nc := range all {
 		nc.Close()
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		nc, err := tls.Dial("tcp", at["https"], &tls.Config{InsecureSkipVerify: true})
 		if err == nil {
 			nc.Close()

@@ -45,7 +45,12 @@ func start(t *testing.T, c *config.Config) (*Server, map[string]string, func() e
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { ended <- s.Run(ctx) }()
-	<-up
+	select {
+	case <-up:
+	case err := <-ended:
+		cancel()
+		t.Fatalf("the server does not start: %v", err)
+	}
 	stopped := false
 	stop := func() error {
 		if stopped {
@@ -70,7 +75,7 @@ func dialLine(t *testing.T, address string) (net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	r := bufio.NewReader(conn)
 	if _, err := r.ReadString('\n'); err != nil {
 		t.Fatal(err)

@@ -119,7 +119,7 @@ func TestSigning(t *testing.T) {
 	for len(s.box("INBOX")) < 2 { // a try may be under way
 		select {
 		case <-news:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("there is no report")
 		}
 	}

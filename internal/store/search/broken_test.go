@@ -101,7 +101,7 @@ func runUntil(t *testing.T, x *Index, so func() bool) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); x.Run(ctx) }()
-	until := time.Now().Add(20 * time.Second)
+	until := time.Now().Add(time.Minute)
 	ok := so()
 	for !ok && time.Now().Before(until) {
 		ok = so()
