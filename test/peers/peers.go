@@ -90,7 +90,7 @@ func owned(path, name string) error {
 }
 
 // run ends when the command does. Its output goes to a file, since a daemon
-// that it leaves behind would hold a pipe open.
+// that it leaves behind would hold a pipe open. Its times are UTC, wherever this host is.
 func run(name string, args ...string) error {
 	log, err := os.CreateTemp("", "plic-peer-")
 	if err != nil {
@@ -99,6 +99,7 @@ func run(name string, args ...string) error {
 	defer os.Remove(log.Name())
 	defer log.Close()
 	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "TZ=UTC")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {
 		out, _ := os.ReadFile(log.Name())
