@@ -1,6 +1,6 @@
 // Package clients meets the real program with real clients: swaks, curl,
-// mbsync, offlineimap, fetchmail, mpop, imapfilter, mutt, NeoMutt, Thunderbird, ImapFlow and
-// the libraries of Python, PHP, Perl and Ruby.
+// mbsync, offlineimap, fetchmail, mpop, imapfilter, mutt, NeoMutt, Thunderbird,
+// Delta Chat, ImapFlow and the libraries of Python, PHP, Perl and Ruby.
 package clients
 
 import (

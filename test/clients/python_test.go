@@ -3,6 +3,7 @@ package clients
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,29 +56,29 @@ func TestPython(t *testing.T) {
 	})
 	t.Run("IMAPClient", func(t *testing.T) {
 		t.Parallel()
-		path := pypi(t)
+		env := pypi(t, "requirements.txt")
 		s := trial.Start(t, program, ann, bob)
 		run(t, program, "account", "quota", ann.Name, "--storage", "10MiB", "--dir", s.Dir).ok(t)
 		cmd := exec.Command("python3", "testdata/imap_client.py", strconv.Itoa(s.Base), s.CA(), ann.Name, ann.Password, bob.Name, bob.Password)
-		cmd.Env = append(os.Environ(), path)
+		cmd.Env = append(os.Environ(), env...)
 		execute(t, cmd).ok(t)
 	})
 	t.Run("aioimaplib", func(t *testing.T) {
 		t.Parallel()
-		path := pypi(t)
+		env := pypi(t, "requirements.txt")
 		s := trial.Start(t, program, ann)
 		cmd := exec.Command("python3", "testdata/aio_imap.py", strconv.Itoa(s.Base), s.CA(), ann.Name, ann.Password)
-		cmd.Env = append(os.Environ(), path)
+		cmd.Env = append(os.Environ(), env...)
 		execute(t, cmd).ok(t)
 	})
 }
 
-// pypi installs what testdata/requirements.txt names, and gives the variable by which
-// Python finds it.
-func pypi(t *testing.T) string {
+// pypi installs what a list in testdata names, and gives the environment in which
+// it is found.
+func pypi(t *testing.T, list string) []string {
 	t.Helper()
 	where := t.TempDir()
 	install(t, exec.Command("python3", "-m", "pip", "install", "-q", "--no-input", "--disable-pip-version-check", "--no-deps",
-		"--require-hashes", "--target", where, "-r", "testdata/requirements.txt"))
-	return "PYTHONPATH=" + where
+		"--require-hashes", "--target", where, "-r", filepath.Join("testdata", list)))
+	return []string{"PYTHONPATH=" + where, "PATH=" + filepath.Join(where, "bin") + ":" + os.Getenv("PATH")}
 }
