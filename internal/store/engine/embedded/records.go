@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -21,7 +22,7 @@ func openRecords(e *Engine) (*pebble.DB, error) {
 	cache := pebble.NewCache(e.o.Cache + 2*int64(e.o.memTable))
 	defer cache.Unref()
 	o := &pebble.Options{
-		FS:                          e.fs,
+		FS:                          halting{e.fs, e},
 		Lock:                        e.lock,
 		Cache:                       cache,
 		FormatMajorVersion:          formatVersion,
@@ -113,6 +114,36 @@ func (e *Engine) oldLogs() (names []string, err error) {
 		}
 	}
 	return names, err
+}
+
+// halting has the engine fail where Pebble would panic, which ends the process: when a
+// directory cannot be synced. Only goroutines of Pebble's, the committer and guard meet it.
+type halting struct {
+	vfs.FS
+	e *Engine
+}
+
+func (h halting) Unwrap() vfs.FS { return h.FS }
+
+func (h halting) OpenDir(name string) (vfs.File, error) {
+	dir, err := h.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return haltingDir{dir, h.e}, nil
+}
+
+type haltingDir struct {
+	vfs.File
+	e *Engine
+}
+
+func (d haltingDir) Sync() error {
+	if err := d.File.Sync(); err != nil {
+		d.e.fail(fmt.Errorf("records: %w", err))
+		runtime.Goexit()
+	}
+	return nil
 }
 
 // lasting is the first level of records that stay for long.

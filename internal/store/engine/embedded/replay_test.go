@@ -125,6 +125,49 @@ func TestReplayIsCancelled(t *testing.T) {
 	}
 }
 
+// TestReplayFails: whatever fails as a start writes, once or from then on, it ends, and the
+// next one has all.
+func TestReplayFails(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sizes := slices.Repeat([]int{9 << 10, 100, 40 << 10}, 6)
+	r.putNotes(sizes)
+	disk := r.crash(0, 1)
+	r.close()
+	r.o.memTable = 32 << 10
+	for _, stays := range []bool{false, true} {
+		failed := 0
+		for at := int64(1); ; at++ {
+			r.onDisk(clone(disk))
+			var ops atomic.Int64
+			o := r.o
+			o.FS = errorfs.Wrap(r.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpFileClose || op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+					return nil
+				}
+				if n := ops.Add(1); n == at || n > at && stays {
+					return &fs.PathError{Op: "injected", Path: op.Path, Err: syscall.EIO}
+				}
+				return nil
+			}))
+			e, err := Open(t.Context(), o)
+			if err == nil {
+				e.Close()
+			} else if failed++; errors.Is(err, ErrRecords) {
+				t.Errorf("error at operation %d: %v", at, err)
+			}
+			r.onDisk(r.fs.CrashClone(vfs.CrashConfig{}))
+			r.open()
+			r.hasNotes(sizes)
+			r.close()
+			if ops.Load() < at {
+				t.Logf("%d operations, %d failed starts", at, failed)
+				break
+			}
+		}
+	}
+}
+
 // TestSystemInTheWay: a start that the system does not let come about does not say that
 // records are damaged.
 func TestSystemInTheWay(t *testing.T) {
