@@ -27,7 +27,7 @@ func TestTablesHoldWhatTheySay(t *testing.T) {
 		r.o.memTable = 4 << 10 << (seed % 3)
 		rng := rand.New(rand.NewPCG(seed, 1))
 		left := map[uint64]string{} // by commits up to a number
-		all, err := cuts(r.fs, int(seed)*50, rng, func(on vfs.FS) (err error) {
+		all, err := cuts(r.fs, int(seed)*50, rand.New(rand.NewPCG(seed, 2)), func(on vfs.FS) (err error) {
 			r.o.FS = on
 			r.open()
 			notes := map[string]int{}
