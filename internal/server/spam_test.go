@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"plic/internal/config"
 	"plic/internal/control"
@@ -41,7 +42,8 @@ func (s *senders) from(addr, to, text string) string {
 	return answer
 }
 
-const goodHeader = "From: Eve <eve@there.test>\r\nTo: ann@here.test\r\nDate: Thu, 26 Nov 2026 19:04:24 +0000\r\nMessage-ID: <1@there.test>\r\nSubject: The plan\r\n"
+// goodHeader is of today: a letter that is weeks old is suspicious.
+var goodHeader = "From: Eve <eve@there.test>\r\nTo: ann@here.test\r\nDate: " + time.Now().Format(time.RFC1123Z) + "\r\nMessage-ID: <1@there.test>\r\nSubject: The plan\r\n"
 
 // TestSpam has strangers bring good and bad mail: each goes where its score leads.
 func TestSpam(t *testing.T) {
