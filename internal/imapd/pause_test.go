@@ -32,21 +32,7 @@ func TestSearchPauses(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("a search took %v while nobody came", took)
 		}
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			other := h.open("bob")
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					other.ok("NOOP")
-					time.Sleep(20 * time.Microsecond)
-				}
-			}
-		}()
-		defer func() { close(stop); <-stopped }()
+		defer h.busy()()
 		time.Sleep(10 * time.Millisecond)
 		began = time.Now()
 		c.ok("SEARCH BODY body")
@@ -92,8 +78,8 @@ func TestSearchPausesForOthers(t *testing.T) {
 	})
 }
 
-// busy runs f while another user's commands follow each other.
-func (h *house) busy(f func()) {
+// busy has another user's commands follow each other until they are ended.
+func (h *house) busy() (end func()) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -108,9 +94,7 @@ func (h *house) busy(f func()) {
 			}
 		}
 	}()
-	f()
-	close(stop)
-	<-stopped
+	return func() { close(stop); <-stopped }
 }
 
 // LIST of very much makes way for others, and while its client does not read it does
@@ -130,16 +114,16 @@ func TestLongListTakesTurns(t *testing.T) {
 			fmt.Fprintf(&entries, " /private/%d", i)
 		}
 		long := `LIST "" * RETURN (METADATA (` + entries.String()[1:] + "))"
-		h.busy(func() {
-			for _, command := range []string{"NOOP", long} {
-				time.Sleep(10 * time.Millisecond)
-				began := time.Now()
-				c.ok(command)
-				if took := time.Since(began); (took > 0) != (command == long) {
-					t.Errorf("%.20s: a pause of %v", command, took)
-				}
+		end := h.busy()
+		for _, command := range []string{"NOOP", long} {
+			time.Sleep(10 * time.Millisecond)
+			began := time.Now()
+			c.ok(command)
+			if took := time.Since(began); (took > 0) != (command == long) {
+				t.Errorf("%.20s: a pause of %v", command, took)
 			}
-		})
+		}
+		end()
 		slow := h.raw(t)
 		defer slow.Close()
 		go io.WriteString(slow, "c "+long+"\r\n")
@@ -162,15 +146,15 @@ func TestSearchOfManyPauses(t *testing.T) {
 			c.ok(fmt.Sprintf("CREATE m%d", i))
 		}
 		keys := strings.Repeat(" SEEN", 4000)
-		h.busy(func() {
-			for _, command := range []string{"ESEARCH IN (inboxes) RETURN (COUNT)" + keys, "ESEARCH IN (personal) RETURN (COUNT)" + keys} {
-				time.Sleep(10 * time.Millisecond)
-				began := time.Now()
-				c.ok(command)
-				if took := time.Since(began); (took > 0) != strings.Contains(command, "personal") {
-					t.Errorf("%.30s: a pause of %v", command, took)
-				}
+		end := h.busy()
+		for _, command := range []string{"ESEARCH IN (inboxes) RETURN (COUNT)" + keys, "ESEARCH IN (personal) RETURN (COUNT)" + keys} {
+			time.Sleep(10 * time.Millisecond)
+			began := time.Now()
+			c.ok(command)
+			if took := time.Since(began); (took > 0) != strings.Contains(command, "personal") {
+				t.Errorf("%.30s: a pause of %v", command, took)
 			}
-		})
+		}
+		end()
 	})
 }
